@@ -1,0 +1,160 @@
+"""The judge: the same functions to 60 digits, and the distance from them.
+
+In: one row of numbers (or a nested list of rows). Out: `decimal.Decimal`, exact far beyond any float. Slow, short, and
+written straight from the definitions, because at 60 digits with an exponent of 10^18 nothing overflows and nothing that
+matters is rounded away. Every accuracy claim of this package is a distance from these numbers, in ulps.
+
+A float is a binary fraction, so Decimal(x) is exactly the number that the float functions were given.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from decimal import Context, Decimal, localcontext
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+DIGITS = 60
+
+# No traps: exp(-1e300) is 0 here, as it should be. Ten digits more than promised absorb the roundings on the way.
+_CONTEXT = Context(prec=DIGITS + 10, Emax=999_999_999_999_999_999, Emin=-999_999_999_999_999_999, traps=[])
+
+
+def logsumexp(logits: Any) -> Any:
+    """Return log sum_j exp(z_j) of a row as a Decimal, in nats; of nested rows, a list of them.
+
+    Errors: ValueError for an empty row, for nan, +inf, or a row of nothing but -inf.
+
+    >>> f"{logsumexp([0.0, -40.0]):.30g}"
+    '4.24835425529158898630591466229E-18'
+    """
+    if _is_nested(logits):
+        return [logsumexp(row) for row in logits]
+    with localcontext(_CONTEXT):
+        m, _, log1p_rest = _parts(logits)
+        return m + log1p_rest
+
+
+def softmax(logits: Any) -> list[Any]:
+    """Return exp(z_k) / sum_j exp(z_j) of a row as a list of Decimals; of nested rows, a list of lists.
+
+    Errors: as logsumexp.
+
+    >>> [f"{p:.20f}" for p in softmax([0.0, 0.0])]
+    ['0.50000000000000000000', '0.50000000000000000000']
+    """
+    if _is_nested(logits):
+        return [softmax(row) for row in logits]
+    with localcontext(_CONTEXT):
+        return [log_prob.exp() for log_prob in log_softmax(logits)]
+
+
+def log_softmax(logits: Any) -> list[Any]:
+    """Return z_k - log sum_j exp(z_j) of a row as a list of Decimals, in nats; of nested rows, a list of lists.
+
+    Errors: as logsumexp.
+
+    >>> [f"{l:.12g}" for l in log_softmax([20.0, 0.0])]
+    ['-2.06115362031E-9', '-20.0000000021']
+    """
+    if _is_nested(logits):
+        return [log_softmax(row) for row in logits]
+    with localcontext(_CONTEXT):
+        _, differences, log1p_rest = _parts(logits)
+        return [d - log1p_rest for d in differences]
+
+
+def cross_entropy(logits: Any, targets: Any) -> Any:
+    """Return -log softmax(z)[y] of a row and its class id as a Decimal, in nats; of nested rows, a list of them.
+
+    Errors: as logsumexp; IndexError for a class id that is not there.
+
+    >>> f"{cross_entropy([1e8, 1e8], 0):.20f}"
+    '0.69314718055994530942'
+    """
+    if _is_nested(logits):
+        return [cross_entropy(row, y) for row, y in zip(logits, targets, strict=True)]
+    with localcontext(_CONTEXT):
+        return -log_softmax(logits)[targets]
+
+
+def cross_entropy_backward(logits: Any, targets: Any) -> list[Any]:
+    """Return p - onehot(y) of a row and its class id as a list of Decimals; of nested rows, a list of lists.
+
+    Formula: at the target, -(sum of the other probabilities), which is the same and keeps its digits.
+    Errors: as cross_entropy.
+
+    >>> [f"{g:.12g}" for g in cross_entropy_backward([40.0, 0.0], 0)]
+    ['-4.24835425529E-18', '4.24835425529E-18']
+    """
+    if _is_nested(logits):
+        return [cross_entropy_backward(row, y) for row, y in zip(logits, targets, strict=True)]
+    with localcontext(_CONTEXT):
+        grad = softmax(logits)
+        grad[targets] = Decimal(0)
+        grad[targets] = -sum(grad, Decimal(0))
+        return grad
+
+
+def ulp_error(actual: ArrayLike, exact: Any) -> Any:
+    """Return how far `actual` is from `exact`, in units in the last place of actual's dtype at the exact value.
+
+    Formula: |actual - exact| / ulp(exact), with ulp(x) = 2^(floor(log2 |x|) - digits), never below the smallest
+    subnormal. A correctly rounded result is at most 0.5 away. Equal infinities and two nans are 0 apart; one infinity
+    or nan alone is infinitely far.
+    Shapes: actual (...), exact a Decimal or nested lists of them of the same shape -> float, or float64 array (...).
+
+    >>> round(ulp_error(np.float32(0.1), Decimal("0.1")), 3)
+    0.2
+    """
+    values = np.asarray(actual)
+    if values.dtype.kind != "f":
+        raise TypeError(f"actual must be floating point, since an ulp belongs to a dtype; it is {values.dtype}")
+    exacts = np.array(exact, dtype=object)
+    if values.shape != exacts.shape:
+        raise ValueError(f"actual has shape {values.shape}, but exact has shape {exacts.shape}")
+    pairs = zip(values.reshape(-1).tolist(), exacts.reshape(-1).tolist(), strict=True)
+    errors: NDArray[np.float64] = np.array([_ulps(a, Decimal(e), values.dtype) for a, e in pairs], dtype=np.float64)
+    return errors.reshape(values.shape) if values.shape else float(errors[0])
+
+
+def _ulps(actual: float, exact: Decimal, dtype: "np.dtype[Any]") -> float:
+    if math.isnan(actual) or exact.is_nan():
+        return 0.0 if math.isnan(actual) and exact.is_nan() else math.inf
+    if math.isinf(actual) or exact.is_infinite():
+        return 0.0 if exact == Decimal(actual) else math.inf
+    info = np.finfo(dtype)
+    exponent = max(math.frexp(float(exact))[1] - 1, int(info.minexp))
+    with localcontext(_CONTEXT):
+        return float(abs(Decimal(actual) - exact) / Decimal(2) ** (exponent - info.nmant))
+
+
+def _is_nested(rows: Any) -> bool:
+    return len(rows) > 0 and isinstance(rows[0], Sequence | np.ndarray)
+
+
+def _parts(row: Iterable[Any]) -> tuple[Decimal, list[Decimal], Decimal]:
+    """Return max z, the differences z - max z, and log(1 + rest), rest being the sum of their exp without one maximum.
+
+    Exact differences, so this is no approximation: subtracting the maximum keeps a row at 1e308 within reach of exp.
+    """
+    z = [Decimal(float(x)) for x in row]
+    if not z or any(x.is_nan() or x == Decimal("inf") for x in z) or max(z) == Decimal("-inf"):
+        raise ValueError(f"the oracle needs a row of finite numbers, or -inf for some of them, not {list(row)!r}")
+    m = max(z)
+    with localcontext(_CONTEXT) as context:
+        context.prec = 800  # the sum and difference of any two floats, to the last digit
+        differences = [x - m for x in z]
+    others = list(differences)
+    others.remove(Decimal(0))
+    return m, differences, _log1p(sum((d.exp() for d in others), Decimal(0)))
+
+
+def _log1p(x: Decimal) -> Decimal:
+    """Return log(1 + x) for x >= 0. The smaller x, the more digits 1 + x needs; below 10^-DIGITS, x itself will do."""
+    if x.is_zero() or x.adjusted() < -DIGITS:
+        return x - x * x / 2
+    with localcontext(_CONTEXT) as context:
+        context.prec = _CONTEXT.prec - min(x.adjusted(), 0)
+        return (1 + x).ln()
