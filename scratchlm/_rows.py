@@ -16,14 +16,14 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-type_of_axis = int | tuple[int, ...] | None
+Axis = int | tuple[int, ...] | None
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
 
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def map_rows(formula: Callable[..., FloatArray], axis: type_of_axis, **arrays: ArrayLike) -> FloatArray:
+def map_rows(formula: Callable[..., FloatArray], axis: Axis, **arrays: ArrayLike) -> FloatArray:
     """Apply `formula`, rows (n, V) -> rows (n, V), along `axis`; the result has the dtype of the last array."""
     named = as_floats(**arrays)
     shape, dtype = named[-1].shape, named[-1].dtype
@@ -36,7 +36,7 @@ def map_rows(formula: Callable[..., FloatArray], axis: type_of_axis, **arrays: A
     return result
 
 
-def reduce_rows(formula: Callable[..., FloatArray], axis: type_of_axis, keepdims: bool, **arrays: ArrayLike) -> Any:
+def reduce_rows(formula: Callable[..., FloatArray], axis: Axis, keepdims: bool, **arrays: ArrayLike) -> Any:
     """Apply `formula`, rows (n, V) -> numbers (n,), along `axis`, which goes away or, with keepdims, becomes 1."""
     (array,) = as_floats(**arrays)
     axes = _class_axes(axis, array.shape)
@@ -84,14 +84,15 @@ def as_floats(**arrays: ArrayLike) -> list[FloatArray]:
             raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
         if array.ndim == 0:
             raise ValueError(f"{name} must have at least one axis, not be the single number {array[()]!r}")
-        floats.append(array if array.dtype.kind == "f" else array.astype(np.float64))
+        native = array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.float64
+        floats.append(array.astype(native, copy=False))
         if array.shape != floats[0].shape:
             first = next(iter(arrays))
             raise ValueError(f"{name} has shape {array.shape}, but {first} has shape {floats[0].shape}")
     return floats
 
 
-def reduced_shape(shape: tuple[int, ...], axis: type_of_axis, keepdims: bool) -> tuple[int, ...]:
+def reduced_shape(shape: tuple[int, ...], axis: Axis, keepdims: bool) -> tuple[int, ...]:
     """Return the shape that is left when the class axes go away, or become 1."""
     axes = _class_axes(axis, shape)
     if keepdims:
@@ -99,7 +100,7 @@ def reduced_shape(shape: tuple[int, ...], axis: type_of_axis, keepdims: bool) ->
     return tuple(n for i, n in enumerate(shape) if i not in axes)
 
 
-def _class_axes(axis: type_of_axis, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _class_axes(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the axes as a tuple of indices from the left; a class axis with nothing on it is a ValueError."""
     try:
         axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (index(axis),)
@@ -119,7 +120,7 @@ def _as_block(array: FloatArray, axes: tuple[int, ...], dtype: DTypeLike) -> Flo
     """Copy the array to a block (rows, classes) in which a formula may work: float16 is computed in float32."""
     work = np.float32 if dtype == np.float16 else dtype
     classes = prod(array.shape[i] for i in axes)
-    rows = np.array(np.moveaxis(array, axes, _last(axes)), dtype=work, order="C")
+    rows: FloatArray = np.array(np.moveaxis(array, axes, _last(axes)), dtype=work, order="C")
     return rows.reshape(array.size // classes, classes)
 
 
@@ -134,7 +135,7 @@ def _reduced(losses: FloatArray, reduction: str) -> FloatArray:
     """Sum in float64 or better, so that the mean of many float32 losses is as exact as one of them."""
     if reduction == "none":
         return losses
-    total = losses.sum(dtype=np.result_type(losses.dtype, np.float64), keepdims=True)
+    total: FloatArray = losses.sum(dtype=np.result_type(losses.dtype, np.float64), keepdims=True)
     return total / losses.size if reduction == "mean" else total
 
 
@@ -170,4 +171,5 @@ def row_sums(block: FloatArray) -> FloatArray:
         if left_over:
             np.einsum("nk->n", block[:, classes - left_over :], out=sums[:, groups])
         block = sums
-    return np.einsum("nk->n", block)
+    total: FloatArray = np.einsum("nk->n", block)
+    return total

@@ -27,7 +27,7 @@ def logsumexp(logits: Any) -> Any:
     Errors: ValueError for an empty row, for nan, +inf, or a row of nothing but -inf.
 
     >>> f"{logsumexp([0.0, -40.0]):.30g}"
-    '4.24835425529158898630591466229E-18'
+    '4.24835425529158898630497784363e-18'
     """
     if _is_nested(logits):
         return [logsumexp(row) for row in logits]
@@ -56,7 +56,7 @@ def log_softmax(logits: Any) -> list[Any]:
     Errors: as logsumexp.
 
     >>> [f"{l:.12g}" for l in log_softmax([20.0, 0.0])]
-    ['-2.06115362031E-9', '-20.0000000021']
+    ['-2.06115362031e-9', '-20.0000000021']
     """
     if _is_nested(logits):
         return [log_softmax(row) for row in logits]
@@ -86,7 +86,7 @@ def cross_entropy_backward(logits: Any, targets: Any) -> list[Any]:
     Errors: as cross_entropy.
 
     >>> [f"{g:.12g}" for g in cross_entropy_backward([40.0, 0.0], 0)]
-    ['-4.24835425529E-18', '4.24835425529E-18']
+    ['-4.24835425529e-18', '4.24835425529e-18']
     """
     if _is_nested(logits):
         return [cross_entropy_backward(row, y) for row, y in zip(logits, targets, strict=True)]

@@ -1,0 +1,133 @@
+"""From which score on does softmax break, and what saves it?
+
+A model hands out one score for each token, its logits, and softmax turns them into probabilities: exp of each score,
+divided by the sum of all. exp grows fast, and floating-point numbers end. We look for the places where the textbook
+formula (scratchlm/naive.py) falls off, one dtype after another, and then ask the careful one (scratchlm/functional.py).
+"""
+
+# %% What a dtype can hold
+import numpy as np
+
+from plumbing import BLUE, ORANGE, Page, heading, plt, table
+from scratchlm import functional, naive
+
+page = Page(__file__, __doc__)
+DTYPES = [np.float16, np.float32, np.float64]
+
+# %% Bisection: halve the interval until its two ends are neighbouring floats
+#
+# `works` is true at `good` and false at `bad`. The last float at which it is true lies in between, and we find it in as
+# many steps as a float has bits, without knowing anything about exp.
+
+
+def last_that_works(works, good, bad, dtype):
+    good, bad = dtype(good), dtype(bad)
+    while True:
+        middle = dtype(good / 2 + bad / 2)
+        if middle in (good, bad):
+            return good
+        good, bad = (middle, bad) if works(middle) else (good, middle)
+
+
+def exp_is_finite(x):
+    with np.errstate(over="ignore"):
+        return np.isfinite(np.exp(x))
+
+
+def exp_is_not_zero(x):
+    with np.errstate(under="ignore"):
+        return np.exp(x) > 0
+
+
+overflow = {t.__name__: float(last_that_works(exp_is_finite, 0, 2000, t)) for t in DTYPES}
+underflow = {t.__name__: float(last_that_works(exp_is_not_zero, 0, -2000, t)) for t in DTYPES}
+
+heading("exp leaves the numbers at both ends")
+table(
+    ["dtype", "largest x with exp(x) < inf", "log of the largest float", "smallest x with exp(x) > 0"],
+    [
+        [name, f"{overflow[name]:.4f}", f"{np.log(float(np.finfo(name).max)):.4f}", f"{underflow[name]:.4f}"]
+        for name in overflow
+    ],
+)
+
+# %% One row, lifted up and down
+#
+# The scores [s, s - 1, s - 2] mean the same for every s: softmax cannot see a number that is added to all of them. So
+# the answer is always [0.665, 0.245, 0.090], and a formula is as good as the band of s in which it says so.
+
+EXPECTED = np.array([0.66524096, 0.24472847, 0.09003057])
+
+
+def band(softmax, dtype):
+    def says_so(s):
+        probs = softmax(np.array([s, s - 1, s - 2], dtype=dtype))
+        return bool(np.allclose(probs, EXPECTED, atol=0.05))
+
+    limit = 2.0 ** (np.finfo(dtype).nmant + 1)  # beyond it the floats are 2 apart, and s - 1 is not one of them
+    return [
+        float(end if says_so(dtype(end)) else last_that_works(says_so, 0, end, dtype)) for end in (-limit, limit)
+    ]
+
+
+naive_band = {t.__name__: band(naive.softmax, t) for t in DTYPES}
+our_band = {t.__name__: band(functional.softmax, t) for t in DTYPES}
+
+heading("The scores [s, s-1, s-2]: for which s is the answer right to 0.05?")
+table(
+    ["dtype", "exp(z) / sum exp(z)", "shifted before exp"],
+    [
+        [name, "{:.1f} to {:.1f}".format(*naive_band[name]), "{:.4g} to {:.4g}".format(*our_band[name])]
+        for name in naive_band
+    ],
+)
+print(
+    "\nThe second column ends where the dtype does: beyond it the floats are 2 apart, and s - 1 is not one of them."
+)
+
+# %% The rescue: subtract, then exponentiate
+#
+# Subtract about the largest score from all. Softmax cannot see it; exp can, and no longer overflows.
+
+z = np.float32([1000, 999, 998])
+heading("float32, scores " + str(z))
+print("naive  exp(z)          ", np.exp(z, where=z < 88, out=np.full(3, np.inf, np.float32)))
+print("naive  softmax(z)      ", naive.softmax(z))
+print("shift  exp(z - 1000)   ", np.exp(z - 1000))
+print("shift  softmax(z)      ", functional.softmax(z))
+print("naive  log softmax(z)  ", naive.log_softmax(z))
+print("shift  log_softmax(z)  ", functional.log_softmax(z))
+
+# %% The picture
+
+figure, axes = plt.subplots()
+for row, name in enumerate(reversed(naive_band)):
+    for offset, (color, label, (low, high)) in zip(
+        (-0.19, 0.19),
+        [
+            (ORANGE, "exp(z) / sum exp(z), as in the textbook", naive_band[name]),
+            (BLUE, "shifted before exp", our_band[name]),
+        ],
+        strict=True,
+    ):
+        axes.barh(row - offset, high - low, left=low, height=0.34, color=color, label=label if row == 0 else None)
+    low, high = naive_band[name]
+    axes.annotate(
+        f"{low:.1f} to {high:.1f}", (high, row + 0.19), (8, 0), textcoords="offset points", va="center", fontsize=13
+    )
+axes.set_xscale("symlog", linthresh=10)
+axes.set_xticks([-1e15, -1e10, -1e5, -100, 0, 100, 1e5, 1e10, 1e15])
+axes.set_yticks(range(len(DTYPES)), list(reversed(naive_band)))
+axes.set_xlabel("s, the largest score of the row [s, s - 1, s - 2] (no unit; symmetric log scale)")
+axes.set_title("The naive softmax works in a narrow band of scores,\nthe shifted one wherever the dtype does")
+axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+page.save(figure)
+
+# %% Remember
+print(
+    """
+Remember: softmax does not change when a number is subtracted from all scores, so subtract one that keeps exp in range.
+Exercise: which of these three rows break naive.softmax in float32, and which breaks its logarithm only?
+          [90, 0]   [0, -110]   [-110, -111]      Guess first; then try them.
+"""
+)

@@ -1,0 +1,119 @@
+"""How well can a table of letter pairs guess the next letter, and does gradient descent find the best table?
+
+The simplest language model looks at one letter and has a row of scores, logits, for the next. There are two roads to
+the best such table. One is to count: how often did n follow a? The other knows nothing of counting: start at zero, and
+follow the gradient of the cross-entropy, (probability - what came) in each row. Do they meet?
+"""
+
+# %% The data: 5,163 given names
+import math
+
+import numpy as np
+from matplotlib.colors import PowerNorm
+
+from plumbing import BLUE, GREY, Page, heading, plt, table
+from scratchlm.data import Vocabulary, contexts_and_targets, load_names
+from scratchlm.functional import softmax
+from scratchlm.models import BigramLM
+from scratchlm.objectives import Objective
+from scratchlm.optim import AdamW
+from scratchlm.sampling import generate
+from scratchlm.training import Data, mean_nll, train
+
+page = Page(__file__, __doc__)
+names = load_names()
+vocabulary = Vocabulary.from_texts(names)
+data = Data(*contexts_and_targets(names, vocabulary, context_length=1))
+tokens = [".", *vocabulary.characters]  # the dot is the boundary: before the first letter, and after the last
+
+heading("The data")
+print(f"{len(names):,} names, such as {', '.join(names[::1000])}")
+print(f"{len(data.targets):,} transitions between {len(vocabulary)} tokens (a to z, and the boundary)")
+
+# %% The first road: count
+#
+# logits = log(counts). Softmax divides each row by its sum, and that is the share of each next letter: no table can
+# have a lower loss on these names. The loss that is left is the conditional entropy, the real surprise of a letter.
+
+counted = BigramLM(len(vocabulary), dtype=np.float64).fit_counts(*data)
+counted_nll = mean_nll(counted, data)
+counted_probs = softmax(counted.params["logits"])
+
+heading("The first road: count")
+print(f"guessing blindly:  log {len(vocabulary)} = {math.log(len(vocabulary)):.5f} nats per token")
+print(f"counted table:          {counted_nll:.5f} nats per token, the least that any table of pairs can reach")
+pairs = [(counted_probs[i, j], i, j) for i in range(len(tokens)) for j in range(len(tokens))]
+surest = sorted(pairs, reverse=True)[:5]
+print("the surest pairs:  " + ", ".join(f"{tokens[i]}{tokens[j]} {share:.0%}" for share, i, j in surest))
+
+# %% The second road: gradient descent
+#
+# Start from a table of zeros. Each step looks at all pairs, and moves the logits against the gradient. AdamW measures
+# its steps in units of the recent gradient. A pair that never occurs has a gradient that shrinks with its probability:
+# beta2 = 0.9 makes "recent" short enough to keep up.
+
+STEPS = 300
+learned = BigramLM(len(vocabulary), dtype=np.float64)
+history = train(
+    learned,
+    Objective("logits", "cross_entropy"),
+    AdamW(learned.params, beta2=0.9, weight_decay=0),
+    data,
+    data,
+    steps=STEPS,
+    batch_size=None,
+    learning_rate=0.1,
+    record_every=10,
+)
+learned_probs = softmax(learned.params["logits"])
+gap = history[-1].nll - counted_nll
+farthest = float(np.abs(learned_probs - counted_probs).max())
+
+heading("The second road: follow the gradient")
+table(
+    ["step", "nats per token", "above the optimum"],
+    [
+        [str(r.step), f"{r.nll:.5f}", f"{r.nll - counted_nll:.5f}"]
+        for r in history
+        if r.step in (0, 10, 20, 50, 100, 200, STEPS)
+    ],
+)
+print(f"\nThe roads meet: {gap:.1e} nats apart. No probability in the table differs by more than {farthest:.4f}.")
+print(f"Names from the learned table: {', '.join(vocabulary.decode(ids) for ids in generate(learned, 8, rng=1))}.")
+print("One letter of memory makes letters that can stand side by side, but no names.")
+
+# %% The first picture: what the table knows
+
+figure, axes = plt.subplots(figsize=(10, 8.6))
+image = axes.imshow(counted_probs, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+axes.set_xticks(range(len(tokens)), tokens)
+axes.set_yticks(range(len(tokens)), tokens)
+axes.set_xlabel("next letter ( . is the end of the name)")
+axes.set_ylabel("this letter ( . is the start)")
+q, u = tokens.index("q"), tokens.index("u")
+axes.text(u + 0.7, q, f"{counted_probs[q, u]:.0%}", va="center", fontweight="bold")
+axes.set_title("What a bigram model is: one row of probabilities per letter")
+figure.colorbar(image, label="probability of the next letter (square-root scale)", shrink=0.8)
+page.save(figure, "table")
+
+# %% The second picture: two roads, one optimum
+
+figure, axes = plt.subplots()
+above = [max(r.nll - counted_nll, 1e-16) for r in history]
+axes.semilogy([r.step for r in history], above, color=BLUE, marker="o")
+axes.axhline(1e-4, color=GREY, linestyle=":")
+axes.annotate("one ten-thousandth of a nat", (0, 1e-4), (4, 6), textcoords="offset points", color=GREY)
+axes.annotate(f"{gap:.0e}", (STEPS, gap), (0, 10), textcoords="offset points", ha="center")
+axes.set_xlabel("step (each looks at all 36,122 letter pairs)")
+axes.set_ylabel("NLL above the counted table\n(nats per token, log scale)")
+axes.set_title("Two roads to one optimum: descent arrives at the counts")
+page.save(figure, "roads")
+
+# %% Remember
+print(
+    """
+Remember: for a table, log(counts) is the exact minimum of the cross-entropy, and the gradient leads there from 0.
+Exercise: fit_counts gives -inf to pairs that never occur. What does one new name with such a pair cost? Repair it with
+          fit_counts(..., smoothing=1), and look at the price on the names above.
+"""
+)

@@ -1,0 +1,94 @@
+"""What every demo needs and no demo is about: the two options, printing, and one look for all pictures."""
+
+import argparse
+import atexit
+import os
+import signal
+import sys
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+# Colours that stay apart for colour-blind readers and in grey: Okabe & Ito 2008, "Color universal design".
+BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#666666"
+
+plt.rcParams.update(
+    {
+        "figure.figsize": (10, 5.6),  # a slide
+        "figure.dpi": 110,
+        "savefig.dpi": 110,
+        "figure.constrained_layout.use": True,
+        "font.size": 14,
+        "axes.titlesize": 17,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "lines.linewidth": 2.5,
+        "legend.frameon": False,
+    }
+)
+
+
+class Page:
+    """A demo while it runs: where its pictures go, and whether they are shown."""
+
+    def __init__(self, file: str, doc: str) -> None:
+        self.name = Path(file).stem
+        parser = argparse.ArgumentParser(description=doc.strip().splitlines()[0])
+        parser.add_argument("--out", type=Path, default=Path("pictures"), help="folder for the pictures")
+        parser.add_argument("--show", action="store_true", help="open each picture in a window as well")
+        options = parser.parse_args()
+        self.out, self.show = options.out, options.show
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.exit(2, f"{parser.prog}: cannot write pictures to {self.out}: {error.strerror}\n")
+        if not self.show:
+            matplotlib.use("Agg")
+        signal.signal(signal.SIGINT, _stop)
+        atexit.register(_close_output)
+        print(doc.strip(), "\n")
+
+    def save(self, figure: Figure, what: str = "") -> None:
+        """Keep a picture, and say where."""
+        path = self.out / f"{self.name}{'_' + what if what else ''}.png"
+        try:
+            figure.savefig(path)
+        except OSError as error:
+            print(f"{self.name}: cannot write {path}: {error.strerror}", file=sys.stderr)
+            sys.exit(2)
+        print(f"\npicture: {path}")
+        if self.show:
+            plt.show()
+        plt.close(figure)
+
+
+def heading(text: str) -> None:
+    """Print a line that says what comes next."""
+    print(f"\n{text}\n{'-' * len(text)}")
+
+
+def table(header: list[str], rows: list[list[str]]) -> None:
+    """Print rows in columns: the first column to the left, the others to the right."""
+    widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
+    for line in [header, ["-" * width for width in widths], *rows]:
+        first, *others = [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
+        print("   ".join([first.strip().ljust(widths[0]), *others]))
+
+
+def _stop(*_: object) -> None:
+    print("interrupted", file=sys.stderr)
+    sys.exit(2)
+
+
+def _close_output() -> None:
+    """Write out what was printed; if nobody reads it any more (`| head`), say so in one line instead of a traceback."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("nobody reads the output any more; pictures were kept", file=sys.stderr)
+        os._exit(2)

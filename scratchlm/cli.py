@@ -1,0 +1,256 @@
+"""python -m scratchlm: train a model on a text, sample from it, score texts with it.
+
+It parses, calls, and prints, and knows no mathematics. What it prints for you to use goes to standard output, progress
+and complaints to standard error; a complaint is one line, and the exit status is then 2.
+"""
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from scratchlm import checkpoint
+from scratchlm.checkpoint import Checkpoint
+from scratchlm.data import Vocabulary, contexts_and_targets, load_names, read_text, split_texts
+from scratchlm.models import MLPLM, BigramLM, LanguageModel
+from scratchlm.objectives import HEADS, LOSSES, Objective
+from scratchlm.optim import SGD, AdamW
+from scratchlm.sampling import generate
+from scratchlm.training import Data, Diverged, Optimizer, Progress, mean_nll, train
+
+# What suits each model, where the command line leaves it open.
+DEFAULTS = {"bigram": {"learning_rate": 0.1, "weight_decay": 0.0}, "mlp": {"learning_rate": 0.01, "weight_decay": 0.1}}
+
+
+class Complaint(Exception):
+    """Something the user can put right; shown as one line."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status."""
+    try:
+        options = _parser().parse_args(arguments)
+        options.run(options)
+        sys.stdout.flush()
+        return 0
+    except BrokenPipeError:
+        # Nobody reads on. Python would flush standard output once more at exit, and complain: let it flush to nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _complain("nobody reads the output any more; stopped")
+    except KeyboardInterrupt:
+        return _complain("interrupted")
+    except OSError as error:
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (Complaint, Diverged, ValueError) as error:
+        return _complain(str(error))
+    except MemoryError:
+        return _complain("there is not enough memory for that")
+
+
+def _complain(message: str) -> int:
+    print("scratchlm:", " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+# --- the commands ----------------------------------------------------------------------------------------------------
+
+
+def _train(options: argparse.Namespace) -> None:
+    if options.out:
+        _check_writable(options.out)
+    texts = read_text(options.text) if options.text else load_names()
+    vocabulary = Vocabulary.from_texts(texts)
+    learning_texts, held_out_texts = split_texts(texts, options.held_out, options.seed)
+    model = _new_model(options, len(vocabulary))
+    learning = Data(*contexts_and_targets(learning_texts, vocabulary, model.context_length))
+    held_out = Data(*contexts_and_targets(held_out_texts, vocabulary, model.context_length))
+    objective = Objective(options.head, options.loss)
+    for name, value in DEFAULTS[options.model].items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    count = sum(param.size for param in model.params.values())
+    print(f"{options.model} with {count:,} parameters for {len(vocabulary)} tokens")
+    print(f"learns from {len(learning_texts):,} texts ({len(learning.targets):,} targets), ", end="")
+    print(f"judged by {len(held_out_texts):,} held out ({len(held_out.targets):,})", flush=True)
+
+    progress = Progress(options.steps)
+    result = Checkpoint(model, vocabulary, objective)
+    try:
+        train(
+            model,
+            objective,
+            _new_optimizer(options, model),
+            learning,
+            held_out if len(held_out.targets) else learning,
+            steps=options.steps,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            warmup=min(100, options.steps // 10),
+            seed=options.seed,
+            record_every=max(1, options.steps // 10),
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        progress.finish()
+        if not options.out:
+            raise
+        checkpoint.save(options.out, result)
+        raise Complaint(f"interrupted; the model as far as it got is in {options.out}") from None
+    except Diverged:
+        progress.finish()
+        raise
+    progress.finish()
+
+    if options.out:
+        checkpoint.save(options.out, result)
+    judged_by, name = (held_out, "held-out texts") if len(held_out.targets) else (learning, "the texts it learned from")
+    nll = mean_nll(model, judged_by)
+    print(f"{name}: {_nats_and_bits(nll)}")
+    print("it invents:", ", ".join(_texts(result, count=8, rng=options.seed)))
+    if options.out:
+        print(f"wrote {options.out}; try: python -m scratchlm sample {options.out}")
+    else:
+        print("not saved; --out MODEL.npz keeps it")
+
+
+def _sample(options: argparse.Namespace) -> None:
+    loaded = checkpoint.load(options.model)
+    names = ("count", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_length")
+    for text in _texts(loaded, rng=options.seed, **{name: getattr(options, name) for name in names}):
+        print(text)
+
+
+def _score(options: argparse.Namespace) -> None:
+    loaded = checkpoint.load(options.model)
+    texts = options.texts or [line.strip() for line in sys.stdin if line.strip()]
+    if not texts:
+        raise Complaint("there is no text to score: give it as an argument, or one a line on standard input")
+    read = [Data(*contexts_and_targets([text], loaded.vocabulary, loaded.model.context_length)) for text in texts]
+    tokens = [len(data.targets) for data in read]
+    nlls = [mean_nll(loaded.model, data) for data in read]
+    print("    nats     bits  perplexity  tokens  text      (nats and bits per token, the end of the text included)")
+    for nll, count, text in zip(nlls, tokens, texts, strict=True):
+        print(_score_line(nll, count, text))
+    if len(texts) > 1:
+        mean = sum(nll * count for nll, count in zip(nlls, tokens, strict=True)) / sum(tokens)
+        print(_score_line(mean, sum(tokens), f"(all {len(texts)} texts)"))
+
+
+def _new_model(options: argparse.Namespace, vocab_size: int) -> LanguageModel:
+    if options.model == "bigram":
+        return BigramLM(vocab_size)
+    return MLPLM(vocab_size, options.context_length, options.embedding_dim, options.hidden_dim, options.seed)
+
+
+def _new_optimizer(options: argparse.Namespace, model: LanguageModel) -> Optimizer:
+    if options.optimizer == "sgd":
+        return SGD(model.params)
+    return AdamW(model.params, weight_decay=options.weight_decay)
+
+
+def _texts(loaded: Checkpoint, **options: object) -> list[str]:
+    return [loaded.vocabulary.decode(ids) for ids in generate(loaded.model, **options)]  # type: ignore[arg-type]
+
+
+def _nats_and_bits(nll: float) -> str:
+    return f"{nll:.4f} nats per token = {nll / math.log(2):.4f} bits, perplexity {_perplexity(nll)}"
+
+
+def _score_line(nll: float, tokens: int, text: str) -> str:
+    return f"{nll:8.4f} {nll / math.log(2):8.4f} {_perplexity(nll):>11} {tokens:7}  {text}"
+
+
+def _perplexity(nll: float) -> str:
+    return f"{math.exp(nll):.2f}" if nll < 700 else "inf"
+
+
+def _check_writable(path: Path) -> None:
+    """Complain before an hour of training, not after it."""
+    if path.is_dir():
+        raise Complaint(f"{path} is a folder; --out needs a file name in it")
+    if not path.parent.is_dir():
+        raise Complaint(f"there is no folder {path.parent} to write {path.name} to")
+    if not os.access(path.parent, os.W_OK):
+        raise Complaint(f"the folder {path.parent} cannot be written to")
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Complaint(f"{message}; see {self.prog} --help")
+
+
+def _number(kind: type, low: float, high: float, what: str) -> Callable[[str], float]:
+    """Return a reader of numbers from low to high, both included, that says what it wants when it does not get it."""
+
+    def read(text: str) -> float:
+        try:
+            value: float = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        return value
+
+    return read
+
+
+_TINY = float(np.nextafter(0, 1))
+_HUGE = sys.float_info.max
+_whole = _number(int, 1, 10**9, "a whole number from 1 to 1,000,000,000")
+_whole_or_0 = _number(int, 0, 10**9, "a whole number from 0 to 1,000,000,000")
+_above_0 = _number(float, _TINY, _HUGE, "a finite number above 0")
+_from_0 = _number(float, 0, _HUGE, "a finite number of at least 0")
+_share = _number(float, _TINY, 1, "a number above 0 and at most 1")
+_below_1 = _number(float, 0, float(np.nextafter(1, 0)), "a number of at least 0 and below 1")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="scratchlm", description="Train a tiny language model by hand-written gradients, and use it.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    p = commands.add_parser("train", help="train a model on names, or on the lines of a text file")
+    p.set_defaults(run=_train)
+    add = p.add_argument
+    add("--model", choices=["bigram", "mlp"], default="mlp", help="a table of logits, or Bengio's network (default)")
+    add("--text", type=Path, metavar="FILE", help="a UTF-8 file, one text a line (default: 5,163 given names)")
+    add("--out", type=Path, metavar="MODEL.npz", help="where to keep the model (default: nowhere)")
+    add("--steps", type=_whole_or_0, default=4000, help="how many minibatches to learn from (default: 4000)")
+    add("--batch-size", type=_whole, default=128, help="targets in a minibatch (default: 128)")
+    add("--seed", type=_whole_or_0, default=0, help="the same seed gives the same model (default: 0)")
+    add("--head", choices=list(HEADS), default="logits", help="what the model hands out (default: logits)")
+    add("--loss", choices=list(LOSSES), default="cross_entropy", help="what is minimised (default: cross_entropy)")
+    add("--held-out", type=_below_1, default=0.1, help="share of the texts to judge the model by (default: 0.1)")
+    add("--context-length", type=_whole, default=8, help="tokens the mlp looks back (default: 8)")
+    add("--embedding-dim", type=_whole, default=24, help="numbers the mlp has for a token (default: 24)")
+    add("--hidden-dim", type=_whole, default=128, help="tanh units of the mlp (default: 128)")
+    add("--optimizer", choices=["adamw", "sgd"], default="adamw", help="how to step (default: adamw)")
+    add("--learning-rate", type=_above_0, help="the highest, after warm-up (default: 0.01 for mlp, 0.1 for bigram)")
+    add("--weight-decay", type=_from_0, help="of adamw, towards 0 (default: 0.1 for mlp, 0 for bigram)")
+
+    p = commands.add_parser("sample", help="write texts with a trained model")
+    p.set_defaults(run=_sample)
+    add = p.add_argument
+    add("model", type=Path, metavar="MODEL.npz", help="what train wrote")
+    add("--count", type=_whole, default=20, help="how many texts (default: 20)")
+    add("--seed", type=_whole_or_0, default=0, help="the same seed gives the same texts (default: 0)")
+    add("--temperature", type=_above_0, default=1.0, help="below 1 bolder, above 1 wilder (default: 1)")
+    add("--top-k", type=_whole, help="draw from the k likeliest tokens only")
+    add("--top-p", type=_share, help="draw from the fewest tokens that have probability p together")
+    add("--min-p", type=_share, help="draw from tokens at least p times as likely as the likeliest")
+    add("--repetition-penalty", type=_above_0, help="above 1 makes tokens of this text less likely to come again")
+    add("--max-length", type=_whole, default=100, help="tokens a text may have (default: 100)")
+
+    p = commands.add_parser("score", help="tell how likely a model finds texts")
+    p.set_defaults(run=_score)
+    add = p.add_argument
+    add("model", type=Path, metavar="MODEL.npz", help="what train wrote")
+    add("texts", nargs="*", metavar="TEXT", help="texts to score (default: the lines of standard input)")
+    return parser

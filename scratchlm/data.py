@@ -1,0 +1,157 @@
+"""From text to integers and back: the corpus, the vocabulary, contexts and targets, and an honest split.
+
+In: a list of texts. Out: for every character, and for the end of every text, a context (the token ids before it) and a
+target (its own id). That is all a language model of this package ever sees:
+
+    anna  ->  contexts  . . .   . . a   . a n   a n n   n n a
+              targets   a       n       n       a       .          with . for the boundary, and three tokens of context
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+BOUNDARY = 0  # the token before and after every text
+
+
+def load_names() -> list[str]:
+    """Return the bundled corpus: 5,163 distinct given names, lower case, in alphabetical order.
+
+    Source: U.S. Census Bureau 1990, public domain; see corpora/README.md.
+
+    >>> names = load_names()
+    >>> len(names), names[:3]
+    (5163, ['aaron', 'abbey', 'abbie'])
+    """
+    return read_text(Path(__file__).parent / "corpora" / "names.txt")
+
+
+def read_text(path: str | Path) -> list[str]:
+    """Return the lines of a UTF-8 file, one text a line, without surrounding white space and empty lines.
+
+    Texts are normalised to NFC, so that an accented letter is the same token however it was typed.
+    Errors: OSError if the file cannot be read; ValueError if it is not UTF-8, or holds no text.
+
+    >>> read_text(Path(__file__).parent / "corpora" / "names.txt")[-1]
+    'zulma'
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as lines:
+            texts = [text for line in lines if (text := unicodedata.normalize("NFC", line).strip())]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start} of a part of it") from None
+    if not texts:
+        raise ValueError(f"{path} holds no text")
+    return texts
+
+
+class Vocabulary:
+    """The characters of a corpus and their token ids, 1, 2, ... in the order of their code points; 0 is the boundary.
+
+    >>> vocabulary = Vocabulary.from_texts(["anna", "ben"])
+    >>> vocabulary.characters, len(vocabulary)
+    ('aben', 5)
+    >>> vocabulary.encode("anna")
+    array([1, 4, 4, 1])
+    >>> vocabulary.decode([2, 3, 4, BOUNDARY])
+    'ben'
+    """
+
+    def __init__(self, characters: str) -> None:
+        self.characters = "".join(sorted(set(characters)))
+        self._codes = _code_points(self.characters)
+        if not self.characters:
+            raise ValueError("a vocabulary needs at least one character")
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str]) -> "Vocabulary":
+        """Return the vocabulary of all characters that stand in the texts."""
+        return cls("".join({character for text in texts for character in unicodedata.normalize("NFC", text)}))
+
+    def __len__(self) -> int:
+        """Return the number of tokens, the boundary included."""
+        return len(self.characters) + 1
+
+    def encode(self, text: str) -> NDArray[np.intp]:
+        """Return the token ids of a text, in NFC, without boundaries; ValueError names a character it does not know."""
+        text = unicodedata.normalize("NFC", text)
+        codes = _code_points(text)
+        places = np.minimum(np.searchsorted(self._codes, codes), len(self._codes) - 1)
+        unknown = np.flatnonzero(self._codes[places] != codes)
+        if unknown.size:
+            i = int(unknown[0])
+            around = text[max(0, i - 20) : i + 20]
+            raise ValueError(
+                f"the character {text[i]!r} (U+{ord(text[i]):04X}) at position {i} of the text is not in the "
+                f"vocabulary; it stands in {around!r}"
+            )
+        return places + 1
+
+    def decode(self, ids: ArrayLike) -> str:
+        """Return the text of token ids; boundaries are left out. ValueError for an id that is not in the vocabulary."""
+        tokens = [int(i) for i in np.asarray(ids).reshape(-1)]
+        for i in tokens:
+            if not 0 <= i < len(self):
+                raise ValueError(f"there is no token {i}; ids run from 0 to {len(self) - 1}")
+        return "".join(self.characters[i - 1] for i in tokens if i != BOUNDARY)
+
+
+def _code_points(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def contexts_and_targets(
+    texts: Sequence[str], vocabulary: Vocabulary, context_length: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return every token of the texts as a target, with the tokens before it as its context.
+
+    Shapes: contexts (N, context_length) and targets (N,), N being the number of characters and of texts; what would lie
+    before the start of a text is filled with boundary tokens, so no context ever looks into another text.
+    Errors: ValueError for a context_length below 1, or a character that is not in the vocabulary.
+
+    >>> contexts, targets = contexts_and_targets(["ab"], Vocabulary("ab"), context_length=2)
+    >>> contexts.tolist(), targets.tolist()
+    ([[0, 0], [0, 1], [1, 2]], [1, 2, 0])
+    """
+    if context_length < 1:
+        raise ValueError(f"context_length must be at least 1, not {context_length}")
+    pieces = [vocabulary.encode(text) for text in texts]
+    lengths = np.array([len(piece) + 1 for piece in pieces], dtype=np.intp)
+    ends = np.cumsum(lengths)
+    targets = np.full(lengths.sum(), BOUNDARY, dtype=np.int32)
+    inside = np.ones(len(targets), dtype=bool)
+    inside[ends - 1] = False
+    if pieces:
+        targets[inside] = np.concatenate(pieces)
+    position = np.arange(len(targets)) - np.repeat(ends - lengths, lengths)  # of a target, within its own text
+    contexts = np.full((len(targets), context_length), BOUNDARY, dtype=np.int32)
+    for back in range(1, context_length + 1):
+        there = np.flatnonzero(position >= back)
+        contexts[there, -back] = targets[there - back]
+    return contexts, targets
+
+
+def split_texts(
+    texts: Sequence[str], validation_fraction: float = 0.1, seed: int = 0
+) -> tuple[list[str], list[str]]:
+    """Return the texts in two parts, for training and for validation, with no text in both.
+
+    The draw is over distinct texts, so copies of one stay together; both parts keep the order of the texts. The same
+    seed gives the same split. Errors: ValueError for a fraction outside [0, 1), or one that leaves no text to train on.
+
+    >>> train, validation = split_texts(["anna", "ben", "anna", "cem", "dora"], validation_fraction=0.5, seed=1)
+    >>> set(train) & set(validation)
+    set()
+    """
+    if not 0 <= validation_fraction < 1:
+        raise ValueError(f"validation_fraction must be at least 0 and below 1, not {validation_fraction}")
+    distinct = list(dict.fromkeys(texts))
+    count = round(validation_fraction * len(distinct))
+    if count == len(distinct):
+        raise ValueError(f"a validation_fraction of {validation_fraction} leaves none of {count} texts to train on")
+    drawn = np.random.default_rng(seed).permutation(len(distinct))[:count]
+    held_out = {distinct[i] for i in drawn}
+    return [text for text in texts if text not in held_out], [text for text in texts if text in held_out]

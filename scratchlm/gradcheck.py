@@ -1,0 +1,72 @@
+"""The independent witness: a derivative measured by nudging, to hold against one that was worked out by hand.
+
+In: any function from an array to a number, and a place. Out: its gradient there, which knows nothing of our algebra.
+Use float64: a nudge of 0.001 in float32 leaves four digits of a difference, and a wrong factor can hide in the rest.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def numerical_gradient(function: Callable[[NDArray[np.float64]], Any], x: ArrayLike) -> NDArray[np.float64]:
+    """Return the gradient of function at x by central differences of fourth order.
+
+    Formula: f'(x) = (8 [f(x + h) - f(x - h)] - [f(x + 2h) - f(x - 2h)]) / 12h + O(h^4), one entry of x after another.
+    Shapes: x (...) -> (...), float64; function takes an array of that shape and returns one number.
+
+    The step h = eps^(1/5) = 0.00074 balances the two errors: h^4 from the formula, eps / h from rounding, both near
+    3e-13 for functions and inputs around 1. The plain formula [f(x + h) - f(x - h)] / 2h would reach 4e-11 at best.
+    Errors: TypeError if x is not real; ValueError if the function does not return one finite number.
+    Source: Abramowitz & Stegun 1964, 25.3.6.
+
+    >>> numerical_gradient(lambda x: (x**3).sum(), [1.0, 2.0]).round(9)
+    array([ 3., 12.])
+    """
+    place = np.asarray(x)
+    if place.dtype.kind not in "fiub":
+        raise TypeError(f"x must hold real numbers, not {place.dtype}")
+    nudged = place.astype(np.float64)
+    gradient = np.empty_like(nudged)
+    h = np.finfo(np.float64).eps ** 0.2
+
+    def value_at(index: tuple[int, ...], entry: float) -> float:
+        nudged[index] = entry
+        value = np.asarray(function(nudged.copy()))
+        if value.size != 1 or not np.isfinite(value).all():
+            raise ValueError(f"function must return one finite number; with x{list(index)} = {entry} it gave {value}")
+        return float(value.reshape(()))
+
+    for index in np.ndindex(nudged.shape):
+        center = float(nudged[index])
+        near = value_at(index, center + h) - value_at(index, center - h)
+        far = value_at(index, center + 2 * h) - value_at(index, center - 2 * h)
+        gradient[index] = (8 * near - far) / (12 * h)
+        nudged[index] = center
+    return gradient
+
+
+def max_relative_error(analytic: ArrayLike, numeric: ArrayLike) -> float:
+    """Return the largest relative difference between two gradients, entry by entry.
+
+    Formula: max_k |a_k - b_k| / max(|a_k|, |b_k|, 0.0001 max_j |b_j|).
+    Shapes: analytic, numeric (...) of one shape -> float; 0 is perfect, 2 the opposite sign, and nan counts as inf.
+
+    Differences are exact to about 1e-12 of the largest entry, whatever the size of the others. So an entry ten thousand
+    times smaller than the largest is compared on the scale of 0.0001 of that one, where 1e-12 has become 1e-8.
+    Errors: ValueError if the shapes differ.
+
+    >>> round(max_relative_error([1.0, 2.0], [1.0, 2.002]), 6)
+    0.000999
+    """
+    a, b = np.asarray(analytic, np.float64), np.asarray(numeric, np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"analytic has shape {a.shape}, but numeric has shape {b.shape}")
+    if a.size == 0 or np.array_equal(a, b):
+        return 0.0
+    size = np.maximum(np.maximum(abs(a), abs(b)), 1e-4 * abs(b).max())
+    with np.errstate(invalid="ignore"):
+        error = abs(a - b) / np.where(size == 0, 1, size)
+    return float(np.where(np.isnan(error), np.inf, error).max())

@@ -1,0 +1,191 @@
+"""Two language models with one interface: forward and backward by hand, side by side.
+
+In: contexts (N, context_length), the token ids before each target. Out: logits (N, vocab_size), a score for each token
+that could come next. Then backward takes the gradient of a loss with respect to those logits, and gives its gradient
+with respect to every parameter, under the parameter's own name. A training loop need not know which model it trains:
+
+    logits = model.forward(contexts)
+    value, grad_logits = objective.value_and_grad(logits, targets)
+    grads = model.backward(grad_logits)
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from scratchlm._rows import FloatArray, IntArray
+
+Params = dict[str, FloatArray]
+
+
+class LanguageModel(Protocol):
+    """What a model has to have, to be trained and sampled from."""
+
+    vocab_size: int
+    context_length: int
+    params: Params
+
+    def forward(self, contexts: ArrayLike) -> FloatArray:
+        """Return logits (N, vocab_size), and remember what backward will need."""
+
+    def backward(self, grad_logits: FloatArray) -> Params:
+        """Return the gradient for every parameter, for the contexts of the last forward."""
+
+
+class BigramLM:
+    """A table of logits: row i scores what may follow token i. One token of context, and nothing to share.
+
+    Parameters: logits (V, V), 0 at first, so every token is equally likely.
+    Formula: forward is logits[context]; backward adds each row of grad_logits to the row of the table it came from.
+
+    >>> model = BigramLM(vocab_size=3)
+    >>> model.forward([[1], [2]]).shape
+    (2, 3)
+    """
+
+    context_length = 1
+
+    def __init__(self, vocab_size: int, dtype: DTypeLike = np.float32) -> None:
+        self.vocab_size = _positive("vocab_size", vocab_size)
+        self.params: Params = {"logits": np.zeros((vocab_size, vocab_size), _float(dtype))}
+
+    def forward(self, contexts: ArrayLike) -> FloatArray:
+        """Return the logits (N, V) of the token after each context (N, 1)."""
+        self._previous = _checked(contexts, self.context_length, self.vocab_size)[:, 0]
+        logits: FloatArray = self.params["logits"][self._previous]
+        return logits
+
+    def backward(self, grad_logits: FloatArray) -> Params:
+        """Return the gradient of the table, given that of the logits (N, V) from the last forward."""
+        return {"logits": _add_rows(self._previous, grad_logits, self.vocab_size)}
+
+    def fit_counts(self, contexts: ArrayLike, targets: ArrayLike, smoothing: float = 0.0) -> "BigramLM":
+        """Set the table to the closed-form optimum, the logarithms of how often each token followed each; return self.
+
+        Formula: logits[i, j] = log(count[i, j] + smoothing). Softmax normalises a row, so counts need no normalising.
+        With smoothing = 0 no table has a lower loss on these targets: it is their conditional entropy. A transition
+        that was never seen has logit -inf, and costs inf elsewhere; with smoothing = 1 (Laplace) nothing is impossible.
+        A token that nothing followed keeps a row of 0: all are equally likely.
+
+        >>> model = BigramLM(2).fit_counts([[0], [0], [0], [1]], [0, 1, 1, 0])
+        >>> np.exp(model.params["logits"])
+        array([[1., 2.],
+               [1., 0.]], dtype=float32)
+        """
+        if not 0 <= smoothing < np.inf:
+            raise ValueError(f"smoothing must be a finite number of at least 0, not {smoothing}")
+        previous = _checked(contexts, self.context_length, self.vocab_size)[:, 0]
+        following = _checked(np.reshape(targets, (-1, 1)), 1, self.vocab_size, name="targets")[:, 0]
+        if previous.shape != following.shape:
+            raise ValueError(f"there are {len(previous)} contexts, but {len(following)} targets")
+        pairs = np.bincount(previous * self.vocab_size + following, minlength=self.vocab_size**2)
+        counts = pairs.reshape(self.vocab_size, self.vocab_size) + smoothing
+        counts[counts.sum(axis=1) == 0] = 1
+        with np.errstate(divide="ignore"):
+            self.params["logits"][...] = np.log(counts)
+        return self
+
+
+class MLPLM:
+    """Bengio's neural language model: the context's embeddings side by side, a tanh layer, and a linear layer.
+
+    Parameters: embedding (V, E), hidden_weight (C E, H), hidden_bias (H,), output_weight (H, V), output_bias (V,), for
+    a vocabulary of V, a context_length C, an embedding_dim E and a hidden_dim H.
+    Formula: x = embedding[context], concatenated;  h = tanh(x W + b);  logits = h W' + b'.
+    Source: Bengio, Ducharme, Vincent & Jauvin 2003, "A neural probabilistic language model", JMLR 3:1137.
+
+    >>> model = MLPLM(vocab_size=27, context_length=3, embedding_dim=8, hidden_dim=32)
+    >>> model.forward([[0, 0, 0], [0, 0, 5]]).shape
+    (2, 27)
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        context_length: int = 8,
+        embedding_dim: int = 24,
+        hidden_dim: int = 128,
+        seed: int = 0,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.vocab_size = _positive("vocab_size", vocab_size)
+        self.context_length = _positive("context_length", context_length)
+        self.embedding_dim = _positive("embedding_dim", embedding_dim)
+        self.hidden_dim = _positive("hidden_dim", hidden_dim)
+        rng, inputs = np.random.default_rng(seed), context_length * embedding_dim
+        params = {
+            "embedding": rng.normal(0, 1, (vocab_size, embedding_dim)),
+            "hidden_weight": rng.normal(0, 1, (inputs, hidden_dim)) / np.sqrt(inputs),  # so that x W + b is around 1
+            "hidden_bias": np.zeros(hidden_dim),
+            "output_weight": rng.normal(0, 0.1, (hidden_dim, vocab_size)) / np.sqrt(hidden_dim),  # near 0: no opinion
+            "output_bias": np.zeros(vocab_size),
+        }
+        self.params: Params = {name: value.astype(_float(dtype)) for name, value in params.items()}
+
+    def forward(self, contexts: ArrayLike) -> FloatArray:
+        """Return the logits (N, V) of the token after each context (N, C)."""
+        p = self.params
+        self._contexts = _checked(contexts, self.context_length, self.vocab_size)
+        self._x = p["embedding"][self._contexts].reshape(len(self._contexts), -1)
+        self._h = np.tanh(self._x @ p["hidden_weight"] + p["hidden_bias"])
+        logits: FloatArray = self._h @ p["output_weight"] + p["output_bias"]
+        return logits
+
+    def backward(self, grad_logits: FloatArray) -> Params:
+        """Return the gradient of every parameter, given that of the logits (N, V) from the last forward.
+
+        Read forward from its last line up. A product's gradient is the gradient above it times the other factor.
+        """
+        p = self.params
+        grad_h = grad_logits @ p["output_weight"].T
+        grad_a = grad_h * (1 - self._h**2)  # tanh' = 1 - tanh^2
+        grad_x = grad_a @ p["hidden_weight"].T
+        return {
+            "embedding": _add_rows(
+                self._contexts.reshape(-1), grad_x.reshape(-1, self.embedding_dim), self.vocab_size
+            ),
+            "hidden_weight": self._x.T @ grad_a,
+            "hidden_bias": grad_a.sum(axis=0),
+            "output_weight": self._h.T @ grad_logits,
+            "output_bias": grad_logits.sum(axis=0),
+        }
+
+
+def _add_rows(ids: IntArray, rows: FloatArray, size: int) -> FloatArray:
+    """Return a table (size, D) in which each of the rows (N, D) was added to line ids[n]: the derivative of a look-up.
+
+    Picking lines is a product with a one-hot matrix, and adding to them one with its transpose. While the table is
+    small, so is that matrix, and a product is the fastest thing there is; for a large one we add line by line.
+    """
+    if size <= 256:
+        one_hot = np.zeros((size, len(ids)), rows.dtype)
+        one_hot[ids, np.arange(len(ids))] = 1
+        return one_hot @ rows
+    table = np.zeros((size, rows.shape[1]), rows.dtype)
+    np.add.at(table, ids, rows)
+    return table
+
+
+def _checked(contexts: ArrayLike, context_length: int, vocab_size: int, name: str = "contexts") -> IntArray:
+    ids = np.asarray(contexts)
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integer token ids, not {ids.dtype}")
+    if ids.ndim != 2 or ids.shape[1] != context_length:
+        raise ValueError(f"{name} must have shape (N, {context_length}), not {ids.shape}")
+    if ids.size and not 0 <= ids.min() <= ids.max() < vocab_size:
+        bad = ids[(ids < 0) | (ids >= vocab_size)][0]
+        raise ValueError(f"{name} hold token {bad}, but there are tokens 0 to {vocab_size - 1} only")
+    return ids
+
+
+def _positive(name: str, value: int) -> int:
+    if not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+    return int(value)
+
+
+def _float(dtype: DTypeLike) -> "np.dtype[Any]":
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
+    return np.dtype(dtype)

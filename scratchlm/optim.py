@@ -1,0 +1,89 @@
+"""How a gradient becomes a step: SGD with momentum, and AdamW.
+
+In: the parameters, and their gradients under the same names. Out: nothing; the parameters are changed in place.
+"""
+
+import numpy as np
+
+from scratchlm._rows import FloatArray
+
+Params = dict[str, FloatArray]
+
+
+class SGD:
+    """Stochastic gradient descent with momentum: a ball that rolls downhill, and keeps some of its speed.
+
+    Formula: v <- momentum v + grad;  param <- param - learning_rate v.
+    Source: Polyak 1964; Sutskever, Martens, Dahl & Hinton 2013.
+
+    >>> params = {"w": np.array([1.0])}
+    >>> SGD(params).step({"w": np.array([0.5])}, learning_rate=0.1)
+    >>> params["w"]
+    array([0.95])
+    """
+
+    def __init__(self, params: Params, momentum: float = 0.9) -> None:
+        _check_range("momentum", momentum, 0, 1)
+        self.params, self.momentum = params, momentum
+        self.velocity = {name: np.zeros_like(param) for name, param in params.items()}
+
+    def step(self, grads: Params, learning_rate: float) -> None:
+        """Move every parameter a little against its gradient."""
+        for name, param in self.params.items():
+            velocity = self.velocity[name]
+            velocity *= self.momentum
+            velocity += grads[name]
+            param -= learning_rate * velocity
+
+
+class AdamW:
+    """Adam with decoupled weight decay: each parameter's step is measured in units of its own gradient's usual size.
+
+    Formula, with g the gradient and t = 1, 2, ... the number of the step:
+        m <- beta1 m + (1 - beta1) g          a running mean of the gradient
+        v <- beta2 v + (1 - beta2) g^2        a running mean of its square
+        m^ = m / (1 - beta1^t),  v^ = v / (1 - beta2^t)       both began at 0; this makes up for it
+        param <- param - learning_rate (m^ / (sqrt(v^) + epsilon) + weight_decay param)
+    The decay acts on the parameter itself and not through g, where the division would undo it.
+    Source: Kingma & Ba 2015 (Adam); Loshchilov & Hutter 2019 (decoupled weight decay).
+
+    >>> params = {"w": np.array([1.0, 1.0])}
+    >>> AdamW(params, weight_decay=0).step({"w": np.array([0.001, -1000.0])}, learning_rate=0.1)
+    >>> params["w"].round(3)  # the first step has the same length, however large the gradient
+    array([0.9, 1.1])
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        _check_range("beta1", beta1, 0, 1)
+        _check_range("beta2", beta2, 0, 1)
+        _check_range("epsilon", epsilon, 0, np.inf)
+        _check_range("weight_decay", weight_decay, 0, np.inf)
+        self.params, self.beta1, self.beta2 = params, beta1, beta2
+        self.epsilon, self.weight_decay = epsilon, weight_decay
+        self.steps = 0
+        self.mean = {name: np.zeros_like(param) for name, param in params.items()}
+        self.square = {name: np.zeros_like(param) for name, param in params.items()}
+
+    def step(self, grads: Params, learning_rate: float) -> None:
+        """Move every parameter a little against its gradient, and a little towards 0."""
+        self.steps += 1
+        mean_correction = 1 - self.beta1**self.steps
+        square_correction = 1 - self.beta2**self.steps
+        for name, param in self.params.items():
+            grad, mean, square = grads[name], self.mean[name], self.square[name]
+            mean += (1 - self.beta1) * (grad - mean)
+            square += (1 - self.beta2) * (grad * grad - square)
+            direction = (mean / mean_correction) / (np.sqrt(square / square_correction) + self.epsilon)
+            param -= learning_rate * (direction + self.weight_decay * param)
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value < high:
+        raise ValueError(f"{name} must be at least {low} and below {high}, not {value}")

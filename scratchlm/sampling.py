@@ -1,0 +1,223 @@
+"""From scores to text: what makes a decoder, each step a function on its own.
+
+In: scores (..., V) over the tokens, logits or log-probabilities. Out: scores of the same shape, in which -inf masks
+what must not come next; `sample` draws a token id from them, and `generate` writes whole texts.
+
+All but one of these steps cannot tell logits from log-probabilities, since adding a number to every score of a row
+changes nothing for them. The exception is the repetition penalty, which looks at the sign of a score.
+"""
+
+from operator import index
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from scratchlm._rows import FloatArray, as_floats
+from scratchlm.data import BOUNDARY
+from scratchlm.functional import softmax
+from scratchlm.models import LanguageModel
+
+
+def apply_temperature(scores: ArrayLike, temperature: float) -> FloatArray:
+    """Return scores / temperature: below 1 the likely become likelier, above 1 all draw level.
+
+    Formula: softmax(z / T). A shift of z stays a shift, so softmax(log_softmax(z) / T) = softmax(z / T).
+    Shapes: scores (..., V) -> (..., V). Errors: ValueError unless 0 < temperature < inf, or if the scores overflow.
+
+    >>> apply_temperature([1.0, 2.0], 0.5)
+    array([2., 4.])
+    """
+    if not 0 < temperature < np.inf:
+        raise ValueError(f"temperature must be a finite number above 0, not {temperature}")
+    (z,) = as_floats(scores=scores)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        result: FloatArray = z / temperature
+    if not np.isfinite(result[np.isfinite(z)]).all():
+        raise ValueError(f"temperature {temperature} makes scores overflow; to take the likeliest token: top_k 1")
+    return result
+
+
+def top_k(scores: ArrayLike, k: int) -> FloatArray:
+    """Return the scores with all but the k highest of each row masked; among equal scores the lower id stays.
+
+    Shapes: scores (..., V) -> (..., V); with k >= V nothing is masked. Errors: ValueError for k < 1.
+    Source: Fan, Lewis & Dauphin 2018.
+
+    >>> top_k([1.0, 3.0, 2.0], 2)
+    array([-inf,   3.,   2.])
+    """
+    if index(k) < 1:
+        raise ValueError(f"k must be at least 1, not {k}")
+    (z,) = as_floats(scores=scores)
+    return np.where(_ranks(z) < k, z, -np.inf).astype(z.dtype)
+
+
+def top_p(scores: ArrayLike, p: float) -> FloatArray:
+    """Return the scores with all masked but the nucleus: the fewest tokens that together have probability p or more.
+
+    Formula: with tokens in falling order, token k stays if those before it have less than p together. So the likeliest
+    always stays. Among equal scores the lower id comes first.
+    Shapes: scores (..., V) -> (..., V). Errors: ValueError unless 0 < p <= 1.
+    Source: Holtzman, Buys, Du, Forbes & Choi 2020.
+
+    >>> top_p(np.log([0.5, 0.3, 0.2]), 0.6).round(2)
+    array([-0.69, -1.2 ,  -inf])
+    """
+    if not 0 < p <= 1:
+        raise ValueError(f"p must be above 0 and at most 1, not {p}")
+    (z,) = as_floats(scores=scores)
+    if p == 1:
+        return z.copy()
+    ranks = _ranks(z)
+    probs = softmax(z.astype(np.float64))
+    falling = np.empty_like(probs)
+    np.put_along_axis(falling, ranks, probs, axis=-1)
+    before = np.cumsum(falling, axis=-1) - falling
+    stays = np.take_along_axis(before < p, ranks, axis=-1)
+    return np.where(stays, z, -np.inf).astype(z.dtype)
+
+
+def min_p(scores: ArrayLike, p: float) -> FloatArray:
+    """Return the scores with every token masked that is less than p times as likely as the likeliest one.
+
+    Formula: token k stays if z_k >= max z + log p.
+    Shapes: scores (..., V) -> (..., V). Errors: ValueError unless 0 < p <= 1.
+    Source: Nguyen et al. 2024.
+
+    >>> min_p(np.log([0.6, 0.3, 0.1]), 0.25).round(2)
+    array([-0.51, -1.2 ,  -inf])
+    """
+    if not 0 < p <= 1:
+        raise ValueError(f"p must be above 0 and at most 1, not {p}")
+    (z,) = as_floats(scores=scores)
+    return np.where(z >= z.max(axis=-1, keepdims=True) + np.log(p), z, -np.inf).astype(z.dtype)
+
+
+def repetition_penalty(scores: ArrayLike, previous_tokens: ArrayLike, penalty: float) -> FloatArray:
+    """Return the scores with those of previous tokens made worse: divided by the penalty if positive, else multiplied.
+
+    Formula: z_k / penalty if z_k > 0, else z_k penalty, for every k in previous_tokens; however often it occurred.
+    Shapes: scores (..., V), previous_tokens (..., L) of ids -> (..., V). Above 1 it discourages, 1 changes nothing.
+    Errors: ValueError unless 0 < penalty < inf, or for an id that is not in 0 ... V - 1; TypeError for other than ids.
+    Source: Keskar et al. 2019 (CTRL).
+
+    The sign of a score decides, and the sign depends on the shift: from log_softmax(z) it is another decoder than from
+    z. It is the one step here that needs to know where the logits had their zero.
+
+    >>> repetition_penalty([2.0, -2.0, 1.0], [0, 1], 2.0)
+    array([ 1., -4.,  1.])
+    """
+    if not 0 < penalty < np.inf:
+        raise ValueError(f"penalty must be a finite number above 0, not {penalty}")
+    (z,) = as_floats(scores=scores)
+    ids = np.asarray(previous_tokens)
+    if ids.size == 0:
+        return z.copy()
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"previous_tokens must be integer token ids, not {ids.dtype}")
+    if ids.shape[:-1] != z.shape[:-1]:
+        raise ValueError(f"previous_tokens must have shape {z.shape[:-1]} and one axis more, not {ids.shape}")
+    if not 0 <= ids.min() <= ids.max() < z.shape[-1]:
+        bad = ids[(ids < 0) | (ids >= z.shape[-1])][0]
+        raise ValueError(f"previous_tokens hold {bad}, but there are tokens 0 to {z.shape[-1] - 1} only")
+    seen = np.take_along_axis(z, ids, axis=-1)
+    with np.errstate(over="ignore"):
+        worse = np.where(seen > 0, seen / penalty, seen * penalty)
+    result = z.copy()
+    np.put_along_axis(result, ids, worse.astype(z.dtype), axis=-1)
+    return result
+
+
+def sample(scores: ArrayLike, rng: np.random.Generator) -> Any:
+    """Return a token id for each row, drawn with probability softmax(scores).
+
+    Formula: argmax_k (z_k + G_k), with G_k drawn from the standard Gumbel distribution. No softmax, no sum: a shift of
+    z shifts every candidate, so logits and log-probabilities serve alike, and with the same rng give the same token.
+    Shapes: scores (..., V) -> ids (...). Errors: ValueError for a row that is all masked, or holds nan or +inf.
+    Source: Gumbel 1954; Maddison, Tarlow & Minka 2014.
+
+    >>> print(sample([-np.inf, 0.0, -np.inf], np.random.default_rng(0)))
+    1
+    """
+    (z,) = as_floats(scores=scores)
+    top = z.max(axis=-1, initial=-np.inf)
+    if not np.isfinite(top).all():
+        value = top[~np.isfinite(top)][0] if top.ndim else top
+        raise ValueError(
+            "every token of a row is masked: there is nothing to draw from"
+            if value == -np.inf
+            else f"the scores of a row hold {value}; only finite numbers and -inf (masked) can be drawn from"
+        )
+    return np.argmax(z + rng.gumbel(size=z.shape), axis=-1)
+
+
+def generate(
+    model: LanguageModel,
+    count: int = 1,
+    rng: np.random.Generator | int = 0,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    repetition_penalty: float | None = None,
+    max_length: int = 100,
+) -> list[NDArray[np.intp]]:
+    """Return `count` texts as arrays of token ids, each begun at a boundary and ended by one (left out of the result).
+
+    The texts are written side by side, a token of all per step of the model, and each stops at its boundary token, or
+    at max_length tokens. Order of the steps: repetition penalty (on the logits), temperature, top_k, top_p, min_p.
+    `rng` is a generator or a seed; the same seed gives the same texts. Errors: as the steps.
+
+    >>> from scratchlm.models import BigramLM
+    >>> always_ab = BigramLM(3).fit_counts([[0], [1], [2]], [1, 2, 0])
+    >>> generate(always_ab)
+    [array([1, 2])]
+    """
+    if index(count) < 0:
+        raise ValueError(f"count must be at least 0, not {count}")
+    if index(max_length) < 1:
+        raise ValueError(f"max_length must be at least 1, not {max_length}")
+    rng = np.random.default_rng(rng)
+    tokens = np.full((count, model.context_length + max_length), BOUNDARY, dtype=np.intp)
+    writing = np.arange(count)
+    for end in range(model.context_length, tokens.shape[1]):
+        if not writing.size:
+            break
+        scores = model.forward(tokens[writing, end - model.context_length : end])
+        if repetition_penalty is not None:
+            scores = _penalised(scores, tokens[writing, model.context_length : end], repetition_penalty)
+        scores = _decoded(scores, temperature, top_k, top_p, min_p)
+        tokens[writing, end] = sample(scores, rng)
+        writing = writing[tokens[writing, end] != BOUNDARY]
+    return [_until_boundary(text) for text in tokens[:, model.context_length :]]
+
+
+_top_k, _top_p, _min_p, _penalised = top_k, top_p, min_p, repetition_penalty  # generate's options have these names
+
+
+def _decoded(
+    scores: FloatArray, temperature: float, top_k: int | None, top_p: float | None, min_p: float | None
+) -> FloatArray:
+    scores = apply_temperature(scores, temperature)
+    if top_k is not None:
+        scores = _top_k(scores, top_k)
+    if top_p is not None:
+        scores = _top_p(scores, top_p)
+    if min_p is not None:
+        scores = _min_p(scores, min_p)
+    return scores
+
+
+def _until_boundary(tokens: NDArray[np.intp]) -> NDArray[np.intp]:
+    ends = np.flatnonzero(tokens == BOUNDARY)
+    return tokens[: ends[0]].copy() if ends.size else tokens.copy()
+
+
+def _ranks(z: FloatArray) -> NDArray[np.intp]:
+    """Return the place of every entry in the falling order of its row; equal entries in the order of their ids."""
+    order = np.argsort(-z, axis=-1, kind="stable")
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.broadcast_to(np.arange(z.shape[-1]), z.shape), axis=-1)
+    return ranks

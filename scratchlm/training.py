@@ -1,0 +1,184 @@
+"""The loop: draw a minibatch, go forward, go backward, take a step; and now and then, measure the truth.
+
+In: a model, an objective, an optimizer, and contexts with targets to learn from and to be judged by. Out: the model's
+parameters, changed in place, and a history of records.
+
+Two numbers are kept apart on purpose. The *loss* is what the objective reports for a minibatch, and with a wrong
+objective it may mean nothing. The *NLL* is the true negative log-likelihood of softmax(logits) on the whole of the data
+that the model is judged by, in nats per token; its exponential, the perplexity, is the number of equally likely tokens
+that would be as hard to guess.
+"""
+
+import math
+import sys
+import time
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TextIO
+
+import numpy as np
+
+from scratchlm._rows import IntArray
+from scratchlm.functional import cross_entropy
+from scratchlm.models import LanguageModel, Params
+from scratchlm.objectives import Objective
+
+
+class Data(NamedTuple):
+    """Contexts (N, context_length) and the targets (N,) that followed them."""
+
+    contexts: IntArray
+    targets: IntArray
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was measured after a number of steps: the objective's mean loss since the last record, and the true NLL."""
+
+    step: int
+    loss: float
+    nll: float
+
+    @property
+    def perplexity(self) -> float:
+        """Return exp(nll)."""
+        return math.exp(min(self.nll, 700.0))
+
+
+class Optimizer(Protocol):
+    """What an optimizer has to have, for the loop to use it."""
+
+    def step(self, grads: Params, learning_rate: float) -> None:
+        """Move every parameter of the model a little."""
+
+
+class Diverged(ArithmeticError):
+    """The loss is no longer a finite number; `history` holds the records until then."""
+
+    def __init__(self, step: int, loss: float, history: list[Record]) -> None:
+        super().__init__(
+            f"the loss became {loss} at step {step}: the learning rate is too high, "
+            "or the objective has no lower bound (the nll_loss of raw logits has none)"
+        )
+        self.step, self.history = step, history
+
+
+def learning_rate_at(step: int, steps: int, peak: float, warmup: int = 0) -> float:
+    """Return the learning rate of a step (0, 1, ... steps - 1): a straight climb to the peak, then half a cosine to 0.
+
+    Source: Loshchilov & Hutter 2017 (cosine), Goyal et al. 2017 (warm-up).
+
+    >>> [round(learning_rate_at(step, 8, 1.0, warmup=2), 2) for step in range(8)]
+    [0.5, 1.0, 1.0, 0.93, 0.75, 0.5, 0.25, 0.07]
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def mean_nll(model: LanguageModel, data: Data, rows: int = 4096) -> float:
+    """Return the mean negative log-likelihood of the targets under softmax(logits), in nats per token.
+
+    The model is asked for `rows` contexts at a time, so that memory does not grow with the data.
+    Errors: ValueError if there are no targets.
+    """
+    if not len(data.targets):
+        raise ValueError("there is no target to measure the NLL of")
+    total = 0.0
+    for start in range(0, len(data.targets), rows):
+        part = slice(start, start + rows)
+        total += float(cross_entropy(model.forward(data.contexts[part]), data.targets[part], reduction="sum"))
+    return total / len(data.targets)
+
+
+def train(
+    model: LanguageModel,
+    objective: Objective,
+    optimizer: Optimizer,
+    training: Data,
+    judged_by: Data,
+    *,
+    steps: int,
+    batch_size: int | None,
+    learning_rate: float,
+    warmup: int = 0,
+    seed: int = 0,
+    record_every: int = 500,
+    progress: "Progress | None" = None,
+) -> list[Record]:
+    """Train the model in place, and return a record for the start, for every `record_every` steps, and for the end.
+
+    A minibatch is `batch_size` targets drawn with replacement by a generator with this seed, and the same seed gives
+    the same weights, bit for bit, on the same machine. With batch_size=None every step takes all targets, and no chance
+    is left.
+    Errors: Diverged as soon as a loss is nan or infinite; ValueError for sizes below 1, a learning rate that is not a
+    finite number above 0, or no data.
+    """
+    for name, value in (("batch_size", batch_size), ("record_every", record_every)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
+    if steps < 0 or warmup < 0:
+        raise ValueError(f"steps and warmup must be at least 0, not {steps} and {warmup}")
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate must be a finite number above 0, not {learning_rate}")
+    if not len(training.targets):
+        raise ValueError("there is no target to learn from")
+
+    rng = np.random.default_rng(seed)
+    history = [Record(0, math.nan, mean_nll(model, judged_by))]
+    losses: list[float] = []
+    for step in range(steps):
+        batch = training if batch_size is None else _draw(training, batch_size, rng)
+        with np.errstate(over="ignore", invalid="ignore"):  # Diverged says it better
+            logits = model.forward(batch.contexts)
+            loss, grad_logits = objective.value_and_grad(logits, batch.targets)
+            losses.append(float(loss))
+            if not math.isfinite(losses[-1]):
+                raise Diverged(step, losses[-1], history)
+            optimizer.step(model.backward(grad_logits), learning_rate_at(step, steps, learning_rate, warmup))
+        if (step + 1) % record_every == 0 or step + 1 == steps:
+            history.append(Record(step + 1, sum(losses) / len(losses), mean_nll(model, judged_by)))
+            losses.clear()
+            if progress:
+                progress.record(history[-1])
+        elif progress:
+            progress.tick(step + 1)
+    return history
+
+
+def _draw(data: Data, count: int, rng: np.random.Generator) -> Data:
+    rows = rng.integers(len(data.targets), size=count)
+    return Data(data.contexts[rows], data.targets[rows])
+
+
+class Progress:
+    """Tell how training goes: one line that renews itself on a terminal, a plain line for every record elsewhere."""
+
+    def __init__(self, steps: int, stream: TextIO | None = None) -> None:
+        self.steps, self.stream = steps, sys.stderr if stream is None else stream
+        self.terminal = self.stream.isatty()
+        self.started = self.shown = time.monotonic()
+        self.last = ""
+
+    def tick(self, step: int) -> None:
+        """Renew the line on a terminal, ten times a second."""
+        if self.terminal and time.monotonic() - self.shown >= 0.1:
+            self._show(step)
+
+    def record(self, record: Record) -> None:
+        """Show what was measured."""
+        self.last = f"loss {record.loss:.4f}  held-out {record.nll:.4f} nats per token"
+        self._show(record.step)
+
+    def finish(self) -> None:
+        """Leave the line that was being renewed."""
+        if self.terminal:
+            self.stream.write("\n")
+            self.stream.flush()
+
+    def _show(self, step: int) -> None:
+        self.shown = time.monotonic()
+        rate = step / max(self.shown - self.started, 1e-9)
+        left = (self.steps - step) / max(rate, 1e-9)
+        line = f"step {step:>{len(str(self.steps))}}/{self.steps}  {rate:.0f} steps/s  {left:.0f} s left  {self.last}"
+        self.stream.write(f"\r{line}\033[K" if self.terminal else f"{line}\n")
+        self.stream.flush()

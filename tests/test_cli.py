@@ -1,0 +1,262 @@
+"""The commands, as a user calls them: in a process of their own, with files, pipes and mistakes."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import unicodedata
+
+import numpy as np
+import pytest
+
+from scratchlm import checkpoint
+from scratchlm.data import BOUNDARY
+
+COMMAND = [sys.executable, "-m", "scratchlm"]
+VIETNAMESE = ["Nguyễn Ánh", "Trần Đức", "Lê Thị Hương", "Phạm Quỳnh", "Vũ Mỹ Duyên", "Đặng Hữu Phước"] * 3
+
+
+def run(*arguments, **options):
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, encoding="utf-8", **options)
+
+
+def refused(result, *words):
+    """One line on standard error, status 2, no traceback; and it says what is wrong."""
+    assert result.returncode == 2
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("scratchlm: ")
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "names.npz"
+    result = run("train", "--steps", 300, "--hidden-dim", 32, "--out", path, "--seed", 5)
+    assert result.returncode == 0, result.stderr
+    assert "held-out texts:" in result.stdout
+    assert "it invents:" in result.stdout
+    assert str(path) in result.stdout
+    assert result.stderr.count("steps/s") == 10
+    return path
+
+
+def test_train_sample_score_on_the_bundled_names(model):
+    sampled = run("sample", model, "--count", 7, "--seed", 3)
+    names = sampled.stdout.splitlines()
+    assert len(names) == 7
+    assert re.fullmatch("[a-z\n]*", sampled.stdout)
+    assert sampled.stdout == run("sample", model, "--count", 7, "--seed", 3).stdout
+    assert sampled.stdout != run("sample", model, "--count", 7, "--seed", 4).stdout
+
+    scored = run("score", model, "anna", "xqzk")
+    _, anna, xqzk, every = scored.stdout.splitlines()
+    nats, bits, perplexity, tokens, text = anna.split()
+    assert (tokens, text) == ("5", "anna")
+    assert float(nats) < float(xqzk.split()[0])
+    assert float(bits) == pytest.approx(float(nats) / np.log(2), abs=2e-4)
+    assert float(perplexity) == pytest.approx(np.exp(float(nats)), rel=1e-3)
+    assert float(every.split()[0]) == pytest.approx((float(nats) + float(xqzk.split()[0])) / 2, abs=2e-4)
+    assert run("score", model, input="anna\n\nxqzk\n").stdout == scored.stdout
+
+
+def test_every_decoder_has_an_option_that_does_something(model):
+    plain = run("sample", model).stdout
+    for option in (
+        ("--temperature", 3),
+        ("--top-k", 2),
+        ("--top-p", 0.3),
+        ("--min-p", 0.5),
+        ("--repetition-penalty", 5),
+        ("--max-length", 2),
+    ):
+        changed = run("sample", model, *option)
+        assert changed.returncode == 0
+        assert changed.stdout != plain
+
+
+def test_the_same_command_gives_the_same_model(tmp_path):
+    for name in ("a", "b"):
+        assert run("train", "--steps", 50, "--hidden-dim", 8, "--out", tmp_path / name).returncode == 0
+    a, b = (checkpoint.load(tmp_path / name).model.params for name in ("a", "b"))
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_a_text_in_another_language_trains_samples_and_scores(tmp_path):
+    text, model = tmp_path / "tên người.txt", tmp_path / "mô hình.npz"
+    text.write_text("\n".join(unicodedata.normalize("NFD", name) for name in VIETNAMESE), encoding="utf-8")
+    sizes = ("--hidden-dim", 32, "--context-length", 4)
+    trained = run("train", "--text", text, "--out", model, "--steps", 300, "--held-out", 0, *sizes)
+    assert trained.returncode == 0, trained.stderr
+    assert "the texts it learned from" in trained.stdout
+    sampled = run("sample", model, "--count", 10, "--temperature", 0.3).stdout
+    assert any(name in sampled for name in VIETNAMESE)
+    assert run("score", model, unicodedata.normalize("NFD", "Lê Đức")).returncode == 0
+    refused(run("score", model, "Łukasz"), "'Ł' (U+0141) at position 0")
+
+
+@pytest.mark.parametrize("model_name", ["bigram", "mlp"])
+@pytest.mark.parametrize("head", ["logits", "log_softmax", "softmax"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "nll_loss"])
+def test_all_objectives_run_for_both_models(model_name, head, loss):
+    result = run("train", "--model", model_name, "--head", head, "--loss", loss, "--steps", 20, "--hidden-dim", 8)
+    assert result.returncode == 0, result.stderr
+    assert "nats per token" in result.stdout
+
+
+def test_sgd_and_no_steps_at_all():
+    assert run("train", "--model", "bigram", "--optimizer", "sgd", "--learning-rate", 2, "--steps", 50).returncode == 0
+    assert "3.2958 nats" in run("train", "--model", "bigram", "--steps", 0).stdout
+
+
+def test_a_diverging_run_is_one_clear_line(tmp_path):
+    out = tmp_path / "m.npz"
+    result = run("train", "--loss", "nll_loss", "--learning-rate", 1e30, "--steps", 50, "--out", out)
+    assert result.returncode == 2
+    assert "the loss became" in result.stderr.splitlines()[-1]
+    assert "no lower bound" in result.stderr.splitlines()[-1]
+    assert "Warning" not in result.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["required"]),
+        (["fly"], ["'fly'"]),
+        (["train", "--steps", "many"], ["--steps", "'many'", "whole number"]),
+        (["train", "--steps", "-1"], ["--steps", "-1"]),
+        (["train", "--batch-size", "0"], ["--batch-size", "'0'"]),
+        (["train", "--learning-rate", "0"], ["--learning-rate", "'0'", "above 0"]),
+        (["train", "--learning-rate", "1e400"], ["'1e400'"]),
+        (["train", "--learning-rate", "nan"], ["'nan'"]),
+        (["train", "--held-out", "1"], ["--held-out", "below 1"]),
+        (["train", "--head", "tail"], ["'tail'", "log_softmax"]),
+        (["train", "--model", "gpt"], ["'gpt'", "bigram"]),
+        (["train", "--text", "missing.txt"], ["missing.txt", "No such file"]),
+        (["train", "--text", "."], [".", "directory"]),
+        (["train", "--out", "no/such/folder/m.npz"], ["no folder no/such/folder"]),
+        (["train", "--out", "."], ["is a folder"]),
+        (["train", "--wings"], ["--wings"]),
+        (["sample"], ["MODEL.npz"]),
+        (["sample", "missing.npz"], ["missing.npz", "No such file"]),
+        (["sample", "MODEL", "--temperature", "0"], ["--temperature", "'0'"]),
+        (["sample", "MODEL", "--temperature", "1e-320"], ["overflow"]),
+        (["sample", "MODEL", "--top-k", "0"], ["--top-k"]),
+        (["sample", "MODEL", "--top-p", "1.5"], ["--top-p", "at most 1"]),
+        (["sample", "MODEL", "--min-p", "0"], ["--min-p"]),
+        (["sample", "MODEL", "--repetition-penalty", "inf"], ["--repetition-penalty"]),
+        (["sample", "MODEL", "--seed", "-1"], ["--seed"]),
+        (["score", "MODEL", "anna", "Anna"], ["'A' (U+0041) at position 0"]),
+        (["score", "MODEL"], ["no text to score"]),
+    ],
+)
+def test_mistakes_get_one_line(arguments, words, model, tmp_path):
+    arguments = [str(model) if a == "MODEL" else a for a in arguments]
+    result = run(*arguments, cwd=tmp_path, input="")
+    refused(result, *words)
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_texts_that_cannot_be_read(tmp_path):
+    text = tmp_path / "latin1.txt"
+    text.write_bytes("Łódź é".encode("utf-16"))
+    refused(run("train", "--text", text), "latin1.txt", "not UTF-8")
+    text.write_text("\n\n")
+    refused(run("train", "--text", text), "holds no text")
+    text.write_text("one\n")
+    refused(run("train", "--text", text, "--held-out", 0.9), "leaves none")
+
+
+def damaged(model, how):
+    whole = model.read_bytes()
+    return {"cut": whole[: len(whole) // 2], "empty": b"", "text": b"hello", "npy": b"\x93NUMPY" + bytes(100)}[how]
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "text", "npy"])
+def test_a_file_that_is_no_model_is_refused(how, model, tmp_path):
+    path = tmp_path / "broken.npz"
+    path.write_bytes(damaged(model, how))
+    for command in ("sample", "score"):
+        refused(run(command, path, input="anna"), "broken.npz is not a model of scratchlm")
+
+
+def test_an_npz_of_something_else_and_a_pickle_are_refused(tmp_path):
+    path = tmp_path / "other.npz"
+    np.savez(path, weights=np.ones(3))
+    refused(run("sample", path), "is not a model")
+    np.savez(path, config=np.array([{"a": 1}], dtype=object))
+    refused(run("sample", path), "is not a model")
+
+
+def test_parameters_that_do_not_fit_are_refused(model, tmp_path):
+    arrays = dict(np.load(model))
+    for name, bad in (("param.output_bias", np.zeros(3)), ("param.hidden_bias", np.full(32, np.nan, np.float32))):
+        path = tmp_path / "odd.npz"
+        np.savez(path, **{**arrays, name: bad})
+        refused(run("sample", path), name.removeprefix("param."))
+
+
+def test_a_checkpoint_brings_everything_back(model, tmp_path):
+    loaded = checkpoint.load(model)
+    checkpoint.save(tmp_path / "again.npz", loaded)
+    again = checkpoint.load(tmp_path / "again.npz")
+    assert again.vocabulary.characters == loaded.vocabulary.characters
+    assert (again.objective.head, again.objective.loss) == ("logits", "cross_entropy")
+    assert again.model.params["hidden_weight"].dtype == np.float32
+    contexts = np.full((1, 8), BOUNDARY)
+    assert np.array_equal(again.model.forward(contexts), loaded.model.forward(contexts))
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(model, tmp_path, monkeypatch):
+    path = tmp_path / "m.npz"
+    path.write_bytes(b"precious")
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save(path, checkpoint.load(model))
+    assert path.read_bytes() == b"precious"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_closed_pipe_is_no_traceback(model):
+    process = subprocess.Popen(
+        [*COMMAND, "sample", str(model), "--count", "20000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    stderr = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 2
+    assert len(stderr.splitlines()) == 1
+    assert "nobody reads" in stderr
+
+
+def test_ctrl_c_keeps_what_was_learned(tmp_path):
+    out = tmp_path / "m.npz"
+    process = subprocess.Popen(
+        [*COMMAND, "train", "--steps", "1000000", "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.readline()
+    process.stdout.readline()  # told what it will do: training begins
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "interrupted; the model as far as it got is in" in stderr.splitlines()[-1]
+    assert "Traceback" not in stderr
+    assert len(run("sample", out, "--count", 3).stdout.splitlines()) == 3
+
+
+def test_help_tells_every_default():
+    for command in ("train", "sample", "score"):
+        result = run(command, "--help")
+        assert result.returncode == 0
+        assert "default" in result.stdout

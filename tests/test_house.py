@@ -1,0 +1,109 @@
+"""The house rules that a machine can check: who imports whom, what import costs, and what every docstring tells."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "scratchlm"
+
+# A room may import only rooms listed before it; rooms of one line may import each other's past only.
+ROOMS = [
+    "_rows",
+    "functional",
+    "naive",
+    "oracle",
+    "gradcheck",
+    "data",
+    "objectives",
+    "models",
+    "optim",
+    "training",
+    "sampling",
+    "checkpoint",
+    "cli",
+    "__main__",
+]
+PUBLIC = {
+    "functional": """logsumexp softmax log_softmax nll_loss cross_entropy softmax_backward log_softmax_backward
+        logsumexp_backward nll_loss_backward cross_entropy_backward cross_entropy_with_grad""",
+    "naive": "softmax log_softmax logsumexp cross_entropy",
+    "oracle": "logsumexp softmax log_softmax cross_entropy ulp_error",
+    "gradcheck": "numerical_gradient max_relative_error",
+    "data": "load_names read_text Vocabulary",
+    "models": "BigramLM MLPLM",
+    "objectives": "Objective HEADS LOSSES",
+    "sampling": "apply_temperature top_k top_p min_p repetition_penalty sample generate",
+}
+FORMULAS = [
+    (room, name) for room in ("functional", "sampling", "gradcheck") for name in PUBLIC[room].split() if name != "generate"
+]
+
+
+def imported_rooms(path):
+    """Return the rooms of the package that a file imports, wherever in it the import stands."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            rooms |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("scratchlm.")}
+        elif isinstance(node, ast.ImportFrom) and node.module == "scratchlm":
+            rooms |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("scratchlm."):
+            rooms.add(node.module.split(".")[1])
+        assert not (isinstance(node, ast.ImportFrom) and node.level), "relative imports hide the room"
+    return rooms
+
+
+def test_every_room_is_in_the_list():
+    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_rooms_before_it(room):
+    assert imported_rooms(PACKAGE / f"{room}.py") <= set(ROOMS[: ROOMS.index(room)])
+
+
+def test_the_twin_and_the_judge_stand_alone():
+    for room in ("naive", "oracle", "gradcheck", "data", "_rows"):
+        assert imported_rooms(PACKAGE / f"{room}.py") == set()
+
+
+@pytest.mark.parametrize("room", ROOMS[:-2])
+def test_import_loads_numpy_only(room):
+    numpy = "import sys, numpy, numpy.random; before = set(sys.modules)"
+    script = f"{numpy}; import scratchlm.{room}; print(*(set(sys.modules) - before))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in result.stdout.split()}
+    assert loaded <= {"scratchlm", "numpy"} | set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize(("room", "names"), [(room, names.split()) for room, names in PUBLIC.items()])
+def test_public_names_are_there_and_documented(room, names):
+    module = importlib.import_module(f"scratchlm.{room}")
+    for name in names:
+        thing = getattr(module, name)
+        if callable(thing):
+            doc = inspect.getdoc(thing)
+            assert doc.splitlines()[0].endswith(".")
+            tests = doctest.DocTestFinder().find(thing, name, module)
+            assert any(test.examples for test in tests), f"{room}.{name} has no example"
+
+
+@pytest.mark.parametrize(("room", "name"), FORMULAS)
+def test_what_computes_a_formula_says_which_and_on_what_shapes(room, name):
+    doc = inspect.getdoc(getattr(importlib.import_module(f"scratchlm.{room}"), name))
+    assert "Shapes:" in doc
+    assert "Formula:" in doc or name == "top_k"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_function_is_longer_than_a_screen(room):
+    for node in ast.walk(ast.parse((PACKAGE / f"{room}.py").read_text())):
+        if isinstance(node, ast.FunctionDef) and node.name not in ("_parser", "_train", "train"):
+            doc = ast.get_docstring(node, clean=False) or ""
+            assert node.end_lineno - node.lineno + 1 - len(doc.splitlines()) <= 40, node.name

@@ -1,0 +1,203 @@
+"""Decoders: what each keeps, what it refuses, and what becomes of a draw."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from strategies import FLOATS, logits
+
+from scratchlm import sampling
+from scratchlm.data import BOUNDARY, Vocabulary, contexts_and_targets, load_names
+from scratchlm.functional import log_softmax, softmax
+from scratchlm.models import MLPLM, BigramLM
+
+# Distinct scores, so that rounding in log_softmax cannot create or break a tie.
+distinct = st.lists(st.integers(-40, 40), min_size=1, max_size=12, unique=True).map(lambda xs: np.array(xs) / 4)
+ties = hnp.arrays(np.float64, hnp.array_shapes(max_dims=2, max_side=8), elements=st.integers(-2, 2))
+FILTERS = [(sampling.top_k, 2), (sampling.top_p, 0.7), (sampling.min_p, 0.3)]
+
+
+def kept(scores):
+    return np.flatnonzero(scores > -np.inf)
+
+
+@given(ties, st.integers(1, 10))
+def test_top_k_keeps_the_k_highest_ties_included(z, k):
+    result = sampling.top_k(z, k)
+    stays = result > -np.inf
+    assert (stays.sum(axis=-1) == min(k, z.shape[-1])).all()
+    assert np.array_equal(result[stays], z[stays])
+    lowest_kept = np.where(stays, z, np.inf).min(axis=-1)
+    highest_dropped = np.where(stays, -np.inf, z).max(axis=-1)
+    assert (lowest_kept >= highest_dropped).all()
+
+
+@given(ties, st.floats(0.01, 1))
+def test_the_nucleus_is_the_smallest_set_that_has_p(z, p):
+    result = sampling.top_p(z, p)
+    stays = result > -np.inf
+    probs = softmax(z)
+    share = np.where(stays, probs, 0).sum(axis=-1)
+    least_kept = np.where(stays, probs, np.inf).min(axis=-1)
+    assert stays.any(axis=-1).all()
+    assert (share >= p - 1e-12).all()
+    if p < 1:
+        assert (share - least_kept < p + 1e-12).all()
+    assert (least_kept >= np.where(stays, 0, probs).max(axis=-1)).all()
+
+
+@given(ties, st.floats(0.01, 1))
+def test_min_p_keeps_what_is_at_least_p_times_as_likely_as_the_likeliest(z, p):
+    ratio = softmax(z) / softmax(z).max(axis=-1, keepdims=True)
+    stays = sampling.min_p(z, p) > -np.inf
+    clear = np.abs(ratio / p - 1) > 1e-12
+    assert np.array_equal(stays[clear], (ratio >= p)[clear])
+    assert stays.any(axis=-1).all()
+
+
+@given(distinct, st.integers(1, 12), st.floats(0.01, 0.99), st.floats(0.2, 5))
+def test_logits_and_log_probs_keep_the_same_tokens_and_draw_the_same_one(z, k, p, temperature):
+    log_p = log_softmax(z)
+    assert np.array_equal(kept(sampling.top_k(z, k)), kept(sampling.top_k(log_p, k)))
+    shares = np.cumsum(-np.sort(-softmax(z)))
+    if np.abs(shares - p).min() > 1e-9:
+        assert np.array_equal(kept(sampling.top_p(z, p)), kept(sampling.top_p(log_p, p)))
+    if np.abs(z - z.max() - math.log(p)).min() > 1e-9:
+        assert np.array_equal(kept(sampling.min_p(z, p)), kept(sampling.min_p(log_p, p)))
+    from_logits = sampling.sample(sampling.apply_temperature(z, temperature), np.random.default_rng(k))
+    from_log_probs = sampling.sample(sampling.apply_temperature(log_p, temperature), np.random.default_rng(k))
+    assert from_logits == from_log_probs
+
+
+def test_the_repetition_penalty_alone_depends_on_the_shift():
+    z = np.array([2.0, 1.0, -1.0])
+    penalised = sampling.repetition_penalty(z, [0, 2, 2], 2.0)
+    assert penalised.tolist() == [1.0, 1.0, -2.0]
+    from_log_probs = sampling.repetition_penalty(log_softmax(z), [0, 2, 2], 2.0)
+    assert np.abs(softmax(penalised) - softmax(from_log_probs)).max() > 0.05
+    assert np.array_equal(sampling.repetition_penalty(z, np.zeros(0, int), 2.0), z)
+    assert np.array_equal(sampling.repetition_penalty(z, [0, 1], 1.0), z)
+    batched = sampling.repetition_penalty(np.stack([z, z]), [[0], [1]], 2.0)
+    assert batched.tolist() == [[1.0, 1.0, -1.0], [2.0, 0.5, -1.0]]
+    masked = sampling.repetition_penalty([-np.inf, 1.0], [0], 2.0)
+    assert masked.tolist() == [-np.inf, 1.0]
+
+
+@given(logits(max_dims=2))
+def test_decoders_keep_dtype_and_input(z):
+    before = z.copy()
+    for decoder, setting in FILTERS:
+        assert decoder(z, setting).dtype == z.dtype
+    assert sampling.repetition_penalty(z, np.zeros((*z.shape[:-1], 1), int), 1.1).dtype == z.dtype
+    assert sampling.apply_temperature(z, 2.0).dtype == z.dtype
+    assert np.array_equal(z, before)
+
+
+def test_filters_leave_the_masked_masked():
+    z = np.array([-np.inf, 1.0, 0.0])
+    for decoder, setting in ((sampling.top_k, 3), (sampling.top_p, 0.999), (sampling.min_p, 1e-6)):
+        assert decoder(z, setting)[0] == -np.inf
+    assert kept(sampling.top_p(z, 1.0)).tolist() == [1, 2]
+
+
+def test_samples_have_the_frequencies_of_softmax():
+    z, n = np.array([1.0, 0.0, -np.inf, 2.0]), 20_000
+    drawn = sampling.sample(np.tile(z, (n, 1)), np.random.default_rng(0))
+    p = softmax(z)
+    shares = np.bincount(drawn, minlength=4) / n
+    # Five standard deviations of a share; a wrong distribution is off by tens.
+    assert (np.abs(shares - p) <= 5 * np.sqrt(p * (1 - p) / n)).all()
+    assert shares[2] == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda z: sampling.apply_temperature(z, 0), "temperature must be .* above 0, not 0"),
+        (lambda z: sampling.apply_temperature(z, -1.5), r"not -1\.5"),
+        (lambda z: sampling.apply_temperature(z, math.nan), "not nan"),
+        (lambda z: sampling.apply_temperature(z, math.inf), "not inf"),
+        (lambda z: sampling.apply_temperature(z, 1e-320), "1e-320 makes scores overflow"),
+        (lambda z: sampling.top_k(z, 0), "k must be at least 1, not 0"),
+        (lambda z: sampling.top_p(z, 0), "p must be above 0 and at most 1, not 0"),
+        (lambda z: sampling.top_p(z, 1.01), r"not 1\.01"),
+        (lambda z: sampling.top_p(z, math.nan), "not nan"),
+        (lambda z: sampling.min_p(z, -0.1), r"not -0\.1"),
+        (lambda z: sampling.repetition_penalty(z, [0], 0), "penalty must be .* above 0, not 0"),
+        (lambda z: sampling.repetition_penalty(z, [2], 2.0), "previous_tokens hold 2, but there are tokens 0 to 1"),
+        (lambda z: sampling.repetition_penalty(z, [[0]], 2.0), "previous_tokens must have shape"),
+        (lambda z: sampling.sample(z - np.inf, np.random.default_rng(0)), "every token of a row is masked"),
+        (lambda z: sampling.sample(z * np.nan, np.random.default_rng(0)), "hold nan"),
+        (lambda z: sampling.sample(z + np.inf, np.random.default_rng(0)), "hold inf"),
+        (lambda z: sampling.sample([], np.random.default_rng(0)), "every token of a row is masked"),
+        (lambda z: sampling.generate(BigramLM(3), temperature=0), "temperature"),
+        (lambda z: sampling.generate(BigramLM(3), count=-1), "count must be at least 0, not -1"),
+        (lambda z: sampling.generate(BigramLM(3), max_length=0), "max_length must be at least 1, not 0"),
+    ],
+)
+def test_bad_settings_are_value_errors_with_the_value(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(np.array([1.0, 2.0]))
+
+
+def test_wrong_types_are_type_errors():
+    with pytest.raises(TypeError):
+        sampling.top_k([1.0], 1.5)
+    with pytest.raises(TypeError, match="previous_tokens must be integer token ids"):
+        sampling.repetition_penalty([1.0], [0.5], 2.0)
+    with pytest.raises(TypeError, match="scores must hold real numbers"):
+        sampling.top_p(["a"], 0.5)
+
+
+def test_generate_follows_the_model_and_stops_at_the_boundary():
+    # 0 -> 1 -> 2 -> 0 and nothing else.
+    always_ab = BigramLM(3).fit_counts([[0], [1], [2]], [1, 2, 0])
+    texts = sampling.generate(always_ab, count=3)
+    assert [text.tolist() for text in texts] == [[1, 2]] * 3
+    never_ends = BigramLM(2).fit_counts([[0], [1]], [1, 1])
+    assert [text.tolist() for text in sampling.generate(never_ends, max_length=7)] == [[1] * 7]
+    at_once = BigramLM(2).fit_counts([[0]], [0])
+    assert [text.tolist() for text in sampling.generate(at_once, count=2)] == [[], []]
+    assert sampling.generate(always_ab, count=0) == []
+
+
+def test_generate_is_seeded_and_uses_every_option():
+    names = load_names()[:300]
+    vocabulary = Vocabulary.from_texts(names)
+    model = BigramLM(len(vocabulary)).fit_counts(*contexts_and_targets(names, vocabulary, 1))
+    plain = [vocabulary.decode(ids) for ids in sampling.generate(model, 20, rng=1)]
+    assert plain == [vocabulary.decode(ids) for ids in sampling.generate(model, 20, np.random.default_rng(1))]
+    assert plain != [vocabulary.decode(ids) for ids in sampling.generate(model, 20, rng=2)]
+    for option in (
+        {"temperature": 3.0},
+        {"top_k": 2},
+        {"top_p": 0.5},
+        {"min_p": 0.5},
+        {"repetition_penalty": 3.0},
+        {"max_length": 3},
+    ):
+        assert plain != [vocabulary.decode(ids) for ids in sampling.generate(model, 20, rng=1, **option)]
+    greedy = sampling.generate(model, 5, rng=1, top_k=1, max_length=5)
+    assert all(text.tolist() == greedy[0].tolist() for text in greedy)
+    assert all(BOUNDARY not in text for text in sampling.generate(model, 50))
+
+
+def test_generate_gives_a_model_the_context_it_was_trained_with():
+    class Spy(MLPLM):
+        def forward(self, contexts):
+            seen.append(np.array(contexts))
+            return super().forward(contexts)
+
+    seen: list[np.ndarray] = []
+    text = sampling.generate(Spy(9, context_length=3, seed=1), rng=3, max_length=5)[0].tolist()
+    padded = [BOUNDARY] * 3 + text
+    for i, contexts in enumerate(seen):
+        assert contexts.tolist() == [padded[i : i + 3]]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_gumbel_draws_in_any_dtype(dtype):
+    assert sampling.sample(np.array([[0, 50], [50, 0]], dtype), np.random.default_rng(0)).tolist() == [1, 0]
