@@ -65,9 +65,7 @@ def band(softmax, dtype):
         return bool(np.allclose(probs, EXPECTED, atol=0.05))
 
     limit = 2.0 ** (np.finfo(dtype).nmant + 1)  # beyond it the floats are 2 apart, and s - 1 is not one of them
-    return [
-        float(end if says_so(dtype(end)) else last_that_works(says_so, 0, end, dtype)) for end in (-limit, limit)
-    ]
+    return [float(end if says_so(dtype(end)) else last_that_works(says_so, 0, end, dtype)) for end in (-limit, limit)]
 
 
 naive_band = {t.__name__: band(naive.softmax, t) for t in DTYPES}
@@ -81,9 +79,7 @@ table(
         for name in naive_band
     ],
 )
-print(
-    "\nThe second column ends where the dtype does: beyond it the floats are 2 apart, and s - 1 is not one of them."
-)
+print("\nThe second column ends where the dtype does: beyond it the floats are 2 apart, and s - 1 is not one of them.")
 
 # %% The rescue: subtract, then exponentiate
 #

@@ -134,9 +134,7 @@ def contexts_and_targets(
     return contexts, targets
 
 
-def split_texts(
-    texts: Sequence[str], validation_fraction: float = 0.1, seed: int = 0
-) -> tuple[list[str], list[str]]:
+def split_texts(texts: Sequence[str], validation_fraction: float = 0.1, seed: int = 0) -> tuple[list[str], list[str]]:
     """Return the texts in two parts, for training and for validation, with no text in both.
 
     The draw is over distinct texts, so copies of one stay together; both parts keep the order of the texts. The same

@@ -322,9 +322,7 @@ def _target_against_others(z: FloatArray, y: IntArray) -> tuple[FloatArray, Floa
     return np.log1p(rest) + (m - z[i, y]), e, others, others + e_y
 
 
-def _gradient(
-    z: FloatArray, y: IntArray, n: int, e: FloatArray, others: FloatArray, total: FloatArray
-) -> FloatArray:
+def _gradient(z: FloatArray, y: IntArray, n: int, e: FloatArray, others: FloatArray, total: FloatArray) -> FloatArray:
     """Return the softmax of rows z, with -(sum of the other probabilities) at the target, divided by n."""
     i = np.arange(len(z))
     total = total * n

@@ -142,9 +142,7 @@ class MLPLM:
         grad_a = grad_h * (1 - self._h**2)  # tanh' = 1 - tanh^2
         grad_x = grad_a @ p["hidden_weight"].T
         return {
-            "embedding": _add_rows(
-                self._contexts.reshape(-1), grad_x.reshape(-1, self.embedding_dim), self.vocab_size
-            ),
+            "embedding": _add_rows(self._contexts.reshape(-1), grad_x.reshape(-1, self.embedding_dim), self.vocab_size),
             "hidden_weight": self._x.T @ grad_a,
             "hidden_bias": grad_a.sum(axis=0),
             "output_weight": self._h.T @ grad_logits,

@@ -1,4 +1,4 @@
-"""What the tests feed to functions: rows of every kind, dtypes, memory layouts, and extreme values. One place for all."""
+"""What the tests feed to functions: rows of every kind, dtypes, memory layouts and extreme values, in one place."""
 
 import hypothesis.strategies as st
 import numpy as np

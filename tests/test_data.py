@@ -30,7 +30,12 @@ def test_read_text_normalises_and_drops_what_is_no_text(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"caf\xe9\n", "not UTF-8"), (b"", "holds no text"), (b"\n \r\n", "holds no text"), (b"\xff\xfea\x00", "not UTF-8")],
+    [
+        (b"caf\xe9\n", "not UTF-8"),
+        (b"", "holds no text"),
+        (b"\n \r\n", "holds no text"),
+        (b"\xff\xfea\x00", "not UTF-8"),
+    ],
 )
 def test_read_text_refuses_what_it_cannot_read(tmp_path, content, message):
     path = tmp_path / "bad.txt"

@@ -41,7 +41,10 @@ PUBLIC = {
     "sampling": "apply_temperature top_k top_p min_p repetition_penalty sample generate",
 }
 FORMULAS = [
-    (room, name) for room in ("functional", "sampling", "gradcheck") for name in PUBLIC[room].split() if name != "generate"
+    (room, name)
+    for room in ("functional", "sampling", "gradcheck")
+    for name in PUBLIC[room].split()
+    if name != "generate"
 ]
 
 

@@ -1,4 +1,4 @@
-"""The identities of softmax and its relatives, as properties. Each names the wrong implementation that it would catch."""
+"""The identities of softmax and its relatives, as properties. Each names the wrong implementation that it catches."""
 
 import math
 

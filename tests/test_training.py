@@ -58,7 +58,9 @@ def test_counting_gives_the_conditional_entropy():
 
 def test_counting_with_smoothing_is_a_formula():
     model = BigramLM(3, np.float64).fit_counts([[0], [0], [1]], [1, 1, 0], smoothing=1)
-    np.testing.assert_allclose(softmax(model.params["logits"]), [[1 / 5, 3 / 5, 1 / 5], [2 / 4, 1 / 4, 1 / 4], [1 / 3] * 3])
+    np.testing.assert_allclose(
+        softmax(model.params["logits"]), [[1 / 5, 3 / 5, 1 / 5], [2 / 4, 1 / 4, 1 / 4], [1 / 3] * 3]
+    )
     unseen = BigramLM(3).fit_counts([[0]], [1])
     np.testing.assert_allclose(softmax(unseen.params["logits"]), [[0, 1, 0], [1 / 3] * 3, [1 / 3] * 3], rtol=1e-6)
     for bad in (-1, math.nan, math.inf):
@@ -92,7 +94,15 @@ def test_sgd_with_momentum_learns_too():
     model = BigramLM(27)
     every = data(NAMES, model)
     history = train(
-        model, Objective(), SGD(model.params), every, every, steps=300, batch_size=512, learning_rate=2.0, record_every=300
+        model,
+        Objective(),
+        SGD(model.params),
+        every,
+        every,
+        steps=300,
+        batch_size=512,
+        learning_rate=2.0,
+        record_every=300,
     )
     assert history[0].nll == pytest.approx(math.log(27))
     assert history[-1].nll < 2.6
@@ -173,7 +183,13 @@ def test_settings_out_of_range():
     model = BigramLM(27)
     every = data(NAMES[:10], model)
     usual = {"steps": 1, "batch_size": 1, "learning_rate": 0.1}
-    for name, bad in (("steps", -1), ("batch_size", 0), ("learning_rate", 0), ("learning_rate", math.nan), ("warmup", -1)):
+    for name, bad in (
+        ("steps", -1),
+        ("batch_size", 0),
+        ("learning_rate", 0),
+        ("learning_rate", math.nan),
+        ("warmup", -1),
+    ):
         with pytest.raises(ValueError, match=name):
             train(model, Objective(), SGD(model.params), every, every, **{**usual, name: bad})
     nothing = Data(every.contexts[:0], every.targets[:0])

@@ -1,0 +1,45 @@
+"""The README's commands, run as they stand. (Its Python blocks are doctests, and run as such.)"""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path):
+    blocks = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
+    commands = [line for block in blocks for line in block.splitlines() if line.startswith("python -m scratchlm")]
+    assert len(commands) >= 4
+    printed = []
+    for command in commands:
+        arguments = [sys.executable, *command.split()[1:]]
+        result = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, result.stderr
+        printed.append(result.stdout)
+    _, sampled, scored, wrong = printed
+    assert len(sampled.splitlines()) == 5
+    assert float(scored.splitlines()[1].split()[0]) < float(scored.splitlines()[2].split()[0])
+    assert float(re.search(r"held-out texts: ([\d.]+)", wrong)[1]) > 3.3
+
+
+def test_the_tour_names_every_room_and_every_demo():
+    for path in (ROOT / "scratchlm").glob("*.py"):
+        assert path.stem.startswith("__") or f"`{path.name}`" in README
+    for path in (ROOT / "demos").glob("[0-9]*.py"):
+        assert f"python demos/{path.name}" in README
+        assert path.read_text(encoding="utf-8").split('"""')[1].splitlines()[0].split(",")[0][:30] in README
+
+
+def test_every_link_leads_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_required_dependencies_are_the_promised_ones():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {re.split("[<>=]", name)[0] for name in project["dependencies"]} == {"numpy", "matplotlib", "hypothesis"}
+    assert project["optional-dependencies"] == {"test": ["pytest"], "peers": ["scipy", "torch"]}
