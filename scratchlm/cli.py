@@ -63,30 +63,44 @@ def _complain(message: str) -> int:
 def _train(options: argparse.Namespace) -> None:
     if options.out:
         _check_writable(options.out)
-    texts = read_text(options.text) if options.text else load_names()
-    vocabulary = Vocabulary.from_texts(texts)
-    learning_texts, held_out_texts = split_texts(texts, options.held_out, options.seed)
-    model = _new_model(options, len(vocabulary))
-    learning = Data(*contexts_and_targets(learning_texts, vocabulary, model.context_length))
-    held_out = Data(*contexts_and_targets(held_out_texts, vocabulary, model.context_length))
-    objective = Objective(options.head, options.loss)
     for name, value in DEFAULTS[options.model].items():
         if getattr(options, name) is None:
             setattr(options, name, value)
+    texts = read_text(options.text) if options.text else load_names()
+    vocabulary = Vocabulary.from_texts(texts)
+    model = _new_model(options, len(vocabulary))
+    result = Checkpoint(model, vocabulary, Objective(options.head, options.loss))
+
+    learning_texts, held_out_texts = split_texts(texts, options.held_out, options.seed)
+    learning = Data(*contexts_and_targets(learning_texts, vocabulary, model.context_length))
+    held_out = Data(*contexts_and_targets(held_out_texts, vocabulary, model.context_length))
+    judged_by, its_name = (held_out, "held-out texts") if held_out_texts else (learning, "the texts it learned from")
     count = sum(param.size for param in model.params.values())
     print(f"{options.model} with {count:,} parameters for {len(vocabulary)} tokens")
     print(f"learns from {len(learning_texts):,} texts ({len(learning.targets):,} targets), ", end="")
     print(f"judged by {len(held_out_texts):,} held out ({len(held_out.targets):,})", flush=True)
 
+    _learn(options, result, learning, judged_by)
+
+    print(f"{its_name}: {_nats_and_bits(mean_nll(model, judged_by))}")
+    print("it invents:", ", ".join(_texts(result, count=8, rng=options.seed)))
+    if options.out:
+        print(f"wrote {options.out}; try: python -m scratchlm sample {options.out}")
+    else:
+        print("not saved; --out MODEL.npz keeps it")
+
+
+def _learn(options: argparse.Namespace, result: Checkpoint, learning: Data, judged_by: Data) -> None:
+    """Train, and keep the model: when it is done, and as far as it got when it is interrupted."""
     progress = Progress(options.steps)
-    result = Checkpoint(model, vocabulary, objective)
+    interrupted = False
     try:
         train(
-            model,
-            objective,
-            _new_optimizer(options, model),
+            result.model,
+            result.objective,
+            _new_optimizer(options, result.model),
             learning,
-            held_out if len(held_out.targets) else learning,
+            judged_by,
             steps=options.steps,
             batch_size=options.batch_size,
             learning_rate=options.learning_rate,
@@ -96,26 +110,14 @@ def _train(options: argparse.Namespace) -> None:
             progress=progress,
         )
     except KeyboardInterrupt:
+        interrupted = True
+    finally:
         progress.finish()
-        if not options.out:
-            raise
-        checkpoint.save(options.out, result)
-        raise Complaint(f"interrupted; the model as far as it got is in {options.out}") from None
-    except Diverged:
-        progress.finish()
-        raise
-    progress.finish()
-
     if options.out:
         checkpoint.save(options.out, result)
-    judged_by, name = (held_out, "held-out texts") if len(held_out.targets) else (learning, "the texts it learned from")
-    nll = mean_nll(model, judged_by)
-    print(f"{name}: {_nats_and_bits(nll)}")
-    print("it invents:", ", ".join(_texts(result, count=8, rng=options.seed)))
-    if options.out:
-        print(f"wrote {options.out}; try: python -m scratchlm sample {options.out}")
-    else:
-        print("not saved; --out MODEL.npz keeps it")
+    if interrupted:
+        where = f"; the model as far as it got is in {options.out}" if options.out else ""
+        raise Complaint(f"interrupted{where}")
 
 
 def _sample(options: argparse.Namespace) -> None:

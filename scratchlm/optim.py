@@ -5,9 +5,7 @@ In: the parameters, and their gradients under the same names. Out: nothing; the 
 
 import numpy as np
 
-from scratchlm._rows import FloatArray
-
-Params = dict[str, FloatArray]
+from scratchlm.models import Params
 
 
 class SGD:

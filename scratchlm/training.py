@@ -166,7 +166,7 @@ class Progress:
 
     def record(self, record: Record) -> None:
         """Show what was measured."""
-        self.last = f"loss {record.loss:.4f}  held-out {record.nll:.4f} nats per token"
+        self.last = f"loss {record.loss:.4f}  NLL {record.nll:.4f} nats per token"
         self._show(record.step)
 
     def finish(self) -> None:

@@ -243,6 +243,7 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored, if the tests run in the background
     )
     process.stdout.readline()
     process.stdout.readline()  # told what it will do: training begins
