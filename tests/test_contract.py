@@ -89,9 +89,10 @@ def test_2_the_spread_of_a_row_costs_nothing_while_exp_cannot_overflow(dtype, sp
     # each exp is off by its own error: 2.6 ulp in NumPy's float32 (numpy/numpy#13134), and the sum and the division by
     # as much again; a factor of 2 for ulps of a mantissa near 1.
     rng = np.random.default_rng(0)
-    for _ in range(50):
-        row = rng.uniform(0, span, size=30).astype(dtype)
-        assert worst_ulps(F.softmax(row), oracle.softmax(row), row) <= 8
+    for lowest in (0, -span / 2, -span):  # all positive, mixed, all negative (as log-probabilities are)
+        for _ in range(30):
+            row = (lowest + rng.uniform(0, span, size=30)).astype(dtype)
+            assert worst_ulps(F.softmax(row), oracle.softmax(row), row) <= 8
 
 
 @pytest.mark.parametrize("dtype", WIDE_FLOATS)

@@ -65,7 +65,11 @@ def test_logsumexp_lies_between_max_and_max_plus_log_n(z):
 
 @given(st.floats(-1e4, 1e4), st.integers(1, 300))
 def test_n_equal_scores(score, n):
-    # Catches: anything that loses count. logsumexp of n copies is z + log n, each probability 1/n.
+    # Catches: anything that loses count. logsumexp of n copies is z + log n, each probability 1/n. Ties are counted, not
+    # summed up, so log n comes out to the last bit, but for NumPy's own log1p.
+    for dtype in WIDE_FLOATS:
+        log_p = F.log_softmax(np.full(n, score, dtype))
+        assert (abs(log_p + math.log(n)) <= np.spacing(dtype(math.log(n)))).all()
     z = np.full(n, score)
     np.testing.assert_allclose(F.softmax(z), 1 / n, rtol=4e-16)
     np.testing.assert_allclose(F.log_softmax(z), -math.log(n), rtol=1e-15, atol=0)
