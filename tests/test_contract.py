@@ -96,6 +96,22 @@ def test_2_the_spread_of_a_row_costs_nothing_while_exp_cannot_overflow(dtype, sp
 
 
 @pytest.mark.parametrize("dtype", WIDE_FLOATS)
+def test_2_equal_scores_of_any_size(dtype):
+    # Near every power of 2 on both sides of 0, where the distance to the next float jumps. 3,000 of them are summed
+    # without overflow, and each has its share to 4 ulps.
+    for exponent in range(-20, np.finfo(dtype).maxexp, 1 if dtype == np.float32 else 3):
+        for size in (dtype(2.0**exponent), np.nextafter(dtype(2.0**exponent), dtype(np.inf))):
+            for score in (size, -size):
+                for n in (2, 3000) if abs(exponent) < 40 else (2,):
+                    row = np.full(n, score)
+                    np.testing.assert_allclose(F.softmax(row), 1 / n, rtol=4 * np.finfo(dtype).eps)
+                    np.testing.assert_allclose(F.log_softmax(row), -math.log(n), rtol=4 * np.finfo(dtype).eps)
+                    np.testing.assert_allclose(
+                        F.cross_entropy(row, np.array(0)), math.log(n), rtol=4 * np.finfo(dtype).eps
+                    )
+
+
+@pytest.mark.parametrize("dtype", WIDE_FLOATS)
 def test_1_a_confident_row_keeps_its_loss_and_its_gradient(dtype):
     for gap in (10, 20, 40, 80):
         row = np.array([gap, 0, 0], dtype)

@@ -65,8 +65,8 @@ def test_logsumexp_lies_between_max_and_max_plus_log_n(z):
 
 @given(st.floats(-1e4, 1e4), st.integers(1, 300))
 def test_n_equal_scores(score, n):
-    # Catches: anything that loses count. logsumexp of n copies is z + log n, each probability 1/n. Ties are counted, not
-    # summed up, so log n comes out to the last bit, but for NumPy's own log1p.
+    # Catches: anything that loses count. logsumexp of n copies is z + log n, each probability 1/n. Ties are counted,
+    # not summed up, so log n comes out to the last bit, but for NumPy's own log1p.
     for dtype in WIDE_FLOATS:
         log_p = F.log_softmax(np.full(n, score, dtype))
         assert (abs(log_p + math.log(n)) <= np.spacing(dtype(math.log(n)))).all()
