@@ -1,4 +1,4 @@
-"""What every demo needs and no demo is about: the two options, printing, and one look for all pictures."""
+"""What every demo needs and no demo is about: its options, printing, and one look for all pictures."""
 
 import argparse
 import atexit
@@ -33,15 +33,17 @@ plt.rcParams.update(
 
 
 class Page:
-    """A demo while it runs: where its pictures go, and whether they are shown."""
+    """A demo while it runs: where its pictures go, whether they are shown, and the counts it asks for (rows=12)."""
 
-    def __init__(self, file: str, doc: str) -> None:
+    def __init__(self, file: str, doc: str, **counts: int) -> None:
         self.name = Path(file).stem
         parser = argparse.ArgumentParser(description=doc.strip().splitlines()[0])
         parser.add_argument("--out", type=Path, default=Path("pictures"), help="folder for the pictures")
         parser.add_argument("--show", action="store_true", help="open each picture in a window as well")
-        options = parser.parse_args()
-        self.out, self.show = options.out, options.show
+        for name, default in counts.items():
+            parser.add_argument(f"--{name}", type=_count, default=default, metavar="N", help=f"default: {default}")
+        self.options = parser.parse_args()
+        self.out, self.show = self.options.out, self.options.show
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -77,6 +79,12 @@ def table(header: list[str], rows: list[list[str]]) -> None:
     for line in [header, ["-" * width for width in widths], *rows]:
         first, *others = [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
         print("   ".join([first.strip().ljust(widths[0]), *others]))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 up, not {text!r}")
+    return int(text)
 
 
 def _stop(*_: object) -> None:

@@ -44,8 +44,8 @@ def _exp_shifted(z: FloatArray, m: FloatArray) -> tuple[FloatArray, FloatArray]:
     Textbooks take c = m. But z - m is rounded, and exp makes an absolute error of half an ulp of 30 a relative error of
     8 ulps. Exp needs less: a score up to 88.72 (float32) or 709.78 (float64) does not overflow. So c = 0 will do for m
     up to `room`, which leaves space to sum e^24 terms; a larger m is brought down to it, and a negative m up to 0, lest
-    the whole row underflow. As c is a whole number, z - c is exact wherever that matters. From 1 / eps up all floats are
-    whole numbers, and c = m will do.
+    the whole row underflow. As c is a whole number, z - c is exact wherever that matters. From 1 / eps up all floats
+    are whole numbers, and c = m will do.
     """
     info = np.finfo(z.dtype)
     room = np.log(info.max) - 24
