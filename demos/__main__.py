@@ -1,6 +1,7 @@
 """Run every demo, in order: python -m demos [--out DIR]. A line for each, and where its pictures went."""
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -17,7 +18,8 @@ def main() -> int:
     for script in scripts:
         print(f"{script.stem:<14}", end="", flush=True)
         start = time.monotonic()
-        run = subprocess.run([sys.executable, str(script), "--out", str(out)], capture_output=True, text=True)
+        command = [sys.executable, str(script), "--out", str(out)]
+        run = subprocess.run(command, capture_output=True, text=True, env={"OPENBLAS_NUM_THREADS": "1", **os.environ})
         pictures = [line.split(": ", 1)[1] for line in run.stdout.splitlines() if line.startswith("picture: ")]
         question = run.stdout.split("\n", 1)[0]
         if run.returncode:

@@ -41,7 +41,8 @@ class Page:
         parser.add_argument("--out", type=Path, default=Path("pictures"), help="folder for the pictures")
         parser.add_argument("--show", action="store_true", help="open each picture in a window as well")
         for name, default in counts.items():
-            parser.add_argument(f"--{name}", type=_count, default=default, metavar="N", help=f"default: {default}")
+            text = f"number of {name} (default: {default})"
+            parser.add_argument(f"--{name}", type=_count, default=default, metavar="N", help=text)
         self.options = parser.parse_args()
         self.out, self.show = self.options.out, self.options.show
         try:

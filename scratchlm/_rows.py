@@ -135,7 +135,7 @@ def _reduced(losses: FloatArray, reduction: str) -> FloatArray:
     """Sum in float64 or better, so that the mean of many float32 losses is as exact as one of them."""
     if reduction == "none":
         return losses
-    total: FloatArray = losses.sum(dtype=np.result_type(losses.dtype, np.float64), keepdims=True)
+    total: FloatArray = in_double(losses).sum(keepdims=True)
     return total / losses.size if reduction == "mean" else total
 
 
@@ -157,12 +157,21 @@ def _checked_targets(targets: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.i
 _GROUP = 32
 
 
-def row_sums(block: FloatArray) -> FloatArray:
-    """Return the sum of each row of a block, (n, V) -> (n,), adding groups of 32, then groups of those sums, and so on.
+def in_double(numbers: FloatArray) -> FloatArray:
+    """Return numbers in float64 or better. A row's own numbers are few, and kept wide they add no rounding."""
+    return numbers.astype(np.result_type(numbers.dtype, np.float64), copy=False)
 
-    A number passes through few additions, so a thousand equal entries cannot all be rounded the same way, one after the
-    other; and each row's sum depends on that row only. It is also faster than `block.sum(axis=-1)` on short rows.
+
+def row_sums(block: FloatArray) -> FloatArray:
+    """Return the sum of each row of a block, (n, V) -> (n,): of float32 in float64, of float64 in groups of 32.
+
+    Adding groups of 32, then groups of those sums, and so on, lets a number pass through few additions: a thousand
+    equal entries cannot all be rounded the same way, one after the other. Each row's sum depends on that row only, and
+    on short rows this is faster than `block.sum(axis=-1)`.
     """
+    if block.dtype == np.float32:
+        wide: FloatArray = np.einsum("nk->n", block, dtype=np.float64)
+        return wide
     while block.shape[1] > _GROUP:
         n, classes = block.shape
         groups, left_over = divmod(classes, _GROUP)

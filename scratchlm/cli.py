@@ -33,6 +33,9 @@ class Complaint(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell (>&-)
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
         options = _parser().parse_args(arguments)
         options.run(options)
@@ -62,7 +65,7 @@ def _complain(message: str) -> int:
 
 def _train(options: argparse.Namespace) -> None:
     if options.out:
-        _check_writable(options.out)
+        _check_writable(options.out, options.text)
     for name, value in DEFAULTS[options.model].items():
         if getattr(options, name) is None:
             setattr(options, name, value)
@@ -109,10 +112,9 @@ def _learn(options: argparse.Namespace, result: Checkpoint, learning: Data, judg
             record_every=max(1, options.steps // 10),
             progress=progress,
         )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):  # Ctrl-C, or nobody reads the progress any more
         interrupted = True
-    finally:
-        progress.finish()
+    progress.finish()
     if options.out:
         checkpoint.save(options.out, result)
     if interrupted:
@@ -168,17 +170,21 @@ def _score_line(nll: float, tokens: int, text: str) -> str:
 
 
 def _perplexity(nll: float) -> str:
-    return f"{math.exp(nll):.2f}" if nll < 700 else "inf"
+    return f"{math.exp(min(nll, 700)):.2f}" if nll < 700 else str(nll)
 
 
-def _check_writable(path: Path) -> None:
+def _check_writable(path: Path, text: Path | None) -> None:
     """Complain before an hour of training, not after it."""
     if path.is_dir():
         raise Complaint(f"{path} is a folder; --out needs a file name in it")
+    if path.exists() and not path.is_file():
+        raise Complaint(f"{path} is no ordinary file; --out would replace it")
+    if text and text.exists() and path.exists() and path.samefile(text):
+        raise Complaint(f"--out would replace the text that --text reads: {text}")
     if not path.parent.is_dir():
         raise Complaint(f"there is no folder {path.parent} to write {path.name} to")
-    if not os.access(path.parent, os.W_OK):
-        raise Complaint(f"the folder {path.parent} cannot be written to")
+    with checkpoint.beside(path) as trial:  # the same name, in the same folder, as when it is saved
+        trial.unlink()
 
 
 # --- the command line ------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ target (its own id). That is all a language model of this package ever sees:
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from operator import index
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +39,14 @@ def read_text(path: str | Path) -> list[str]:
     >>> read_text(Path(__file__).parent / "corpora" / "names.txt")[-1]
     'zulma'
     """
+    texts, number = [], 0
     try:
         with open(path, encoding="utf-8-sig") as lines:
-            texts = [text for line in lines if (text := unicodedata.normalize("NFC", line).strip())]
+            for number, line in enumerate(lines, start=1):  # noqa: B007 (told if the next line cannot be read)
+                if text := unicodedata.normalize("NFC", line).strip():
+                    texts.append(text)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start} of a part of it") from None
+        raise ValueError(f"{path} is not UTF-8 text: {error.reason} after line {number}") from None
     if not texts:
         raise ValueError(f"{path} holds no text")
     return texts
@@ -61,7 +65,7 @@ class Vocabulary:
     """
 
     def __init__(self, characters: str) -> None:
-        self.characters = "".join(sorted(set(characters)))
+        self.characters = "".join(sorted(set(unicodedata.normalize("NFC", characters))))
         self._codes = _code_points(self.characters)
         if not self.characters:
             raise ValueError("a vocabulary needs at least one character")
@@ -92,7 +96,7 @@ class Vocabulary:
 
     def decode(self, ids: ArrayLike) -> str:
         """Return the text of token ids; boundaries are left out. ValueError for an id that is not in the vocabulary."""
-        tokens = [int(i) for i in np.asarray(ids).reshape(-1)]
+        tokens = [index(i) for i in np.asarray(ids).reshape(-1).tolist()]
         for i in tokens:
             if not 0 <= i < len(self):
                 raise ValueError(f"there is no token {i}; ids run from 0 to {len(self) - 1}")

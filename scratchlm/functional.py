@@ -11,6 +11,9 @@ large, small, confident or masked the row. Three ideas do all the work, and you 
 3. **Never compute p - 1.** A confident p rounds to 1, and the difference to 0. What p lacks to be 1 is what the other
    classes have: sum the others.
 
+What belongs to a row as a whole (a sum, a logarithm, a loss) is one number among many: it is kept in float64, and only
+what belongs to an entry is computed in the row's own dtype.
+
 Every function takes float16 (computed in float32, rounded once), float32 and float64, and keeps the dtype; integers and
 bools become float64. A score of -inf is a masked token: probability 0, log-probability -inf, gradient 0. A row of
 nothing but masked tokens, a row with +inf and a row with nan give nan in that row only (logsumexp: -inf, inf, nan).
@@ -30,6 +33,7 @@ from scratchlm._rows import (
     Axis,
     FloatArray,
     IntArray,
+    in_double,
     loss_rows,
     map_rows,
     reduce_rows,
@@ -44,13 +48,13 @@ def _exp_shifted(z: FloatArray, m: FloatArray) -> tuple[FloatArray, FloatArray]:
     Textbooks take c = m. But z - m is rounded, and exp makes an absolute error of half an ulp of 30 a relative error of
     8 ulps. Exp needs less: a score up to 88.72 (float32) or 709.78 (float64) does not overflow. So c = 0 will do for m
     up to `room`, which leaves space to sum e^24 terms; a larger m is brought down to it, and a negative m up to 0, lest
-    the whole row underflow. As c is a whole number, z - c is exact wherever that matters. From 1 / eps up all floats
-    are whole numbers, and c = m will do.
+    the whole row underflow. A whole number c has no low digits that z - c could lose: it is exact, but for scores so
+    far below c that they need another bit. From 1 / eps up all floats are whole numbers, and c = m will do.
     """
     info = np.finfo(z.dtype)
     room = np.log(info.max) - 24
     c = np.where(m < 1 / info.eps, np.floor(m - np.clip(m, 0, room)), m)
-    return np.exp(z - c), np.exp(c - m)
+    return np.exp(z - c), np.exp(in_double(c - m))
 
 
 def _in_units_of_top(sums: FloatArray, e_top: FloatArray, scale: FloatArray) -> FloatArray:
@@ -58,14 +62,14 @@ def _in_units_of_top(sums: FloatArray, e_top: FloatArray, scale: FloatArray) -> 
     return np.where(sums < e_top, sums * scale, sums / e_top)
 
 
-def _max_and_rest(z: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return, for rows z: the largest score m, and rest = the sum of exp(z - m) over all entries but one m; (n, 1)."""
+def _max_and_log1p_rest(z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return, (n, 1) each, the largest score m of rows z, and log(1 + sum of exp(z - m) over all entries but one m)."""
     i, top = np.arange(len(z)), z.argmax(axis=-1)
     m = z[i, top][:, None]
     e, scale = _exp_shifted(z, m)
     e_top = e[i, top][:, None]
     e[i, top] = 0
-    return m, _in_units_of_top(row_sums(e)[:, None], e_top, scale)
+    return m, np.log1p(_in_units_of_top(row_sums(e)[:, None], e_top, scale))
 
 
 # --- logsumexp -------------------------------------------------------------------------------------------------------
@@ -85,8 +89,8 @@ def logsumexp(logits: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any
     """
 
     def formula(z: FloatArray) -> FloatArray:
-        m, rest = _max_and_rest(z)
-        return np.where(np.isinf(m), m, m + np.log1p(rest))  # all masked: -inf; an infinite score: inf
+        m, log1p_rest = _max_and_log1p_rest(z)
+        return np.where(np.isinf(m), m, m + log1p_rest)  # all masked: -inf; an infinite score: inf
 
     return reduce_rows(formula, axis, keepdims, logits=logits)
 
@@ -129,7 +133,7 @@ def softmax(logits: ArrayLike, axis: Axis = -1) -> FloatArray:
 
 def _softmax(z: FloatArray) -> FloatArray:
     e, _ = _exp_shifted(z, z.max(axis=-1, keepdims=True))
-    return e / row_sums(e)[:, None]
+    return e / row_sums(e)[:, None].astype(z.dtype)
 
 
 def softmax_backward(grad_output: ArrayLike, probs: ArrayLike, axis: Axis = -1) -> FloatArray:
@@ -147,7 +151,7 @@ def softmax_backward(grad_output: ArrayLike, probs: ArrayLike, axis: Axis = -1) 
 
     def formula(g: FloatArray, p: FloatArray) -> FloatArray:
         g = g - g[np.arange(len(p)), p.argmax(axis=-1)][:, None]
-        grad: FloatArray = p * (g - row_sums(g * p)[:, None])
+        grad: FloatArray = p * (g - row_sums(g * p)[:, None].astype(g.dtype))
         return grad
 
     return map_rows(formula, axis, grad_output=grad_output, probs=probs)
@@ -169,8 +173,8 @@ def log_softmax(logits: ArrayLike, axis: Axis = -1) -> FloatArray:
     """
 
     def formula(z: FloatArray) -> FloatArray:
-        m, rest = _max_and_rest(z)
-        return (z - m) - np.log1p(rest)
+        m, log1p_rest = _max_and_log1p_rest(z)
+        return (z - m) - log1p_rest.astype(z.dtype)
 
     return map_rows(formula, axis, logits=logits)
 
@@ -194,7 +198,7 @@ def log_softmax_backward(grad_output: ArrayLike, log_probs: ArrayLike, axis: Axi
         without_top[i, top] = 0
         g_others = row_sums(without_top)
         g_sum = g_others + g[i, top]
-        grad: FloatArray = g - np.exp(log_p) * g_sum[:, None]
+        grad: FloatArray = g - np.exp(log_p) * g_sum[:, None].astype(g.dtype)
         grad[i, top] = -g_others - np.expm1(log_p[i, top]) * g_sum
         grad[log_p == -np.inf] = 0  # a masked token does not move
         return grad
@@ -317,17 +321,17 @@ def _target_against_others(z: FloatArray, y: IntArray) -> tuple[FloatArray, Floa
     i, top = np.arange(len(z)), z.argmax(axis=-1)
     m = z[i, top]
     e, scale = _exp_shifted(z, m[:, None])
-    e_top, e_y = e[i, top], e[i, y]
+    e_top, e_y = in_double(e[i, top]), in_double(e[i, y])
     e[i, y] = 0
     others = row_sums(e)
     rest = _in_units_of_top(others + (e_y - e_top), e_top, scale[:, 0])
-    return np.log1p(rest) + (m - z[i, y]), e, others, others + e_y
+    return np.log1p(rest) + (in_double(m) - z[i, y]), e, others, others + e_y
 
 
 def _gradient(z: FloatArray, y: IntArray, n: int, e: FloatArray, others: FloatArray, total: FloatArray) -> FloatArray:
     """Return the softmax of rows z, with -(sum of the other probabilities) at the target, divided by n."""
     i = np.arange(len(z))
     total = total * n
-    grad = e / total[:, None]
+    grad = e / total[:, None].astype(e.dtype)
     grad[i, y] = np.where(z[i, y] == -np.inf, 0 * total, -others / total)  # a masked target does not move
     return grad

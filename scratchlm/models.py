@@ -174,7 +174,7 @@ def _checked(contexts: ArrayLike, context_length: int, vocab_size: int, name: st
     if ids.size and not 0 <= ids.min() <= ids.max() < vocab_size:
         bad = ids[(ids < 0) | (ids >= vocab_size)][0]
         raise ValueError(f"{name} hold token {bad}, but there are tokens 0 to {vocab_size - 1} only")
-    return ids
+    return ids.astype(np.intp, copy=False)  # a small dtype would overflow in arithmetic with ids
 
 
 def _positive(name: str, value: int) -> int:

@@ -7,7 +7,7 @@ In: logits and targets. Out: the value that training reports, and its gradient w
     logits         | right                                    | wrong: -z[y] has no lower bound. The reported loss
                    |                                          | runs to minus infinity and the true one climbs
     log_softmax    | redundant: normalising twice is the same | right, and equal to the first: same value, same
-                   | as once, so value and gradient are right | gradient
+                   | as once, so value and gradient are right | gradient (for a target that is not masked)
     softmax        | wrong: probabilities taken for logits    | wrong: -p[y], between -1 and 0. It rewards being
                    | lie in [0, 1], so the loss can never     | right more often, not being sure, and where p[y]
                    | fall below log(1 + (V - 1)/e)            | is tiny its gradient is tiny: no way back

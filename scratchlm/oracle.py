@@ -109,8 +109,8 @@ def ulp_error(actual: ArrayLike, exact: Any) -> Any:
     0.2
     """
     values = np.asarray(actual)
-    if values.dtype.kind != "f":
-        raise TypeError(f"actual must be floating point, since an ulp belongs to a dtype; it is {values.dtype}")
+    if values.dtype not in (np.float16, np.float32, np.float64):
+        raise TypeError(f"actual must be float16, 32 or 64, since an ulp belongs to a dtype; it is {values.dtype}")
     exacts = np.array(exact, dtype=object)
     if values.shape != exacts.shape:
         raise ValueError(f"actual has shape {values.shape}, but exact has shape {exacts.shape}")
@@ -125,9 +125,12 @@ def _ulps(actual: float, exact: Decimal, dtype: "np.dtype[Any]") -> float:
     if math.isinf(actual) or exact.is_infinite():
         return 0.0 if exact == Decimal(actual) else math.inf
     info = np.finfo(dtype)
-    exponent = max(math.frexp(float(exact))[1] - 1, int(info.minexp))
+    exponent = math.frexp(float(exact))[1] - 1 if float(exact) else int(info.minexp)
     with localcontext(_CONTEXT):
-        return float(abs(Decimal(actual) - exact) / Decimal(2) ** (exponent - info.nmant))
+        if abs(exact) < Decimal(2) ** exponent:  # float(exact) was rounded up to a power of 2
+            exponent -= 1
+        ulp = Decimal(2) ** (max(exponent, int(info.minexp)) - info.nmant)
+        return float(abs(Decimal(actual) - exact) / ulp)
 
 
 def _is_nested(rows: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scratchlm._rows import FloatArray, as_floats
+from scratchlm._rows import FloatArray, as_floats, in_double
 from scratchlm.data import BOUNDARY
 from scratchlm.functional import softmax
 from scratchlm.models import LanguageModel
@@ -31,8 +31,8 @@ def apply_temperature(scores: ArrayLike, temperature: float) -> FloatArray:
     if not 0 < temperature < np.inf:
         raise ValueError(f"temperature must be a finite number above 0, not {temperature}")
     (z,) = as_floats(scores=scores)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        result: FloatArray = z / temperature
+    with np.errstate(over="ignore"):
+        result: FloatArray = (in_double(z) / float(temperature)).astype(z.dtype)
     if not np.isfinite(result[np.isfinite(z)]).all():
         raise ValueError(f"temperature {temperature} makes scores overflow; to take the likeliest token: top_k 1")
     return result
@@ -122,10 +122,12 @@ def repetition_penalty(scores: ArrayLike, previous_tokens: ArrayLike, penalty: f
         bad = ids[(ids < 0) | (ids >= z.shape[-1])][0]
         raise ValueError(f"previous_tokens hold {bad}, but there are tokens 0 to {z.shape[-1] - 1} only")
     seen = np.take_along_axis(z, ids, axis=-1)
-    with np.errstate(over="ignore"):
-        worse = np.where(seen > 0, seen / penalty, seen * penalty)
+    wide = in_double(seen)
+    with np.errstate(over="ignore", invalid="ignore"):
+        worse = np.where(wide > 0, wide / penalty, wide * penalty)
+        worse = worse.astype(z.dtype)
     result = z.copy()
-    np.put_along_axis(result, ids, worse.astype(z.dtype), axis=-1)
+    np.put_along_axis(result, ids, worse, axis=-1)
     return result
 
 
@@ -141,6 +143,7 @@ def sample(scores: ArrayLike, rng: np.random.Generator) -> Any:
     1
     """
     (z,) = as_floats(scores=scores)
+    rng = np.random.default_rng(rng)
     top = z.max(axis=-1, initial=-np.inf)
     if not np.isfinite(top).all():
         value = top[~np.isfinite(top)][0] if top.ndim else top

@@ -38,11 +38,6 @@ class Record:
     loss: float
     nll: float
 
-    @property
-    def perplexity(self) -> float:
-        """Return exp(nll)."""
-        return math.exp(min(self.nll, 700.0))
-
 
 class Optimizer(Protocol):
     """What an optimizer has to have, for the loop to use it."""
@@ -56,8 +51,8 @@ class Diverged(ArithmeticError):
 
     def __init__(self, step: int, loss: float, history: list[Record]) -> None:
         super().__init__(
-            f"the loss became {loss} at step {step}: the learning rate is too high, "
-            "or the objective has no lower bound (the nll_loss of raw logits has none)"
+            f"the loss became {loss} at step {step}: the learning rate is too high, the objective has no lower bound "
+            "(the nll_loss of raw logits has none), or a target is impossible (its logit is -inf)"
         )
         self.step, self.history = step, history
 
@@ -136,7 +131,11 @@ def train(
                 raise Diverged(step, losses[-1], history)
             optimizer.step(model.backward(grad_logits), learning_rate_at(step, steps, learning_rate, warmup))
         if (step + 1) % record_every == 0 or step + 1 == steps:
-            history.append(Record(step + 1, sum(losses) / len(losses), mean_nll(model, judged_by)))
+            with np.errstate(over="ignore", invalid="ignore"):
+                nll = mean_nll(model, judged_by)
+            if math.isnan(nll):
+                raise Diverged(step, nll, history)
+            history.append(Record(step + 1, sum(losses) / len(losses), nll))
             losses.clear()
             if progress:
                 progress.record(history[-1])

@@ -1,5 +1,6 @@
 """The commands, as a user calls them: in a process of their own, with files, pipes and mistakes."""
 
+import json
 import os
 import re
 import signal
@@ -221,6 +222,53 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(model, tmp_path, monkey
         checkpoint.save(path, checkpoint.load(model))
     assert path.read_bytes() == b"precious"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_out_does_not_replace_what_it_should_not(tmp_path, model):
+    text = tmp_path / "text.txt"
+    text.write_text("anna\nben\n")
+    refused(run("train", "--text", text, "--out", text), "--text")
+    assert text.read_text() == "anna\nben\n"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    refused(run("train", "--out", pipe), "no ordinary file")
+    refused(run("train", "--out", tmp_path / ("a" * 300)), "File name too long")
+    link, target = tmp_path / "link.npz", tmp_path / "target.npz"
+    link.symlink_to(target)
+    checkpoint.save(link, checkpoint.load(model))
+    assert link.is_symlink()
+    assert checkpoint.load(target).vocabulary.characters == checkpoint.load(model).vocabulary.characters
+    assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "pipe", "link.npz", "target.npz"}
+
+
+def test_a_model_of_numbers_that_are_none_is_not_kept(tmp_path):
+    out = tmp_path / "m.npz"
+    options = ("--steps", 1, "--learning-rate", 1e38, "--optimizer", "sgd", "--hidden-dim", 8)
+    result = run("train", *options, "--out", out)
+    assert result.returncode == 2
+    assert "the loss became nan" in result.stderr.splitlines()[-1]
+    assert "Warning" not in result.stderr
+    assert not out.exists()
+
+
+def test_a_file_that_claims_to_be_huge_is_refused_before_memory_is_taken(model, tmp_path):
+    arrays = dict(np.load(model))
+    config = json.loads(arrays["config"].tobytes())
+    for changes, word in (({"sizes": [10**9, 10**9, 10]}, "do not fit"), ({"model": "gpt"}, "no model 'gpt'")):
+        odd = np.frombuffer(json.dumps({**config, **changes}).encode(), np.uint8)
+        np.savez(tmp_path / "odd.npz", **{**arrays, "config": odd})
+        refused(run("sample", tmp_path / "odd.npz"), word)
+    del arrays["param.output_bias"]
+    np.savez(tmp_path / "odd.npz", **arrays)
+    refused(run("sample", tmp_path / "odd.npz"), "it has no 'output_bias'")
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-"])
+def test_a_closed_stream_is_no_traceback(redirection, model):
+    command = f"'{sys.executable}' -m scratchlm sample '{model}' --count 2 {redirection}"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert result.returncode == 0
+    assert "Traceback" not in result.stderr
 
 
 def test_a_closed_pipe_is_no_traceback(model):

@@ -17,8 +17,9 @@ BACKWARD = {"softmax_backward": F.softmax_backward, "log_softmax_backward": F.lo
 
 
 def allowed(row):
-    """The contract's bound in ulps: 4, and half the spread of the row."""
-    return 4 + float(row.max() - row.min()) / 2
+    """The contract's bound in ulps: 4, and half the spread of the row, as far down as probabilities are normal."""
+    d = row.astype(np.float64) - float(row.max())
+    return 4 - d[d > math.log(float(np.finfo(row.dtype).tiny))].min() / 2
 
 
 def normal(row, exact):
@@ -81,6 +82,17 @@ def test_2_accuracy_of_rows_of_1024(kind, dtype):
         row = make_row(kind, n, rng, dtype)
         check_accuracy(row, int(row.argmax()))
         check_accuracy(row, int(rng.integers(n)))
+
+
+@pytest.mark.parametrize("dtype", WIDE_FLOATS)
+def test_2_rows_of_nearly_equal_scores(dtype):
+    # Their exps are all rounded alike, and sums of them too. Where the bound was missed before: 33 scores within 0.05.
+    for seed in range(60 if dtype == np.float32 else 30):
+        row = np.random.default_rng(seed).uniform(0, 0.05, 33).astype(dtype)
+        assert worst_ulps(F.softmax(row), oracle.softmax(row), row) <= allowed(row)
+        assert worst_ulps(F.log_softmax(row), oracle.log_softmax(row), row) <= allowed(row)
+    two = np.array([float.fromhex("0x1.34f568p+1"), float.fromhex("0x1.8ed4fap-2")], dtype)
+    assert worst_ulps(F.log_softmax(two), oracle.log_softmax(two), two) <= allowed(two)
 
 
 @pytest.mark.parametrize(("dtype", "span"), [(np.float32, 60), (np.float64, 600)])
@@ -163,14 +175,20 @@ def test_2_never_worse_than_a_peer(kind, dtype, peer):
 def test_3_float16_is_computed_in_float32_and_rounded_once(z):
     y = np.zeros(len(z), int)
     wide = z.astype(np.float32)
-    with np.errstate(over="ignore"):
-        for function in (F.softmax, F.log_softmax, F.logsumexp):
+    with np.errstate(all="ignore"):
+        for function in (F.softmax, F.log_softmax):
             assert np.array_equal(function(z), function(wide).astype(np.float16))
         for reduction in ("mean", "sum", "none"):
-            loss, grad = F.cross_entropy_with_grad(z, y, reduction)
-            wide_loss, wide_grad = F.cross_entropy_with_grad(wide, y, reduction)
-            assert np.array_equal(loss, np.float16(wide_loss))
-            assert np.array_equal(grad, wide_grad.astype(np.float16))
+            grad = F.cross_entropy_backward(wide, y, reduction).astype(np.float16)
+            assert np.array_equal(F.cross_entropy_backward(z, y, reduction), grad)
+            loss, exact = F.cross_entropy(z, y, reduction), F.cross_entropy(z.astype(np.float64), y, reduction)
+            assert is_rounded(loss, exact)
+        assert is_rounded(F.logsumexp(z), F.logsumexp(z.astype(np.float64)))
+
+
+def is_rounded(actual, exact):
+    """Tell if a float16 is the exact value, rounded: within half an ulp and the little that float32's exp is off."""
+    return np.all((actual == exact.astype(np.float16)) | (abs(actual - exact) <= 0.51 * np.spacing(abs(actual))))
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int32, np.int64, np.uint64])

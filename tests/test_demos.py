@@ -72,7 +72,7 @@ def test_all_of_them_by_one_command(tmp_path):
     assert [line.split()[0] for line in result.stdout.splitlines() if line[:1].isdigit()][: len(scripts)] == scripts
     for picture in tmp_path.iterdir():
         assert str(picture) in result.stdout
-    assert "3 of 3 demos ran" in result.stdout
+    assert "4 of 4 demos ran" in result.stdout
 
 
 @pytest.mark.parametrize("script", ["01_overflow.py", "__main__.py"])

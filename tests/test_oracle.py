@@ -80,6 +80,15 @@ def test_an_ulp_is_the_distance_to_the_next_float(dtype):
     assert oracle.ulp_error(dtype(1), below) == 1
 
 
+def test_the_ulp_of_what_is_smaller_than_any_float():
+    smallest = Decimal(2) ** -1074
+    assert oracle.ulp_error(np.float64(5e-324), Decimal(0)) == 1
+    assert oracle.ulp_error(np.float32(1e-10), Decimal(0)) > 1e34
+    assert oracle.ulp_error(np.float64(5e-324), Decimal("1e-400")) == pytest.approx(1)
+    assert oracle.ulp_error(np.float64(1), 1 - Decimal("1e-25")) == pytest.approx(float(Decimal("1e-25") * 2**53))
+    assert oracle.ulp_error(np.float64(0), smallest) == 1
+
+
 def test_ulp_error_of_what_is_not_finite():
     assert oracle.ulp_error(np.float64(np.nan), Decimal("NaN")) == 0
     assert oracle.ulp_error(np.float64(np.nan), Decimal(1)) == math.inf
@@ -92,5 +101,5 @@ def test_ulp_error_has_the_shape_of_its_arguments_and_checks_them():
     assert oracle.ulp_error(np.ones((2, 2)), [[Decimal(1)] * 2] * 2).shape == (2, 2)
     with pytest.raises(ValueError, match="shape"):
         oracle.ulp_error(np.ones(2), [Decimal(1)])
-    with pytest.raises(TypeError, match="floating point"):
+    with pytest.raises(TypeError, match="float16, 32 or 64"):
         oracle.ulp_error(1, Decimal(1))

@@ -96,6 +96,32 @@ def test_decoders_keep_dtype_and_input(z):
     assert np.array_equal(z, before)
 
 
+def test_extreme_settings_do_not_make_nan_of_a_mask():
+    z = np.array([0.0, -np.inf], np.float32)
+    assert sampling.apply_temperature(z, 1e300).tolist() == [0.0, -np.inf]
+    assert sampling.apply_temperature(z, np.float64(0.7)).dtype == np.float32
+    assert sampling.repetition_penalty(z, [0, 1], 1e300).tolist() == [0.0, -np.inf]
+
+
+def test_a_nucleus_that_is_reached_exactly_is_not_exceeded():
+    assert kept(sampling.top_p(np.log([0.5, 0.5]), 0.5)).tolist() == [0]
+    assert kept(sampling.top_p(np.log([0.5, 0.25, 0.25]), 0.75)).tolist() == [0, 1]
+
+
+def test_the_steps_come_in_the_order_that_is_promised():
+    # One letter, so that the order of the steps decides what may come second.
+    model = BigramLM(4)
+    model.params["logits"][...] = [[-50, 4.0, 3.0, 2.0]] * 4
+    scores = model.params["logits"][0].astype(np.float32)
+    scores = sampling.apply_temperature(sampling.repetition_penalty(scores, [1], 2.0), 2.0)
+    scores = sampling.min_p(sampling.top_p(sampling.top_k(scores, 3), 0.6), 0.1)
+    drawn = sampling.generate(
+        model, 400, temperature=2.0, top_k=3, top_p=0.6, min_p=0.1, repetition_penalty=2.0, max_length=2
+    )
+    after_1 = {int(text[1]) for text in drawn if text[0] == 1}
+    assert after_1 == set(kept(scores).tolist())
+
+
 def test_filters_leave_the_masked_masked():
     z = np.array([-np.inf, 1.0, 0.0])
     for decoder, setting in ((sampling.top_k, 3), (sampling.top_p, 0.999), (sampling.min_p, 1e-6)):

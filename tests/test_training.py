@@ -56,6 +56,13 @@ def test_counting_gives_the_conditional_entropy():
     np.testing.assert_allclose(model.backward(grad)["logits"], 0, atol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64])
+def test_counting_does_not_overflow_in_the_dtype_of_the_ids(dtype):
+    contexts, targets = np.array([[25], [25], [3]]), np.array([1, 2, 5])
+    small = BigramLM(27).fit_counts(contexts.astype(dtype), targets.astype(dtype))
+    assert np.array_equal(small.params["logits"], BigramLM(27).fit_counts(contexts, targets).params["logits"])
+
+
 def test_counting_with_smoothing_is_a_formula():
     model = BigramLM(3, np.float64).fit_counts([[0], [0], [1]], [1, 1, 0], smoothing=1)
     np.testing.assert_allclose(
