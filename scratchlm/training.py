@@ -133,7 +133,7 @@ def train(
         if (step + 1) % record_every == 0 or step + 1 == steps:
             with np.errstate(over="ignore", invalid="ignore"):
                 nll = mean_nll(model, judged_by)
-            if math.isnan(nll):
+            if not math.isfinite(nll):
                 raise Diverged(step, nll, history)
             history.append(Record(step + 1, sum(losses) / len(losses), nll))
             losses.clear()

@@ -246,7 +246,7 @@ def test_a_model_of_numbers_that_are_none_is_not_kept(tmp_path):
     options = ("--steps", 1, "--learning-rate", 1e38, "--optimizer", "sgd", "--hidden-dim", 8)
     result = run("train", *options, "--out", out)
     assert result.returncode == 2
-    assert "the loss became nan" in result.stderr.splitlines()[-1]
+    assert "the loss became" in result.stderr.splitlines()[-1]
     assert "Warning" not in result.stderr
     assert not out.exists()
 
