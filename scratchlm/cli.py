@@ -1,10 +1,11 @@
-"""python -m scratchlm: train a model on a text, sample from it, score texts with it.
+"""python -m scratchlm: train a model on a text, sample from it, score texts with it, and examine other people's code.
 
 It parses, calls, and prints, and knows no mathematics. What it prints for you to use goes to standard output, progress
 and complaints to standard error; a complaint is one line, and the exit status is then 2.
 """
 
 import argparse
+import importlib
 import math
 import os
 import sys
@@ -38,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
         options = _parser().parse_args(arguments)
-        options.run(options)
+        status: int = options.run(options) or 0
         sys.stdout.flush()
-        return 0
+        return status
     except BrokenPipeError:
         # Nobody reads on. Python would flush standard output once more at exit, and complain: let it flush to nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -143,6 +144,56 @@ def _score(options: argparse.Namespace) -> None:
     if len(texts) > 1:
         mean = sum(nll * count for nll, count in zip(nlls, tokens, strict=True)) / sum(tokens)
         print(_score_line(mean, sum(tokens), f"(all {len(texts)} texts)"))
+
+
+def _examine(options: argparse.Namespace) -> int:
+    """Print a line for each property, and the counterexamples under them; return 1 if one failed."""
+    from scratchlm.properties import PROPERTIES, examine  # Hypothesis is loaded for this command only
+
+    implementation = _imported(options.target)
+    kind = options.kind or options.target.rpartition(":")[2].rpartition(".")[2]
+    if kind not in PROPERTIES:
+        raise Complaint(f"--as must be one of {', '.join(PROPERTIES)}; {kind!r} is none of them")
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that has no check mark shows "?"
+    print(f"{options.target} as {kind}, {options.budget} cases for each property")
+    verdicts = examine(kind, implementation, tier=options.tier, budget=options.budget, seed=options.seed)
+    for tier in dict.fromkeys(v.property.tier for v in verdicts):
+        print(f"\n{tier}")
+        for v in verdicts:
+            if v.property.tier == tier:
+                print(f"  {'✓' if v.passed else '✗'} {v.property.name:28} {v.property.identity}")
+    failed = [v for v in verdicts if not v.passed]
+    for v in failed:
+        print(f"\n✗ {v.property.name}: {v.message}")
+        for label, text in (("", v.counterexample), ("expected", v.expected), ("actual", v.actual)):
+            if text:
+                print("\n".join(f"    {label:9}{line}" for line in text.splitlines()))
+        print(f"    why      {v.property.why}\n    hint     {v.property.hint}")
+    print(f"\n{len(verdicts) - len(failed)} of {len(verdicts)} properties hold.", end="")
+    if failed and all(v.property.tier == "accuracy" for v in failed):
+        print(
+            " Every identity does: this is a correct implementation. The oracle shows where digits can still be won.",
+            end="",
+        )
+    print()
+    return 1 if failed else 0
+
+
+def _imported(target: str) -> Callable[..., object]:
+    """Return what `module:name` names; the working folder is searched first, as python -m does."""
+    module_name, colon, name = target.partition(":")
+    if not (module_name and colon and name):
+        raise Complaint(f"{target!r} does not say what to examine; write MODULE:FUNCTION, as in scipy.special:softmax")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found: object = importlib.import_module(module_name)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        raise Complaint(f"cannot import {target}: {type(error).__name__}: {error}") from None
+    if not callable(found):
+        raise Complaint(f"{target} is a {type(found).__name__}, which cannot be called")
+    return found
 
 
 def _new_model(options: argparse.Namespace, vocab_size: int) -> LanguageModel:
@@ -261,4 +312,13 @@ def _parser() -> _Parser:
     add = p.add_argument
     add("model", type=Path, metavar="MODEL.npz", help="what train wrote")
     add("texts", nargs="*", metavar="TEXT", help="texts to score (default: the lines of standard input)")
+
+    p = commands.add_parser("examine", help="hold any implementation against every identity, and against 60 digits")
+    p.set_defaults(run=_examine)
+    add = p.add_argument
+    add("target", metavar="MODULE:FUNCTION", help="anything importable, as in scipy.special:softmax")
+    add("--as", dest="kind", metavar="KIND", help="what it claims to be, as in log_softmax (default: its own name)")
+    add("--tier", choices=["identities", "accuracy"], help="only what is true of every textbook, or only the digits")
+    add("--budget", type=_whole, default=100, help="cases for each property (default: 100)")
+    add("--seed", type=_whole_or_0, default=0, help="the same seed gives the same cases (default: 0)")
     return parser

@@ -304,8 +304,54 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path):
     assert len(run("sample", out, "--count", 3).stdout.splitlines()) == 3
 
 
+def test_examine_tells_a_good_implementation_from_a_naive_one():
+    ours = run("examine", "scratchlm.functional:log_softmax", "--budget", 30)
+    assert ours.returncode == 0, ours.stdout
+    assert "18 of 18 properties hold." in ours.stdout
+    assert "✗" not in ours.stdout
+    naive = run("examine", "scratchlm.naive:softmax", "--as", "softmax", "--tier", "identities", "--budget", 30)
+    assert naive.returncode == 1
+    assert "✗ blind to a shift" in naive.stdout
+    assert "logits = np.array([0.0], dtype=np.float" in naive.stdout
+    assert "✓ ratios" in naive.stdout
+    assert "hint" in naive.stdout
+
+
+def test_examine_is_kind_to_a_textbook(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n"
+        "class Homework:\n"
+        "    @staticmethod\n"
+        "    def log_softmax(z, axis=-1):\n"
+        "        d = z - z.max(axis=axis, keepdims=True)\n"
+        "        return d - np.log(np.exp(d).sum(axis=axis, keepdims=True))\n"
+    )
+    result = run("examine", "mine:Homework.log_softmax", "--budget", 30, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "this is a correct implementation" in result.stdout
+    assert result.stdout.count("✗ accurate in") == 4
+    assert run("examine", "mine:Homework.log_softmax", "--tier", "identities", cwd=tmp_path).returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"mine.py"}
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("softmax", ["MODULE:FUNCTION"]),
+        ("no_such_module:f", ["cannot import", "No module named"]),
+        ("math:softmax", ["cannot import", "softmax"]),
+        ("math:pi", ["is a float"]),
+        ("math:sqrt", ["--as must be one of", "'sqrt'"]),
+        ("broken:f", ["cannot import", "SyntaxError"]),
+    ],
+)
+def test_examine_of_what_cannot_be_examined_is_one_line(target, words, tmp_path):
+    (tmp_path / "broken.py").write_text("def f(:\n")
+    refused(run("examine", target, cwd=tmp_path), *words)
+
+
 def test_help_tells_every_default():
-    for command in ("train", "sample", "score"):
+    for command in ("train", "sample", "score", "examine"):
         result = run(command, "--help")
         assert result.returncode == 0
         assert "default" in result.stdout

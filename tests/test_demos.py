@@ -1,6 +1,8 @@
 """Every demo, run as a reader runs it; and the numbers in it, not only that it ran."""
 
+import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,24 +65,43 @@ def test_mlp(run_demo):
     assert "Twelve names at each temperature" in text
 
 
-def test_all_of_them_by_one_command(tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-m", "demos", "--out", str(tmp_path)], capture_output=True, text=True, cwd=DEMOS.parent
-    )
-    assert result.returncode == 0, result.stdout
-    scripts = sorted(path.stem for path in DEMOS.glob("[0-9]*.py"))
-    assert [line.split()[0] for line in result.stdout.splitlines() if line[:1].isdigit()][: len(scripts)] == scripts
-    for picture in tmp_path.iterdir():
-        assert str(picture) in result.stdout
-    assert "4 of 4 demos ran" in result.stdout
+@pytest.fixture
+def a_few_demos(tmp_path):
+    """Return a folder `demos` with the runner and its first script, to see what the runner does with what it finds."""
+    folder = tmp_path / "few" / "demos"
+    folder.mkdir(parents=True)
+    for name in ("__main__.py", "plumbing.py", "01_overflow.py"):
+        shutil.copy(DEMOS / name, folder)
+    return folder
 
 
-@pytest.mark.parametrize("script", ["01_overflow.py", "__main__.py"])
-def test_pictures_that_cannot_be_written_are_one_line(script, tmp_path):
+def run_all(folder, out):
+    command = [sys.executable, "-m", "demos", "--out", str(out)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder.parent)
+
+
+def test_one_command_runs_every_numbered_script_and_says_where_pictures_went(a_few_demos, tmp_path):
+    (a_few_demos / "02_sad.py").write_text("print('Why?')\nraise ValueError('because')\n")
+    result = run_all(a_few_demos, tmp_path / "out")
+    assert result.returncode == 2
+    assert re.search(r"^01_overflow +[\d.]+ s   From which score on", result.stdout, flags=re.MULTILINE)
+    assert str(tmp_path / "out" / "01_overflow.png") in result.stdout
+    assert re.search(r"^02_sad +failed after", result.stdout, flags=re.MULTILINE)
+    assert "because" in result.stdout
+    assert "1 of 2 demos ran" in result.stdout
+    (a_few_demos / "02_sad.py").unlink()
+    assert run_all(a_few_demos, tmp_path / "out").returncode == 0
+
+
+def test_pictures_that_cannot_be_written_are_one_line(a_few_demos, tmp_path):
     not_a_folder = tmp_path / "file"
     not_a_folder.write_text("")
-    command = [sys.executable, str(DEMOS / script), "--out", str(not_a_folder)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 2
-    assert "cannot write pictures to" in result.stdout + result.stderr
-    assert "Traceback" not in result.stdout + result.stderr
+    alone = subprocess.run(
+        [sys.executable, str(a_few_demos / "01_overflow.py"), "--out", str(not_a_folder)],
+        capture_output=True,
+        text=True,
+    )
+    for result in (alone, run_all(a_few_demos, not_a_folder)):
+        assert result.returncode == 2
+        assert "cannot write pictures to" in result.stdout + result.stderr
+        assert "Traceback" not in result.stdout + result.stderr

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from strategies import FLOATS, logits
 
 from scratchlm import sampling
@@ -16,46 +15,11 @@ from scratchlm.models import MLPLM, BigramLM
 
 # Distinct scores, so that rounding in log_softmax cannot create or break a tie.
 distinct = st.lists(st.integers(-40, 40), min_size=1, max_size=12, unique=True).map(lambda xs: np.array(xs) / 4)
-ties = hnp.arrays(np.float64, hnp.array_shapes(max_dims=2, max_side=8), elements=st.integers(-2, 2))
 FILTERS = [(sampling.top_k, 2), (sampling.top_p, 0.7), (sampling.min_p, 0.3)]
 
 
 def kept(scores):
     return np.flatnonzero(scores > -np.inf)
-
-
-@given(ties, st.integers(1, 10))
-def test_top_k_keeps_the_k_highest_ties_included(z, k):
-    result = sampling.top_k(z, k)
-    stays = result > -np.inf
-    assert (stays.sum(axis=-1) == min(k, z.shape[-1])).all()
-    assert np.array_equal(result[stays], z[stays])
-    lowest_kept = np.where(stays, z, np.inf).min(axis=-1)
-    highest_dropped = np.where(stays, -np.inf, z).max(axis=-1)
-    assert (lowest_kept >= highest_dropped).all()
-
-
-@given(ties, st.floats(0.01, 1))
-def test_the_nucleus_is_the_smallest_set_that_has_p(z, p):
-    result = sampling.top_p(z, p)
-    stays = result > -np.inf
-    probs = softmax(z)
-    share = np.where(stays, probs, 0).sum(axis=-1)
-    least_kept = np.where(stays, probs, np.inf).min(axis=-1)
-    assert stays.any(axis=-1).all()
-    assert (share >= p - 1e-12).all()
-    if p < 1:
-        assert (share - least_kept < p + 1e-12).all()
-    assert (least_kept >= np.where(stays, 0, probs).max(axis=-1)).all()
-
-
-@given(ties, st.floats(0.01, 1))
-def test_min_p_keeps_what_is_at_least_p_times_as_likely_as_the_likeliest(z, p):
-    ratio = softmax(z) / softmax(z).max(axis=-1, keepdims=True)
-    stays = sampling.min_p(z, p) > -np.inf
-    clear = np.abs(ratio / p - 1) > 1e-12
-    assert np.array_equal(stays[clear], (ratio >= p)[clear])
-    assert stays.any(axis=-1).all()
 
 
 @given(distinct, st.integers(1, 12), st.floats(0.01, 0.99), st.floats(0.2, 5))
@@ -101,6 +65,13 @@ def test_extreme_settings_do_not_make_nan_of_a_mask():
     assert sampling.apply_temperature(z, 1e300).tolist() == [0.0, -np.inf]
     assert sampling.apply_temperature(z, np.float64(0.7)).dtype == np.float32
     assert sampling.repetition_penalty(z, [0, 1], 1e300).tolist() == [0.0, -np.inf]
+
+
+def test_among_equal_scores_the_lower_id_stays():
+    assert kept(sampling.top_k(np.zeros(4), 2)).tolist() == [0, 1]
+    assert kept(sampling.top_k(np.arange(30) % 2, 16)).tolist() == [0, *range(1, 30, 2)]  # a stable sort, at any length
+    assert kept(sampling.top_p(np.zeros(4), 0.6)).tolist() == [0, 1, 2]
+    assert kept(sampling.min_p(np.zeros(4), 1.0)).tolist() == [0, 1, 2, 3]
 
 
 def test_a_nucleus_that_is_reached_exactly_is_not_exceeded():

@@ -1,0 +1,199 @@
+"""What a property is, and what becomes of it: `Property`, the table `PROPERTIES`, `examine`, and its `Verdict`."""
+
+import inspect
+import random
+import tempfile
+import warnings
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import hypothesis
+import numpy as np
+from hypothesis import strategies as st
+
+Case = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Property:
+    """An identity: how it is written on the board, why it matters, what to look for if it fails, and the check itself.
+
+    `cases` draws arguments by name; `check(f, **case)` returns, or raises an exception that says what is wrong.
+    """
+
+    name: str
+    identity: str
+    why: str
+    hint: str
+    cases: st.SearchStrategy[Case]
+    check: Callable[..., None]
+    tier: str = "identities"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a property: passed, or the smallest case on which it failed, as Python, and what was wrong."""
+
+    kind: str
+    property: Property
+    passed: bool
+    counterexample: str = ""
+    expected: str = ""
+    actual: str = ""
+    message: str = ""
+
+
+class Mismatch(AssertionError):
+    """The implementation gave another answer than the identity demands."""
+
+    def __init__(self, what: str, expected: Any, actual: Any) -> None:
+        super().__init__(what)
+        self.what, self.expected, self.actual = what, expected, actual
+
+
+PROPERTIES: dict[str, list[Property]] = {}
+Implementation = Callable[..., Any]
+
+
+def property_of(
+    kind: str,
+    name: str,
+    identity: str,
+    *,
+    why: str,
+    hint: str,
+    cases: st.SearchStrategy[Case],
+    tier: str = "identities",
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Enter the check that follows into PROPERTIES."""
+
+    def enter(check: Callable[..., None]) -> Callable[..., None]:
+        PROPERTIES.setdefault(kind, []).append(Property(name, identity, why, hint, cases, check, tier))
+        return check
+
+    return enter
+
+
+def examine(
+    kind: str,
+    implementation: Callable[..., Any],
+    *,
+    tier: str | None = None,
+    names: Collection[str] | None = None,
+    budget: int = 100,
+    seed: int = 0,
+    shrink: bool = True,
+) -> list[Verdict]:
+    """Return a verdict on every property of a kind, or of one tier, or of those named, for any callable.
+
+    `budget` is the number of cases for each property; the same seed gives the same cases. With shrink=False the first
+    counterexample will do, instead of the smallest. The callable is given arrays by position, and `axis` or `reduction`
+    by keyword. It can raise, or return, what it likes: that becomes a verdict.
+    Errors: ValueError for a kind or a tier that does not exist, or a budget below 1.
+
+    >>> from scratchlm import functional, naive, properties
+    >>> all(verdict.passed for verdict in properties.examine("softmax", functional.softmax, budget=20))
+    True
+    >>> failed = [v for v in properties.examine("log_softmax", naive.log_softmax, budget=20) if not v.passed]
+    >>> failed[0].property.name
+    'any level'
+    """
+    if kind not in PROPERTIES:
+        raise ValueError(f"kind must be one of {', '.join(PROPERTIES)}, not {kind!r}")
+    if tier not in (None, "identities", "accuracy"):
+        raise ValueError(f"tier must be identities or accuracy, not {tier!r}")
+    if budget < 1:
+        raise ValueError(f"budget must be at least 1, not {budget}")
+    f = _adapted(implementation)
+    chosen = [p for p in PROPERTIES[kind] if tier in (None, p.tier) and (names is None or p.name in names)]
+    with tempfile.TemporaryDirectory() as nowhere, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        hypothesis.configuration.set_hypothesis_home_dir(nowhere)  # whatever it wants to keep, it keeps there
+        try:
+            return [_examined(kind, p, f, budget, seed, shrink) for p in chosen]
+        finally:
+            hypothesis.configuration.set_hypothesis_home_dir(None)
+
+
+def _examined(kind: str, p: Property, f: Callable[..., Any], budget: int, seed: int, shrink: bool) -> Verdict:
+    settings = hypothesis.settings(
+        max_examples=budget,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink][: 1 + shrink],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    try:
+        case = hypothesis.find(
+            p.cases, lambda case: _failure(p, f, case) is not None, settings=settings, random=random.Random(seed)
+        )
+    except hypothesis.errors.NoSuchExample:
+        return Verdict(kind, p, passed=True)
+    except hypothesis.errors.Flaky:
+        return Verdict(kind, p, passed=False, message="it gives different answers for the same input")
+    failure = _failure(p, f, case)
+    text = as_python(case)
+    if isinstance(failure, Mismatch):
+        return Verdict(kind, p, False, text, _shown(failure.expected), _shown(failure.actual), failure.what)
+    if failure is None:
+        return Verdict(kind, p, False, text, message="it gives different answers for the same input")
+    raised = f"{type(failure).__name__}: {failure}".strip(": ")
+    return Verdict(kind, p, False, text, "a result", raised, "it raised an exception")
+
+
+def _failure(p: Property, f: Callable[..., Any], case: Case) -> BaseException | None:
+    """Return what goes wrong with a case, if anything. The case is copied: f may write into what it is given."""
+    copy = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in case.items()}
+    try:
+        with np.errstate(all="ignore"):
+            p.check(f, **copy)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:  # whatever it is, sys.exit included, it is the implementation's own doing
+        return failure
+    return None
+
+
+def _adapted(implementation: Callable[..., Any]) -> Callable[..., Any]:
+    """Return f(*arrays, **options), without an option that f does not have, if it only asks for the default."""
+    try:
+        parameters = inspect.signature(implementation).parameters
+    except (TypeError, ValueError):  # written in C, without a signature
+        return implementation
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return implementation
+    defaults = {"axis": -1, "reduction": "mean"}
+
+    def f(*arrays: Any, **options: Any) -> Any:
+        return implementation(
+            *arrays, **{name: o for name, o in options.items() if name in parameters or o != defaults[name]}
+        )
+
+    return f
+
+
+def as_python(case: Case) -> str:
+    """Return a case as lines of Python.
+
+    >>> print(as_python({"logits": np.float32([0, np.inf]), "axis": -1}))
+    logits = np.array([0.0, np.inf], dtype=np.float32)
+    axis = -1
+    """
+    return "\n".join(f"{name} = {_python(value)}" for name, value in case.items())
+
+
+def _python(value: Any) -> str:
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+
+    def nested(part: Any) -> str:
+        if np.ndim(part):
+            return f"[{', '.join(nested(item) for item in part)}]"
+        return str(part) if np.isfinite(part) else f"{'-' if part < 0 else ''}np.{'nan' if np.isnan(part) else 'inf'}"
+
+    return f"np.array({nested(value)}, dtype=np.{value.dtype.name})"
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else np.array2string(np.asarray(value), floatmode="unique", threshold=20)

@@ -1,0 +1,136 @@
+"""Identities of temperature, top-k, top-p and min-p."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from scratchlm.properties.battery import Implementation, property_of
+from scratchlm.properties.compare import Array, demand, log_roundings, lse, near, numbers
+from scratchlm.properties.inputs import TEMPERATURES, also, masked_rows, only, rows
+
+
+@property_of(
+    "apply_temperature",
+    "divides differences",
+    "(z_j - z_k) becomes (z_j - z_k) / T",
+    why="At T = 2 the odds become their square roots, at T = 1/2 their squares.",
+    hint="Divide the scores by T. Neither multiply, nor divide probabilities, nor clip T.",
+    cases=also(only(rows(), "scores"), temperature=TEMPERATURES),
+)
+def _(f: Implementation, scores: Array, temperature: float) -> None:
+    result = numbers(f(scores, temperature)).astype(np.float64)
+    d = (scores.astype(np.float64) - scores.max(axis=-1, keepdims=True)) / temperature
+    near(
+        result - result.max(axis=-1, keepdims=True), d, "the differences", atol=2 * log_roundings(scores) / temperature
+    )
+
+
+@property_of(
+    "apply_temperature",
+    "masked stay masked",
+    "-inf / T = -inf",
+    why="A forbidden token is forbidden at every temperature.",
+    hint="Do not replace -inf by a number: a high temperature brings it back.",
+    cases=also(only(masked_rows(), "scores"), temperature=TEMPERATURES),
+)
+def _(f: Implementation, scores: Array, temperature: float) -> None:
+    result = numbers(f(scores, temperature))
+    expected = np.isneginf(scores)
+    demand(np.array_equal(np.isneginf(result), expected), "what is masked", expected, np.isneginf(result))
+
+
+TIES = rows(bound=3, whole=True)
+_FILTERS: dict[str, tuple[str, st.SearchStrategy[Any]]] = {
+    "top_k": ("k", st.integers(1, 6)),
+    "top_p": ("p", st.floats(0.125, 1, width=16)),
+    "min_p": ("p", st.floats(0.125, 1, width=16)),
+}
+
+
+def _of_a_filter(kind: str, setting: str, values: st.SearchStrategy[Any]) -> None:
+    @property_of(
+        kind,
+        "kept as they are",
+        "a token keeps its score, up to a shift of its row, or gets -inf; and the likeliest stays",
+        why="A filter decides who may be drawn. It must not change the odds among those who may, nor leave nobody.",
+        hint="Return np.where(stays, z, -np.inf). If you filter probabilities, return their logarithms, not 0.",
+        cases=also(only(TIES, "scores"), **{setting: values}),
+    )
+    def _(f: Implementation, scores: Array, **case: Any) -> None:
+        (value,) = case.values()
+        result = numbers(f(scores, value)).astype(np.float64)
+        demand(result.shape == scores.shape, "the shape", str(scores.shape), str(result.shape))
+        stays = result > -np.inf
+        likeliest = scores == scores.max(axis=-1, keepdims=True)
+        demand((stays & likeliest).any(axis=-1), "the likeliest token stays", "a finite score", result)
+        kept = np.where(stays, scores.astype(np.float64) - scores.max(axis=-1, keepdims=True), -np.inf)
+        top = result.max(axis=-1, keepdims=True)
+        near(result - top, kept, "the differences among the kept", atol=log_roundings(scores))
+
+    @property_of(
+        kind,
+        "never the better before the worse",
+        "what is kept is at least as likely as what is dropped",
+        why="A filter that drops a likely token and keeps an unlikely one has sorted the wrong way round.",
+        hint="np.argsort sorts upwards. After sorting, the mask must be put back in the order of the tokens.",
+        cases=also(only(TIES, "scores"), **{setting: values}),
+    )
+    def _(f: Implementation, scores: Array, **case: Any) -> None:
+        (value,) = case.values()
+        stays = numbers(f(scores, value)) > -np.inf
+        worst_kept = np.where(stays, scores, np.inf).min(axis=-1)
+        best_dropped = np.where(stays, -np.inf, scores).max(axis=-1)
+        demand(worst_kept >= best_dropped, "the worst kept, the best dropped", f"at least {best_dropped}", worst_kept)
+
+
+for _name, (_setting, _values) in _FILTERS.items():
+    _of_a_filter(_name, _setting, _values)
+
+
+@property_of(
+    "top_k",
+    "k of them",
+    "k tokens stay (all, if there are fewer); only a tie at the border may keep more",
+    why="With k = 1 this is greedy decoding. One more or less is another decoder; none at all is a crash.",
+    hint="Is the k-th score itself kept? `>` drops it, and all that tie with it.",
+    cases=also(only(TIES, "scores"), k=st.integers(1, 6)),
+)
+def _(f: Implementation, scores: Array, k: int) -> None:
+    stays = numbers(f(scores, k)) > -np.inf
+    border = np.sort(scores, axis=-1)[..., ::-1][..., min(k, scores.shape[-1]) - 1][..., None]
+    count, fewest = stays.sum(axis=-1), min(k, scores.shape[-1])
+    demand(count >= fewest, "how many stay", f"at least {fewest}", count)
+    demand((count == fewest) | ~(stays & (scores < border)).any(axis=-1), "how many stay", f"{fewest}", count)
+
+
+@property_of(
+    "top_p",
+    "the smallest nucleus",
+    "the kept have probability p or more together, and without the least of them, less",
+    why="One token short, the nucleus misses its mass; one too long, it lets in the tail that it was made to cut.",
+    hint="Token k stays if those *before* it have less than p together: compare the sum before it, not after it.",
+    cases=also(only(TIES, "scores"), p=st.floats(0.125, 1, width=16)),
+)
+def _(f: Implementation, scores: Array, p: float) -> None:
+    stays, probs = numbers(f(scores, p)) > -np.inf, np.exp(scores - lse(scores)[..., None])
+    mass = (probs * stays).sum(axis=-1)
+    least = np.where(stays, probs, np.inf).min(axis=-1, keepdims=True)
+    without = (probs * stays * (probs > least * (1 + 1e-6))).sum(axis=-1)  # a tie at the border may stay as a whole
+    demand(mass >= p - 1e-6, "the probability of the kept", f"at least {p}", mass)
+    demand(without < p + 1e-6, "the probability without the least of them", f"less than {p}", without)
+
+
+@property_of(
+    "min_p",
+    "at least p times the best",
+    "token k stays if and only if p_k >= p max_j p_j",
+    why="The bar follows the model's confidence: high when it is sure, low when it is in doubt.",
+    hint="Compare with p times the *largest* probability, not with p itself. In scores: z_k >= max z + log p.",
+    cases=also(only(rows(bound=4), "scores"), p=st.floats(0.125, 1, width=16)),
+)
+def _(f: Implementation, scores: Array, p: float) -> None:
+    stays = numbers(f(scores, p)) > -np.inf
+    ratio = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))
+    clear = np.abs(ratio - p) > 1e-5
+    demand(stays[clear] == (ratio >= p)[clear], "who stays", ratio >= p, stays)

@@ -1,0 +1,215 @@
+"""Identities of the derivatives: the chain rule written out, what a gradient sums to, and central differences."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from scratchlm import functional, gradcheck
+from scratchlm.properties.battery import Implementation, property_of
+from scratchlm.properties.compare import Array, demand, lse, near, numbers, onehot, roundings
+from scratchlm.properties.inputs import SHIFTS, also, grad_and, grad_and_logits, rows, with_targets
+
+
+def _jacobian(kind: str, output: Array) -> Array:
+    """Return J[j, k] = d output_j / d z_k for one row."""
+    if kind == "softmax_backward":
+        return np.asarray(np.diag(output) - np.outer(output, output))
+    return np.asarray(np.eye(len(output)) - np.exp(output)[None, :])
+
+
+def _of_a_backward(kind: str, name: str, function: Callable[[Array], Array], identity: str) -> None:
+    cases = grad_and(name, function)
+
+    @property_of(
+        kind,
+        "the Jacobian",
+        identity,
+        why="This is the chain rule. The product can be had without ever building the V x V matrix.",
+        hint="Write J[j, k] out for two classes, and multiply g @ J by hand. Off the diagonal there is something too.",
+        cases=cases,
+    )
+    def _(f: Implementation, grad_output: Array, **case: Array) -> None:
+        (output,) = case.values()
+        result = numbers(f(grad_output, output, axis=-1))
+        for index in np.ndindex(output.shape[:-1]):
+            expected = grad_output[index] @ _jacobian(kind, output[index].astype(np.float64))
+            near(result[index], expected, f"the gradient of row {index}", atol=64 * np.finfo(output.dtype).eps)
+
+    @property_of(
+        kind,
+        "sums to zero",
+        "sum_k grad_k = 0",
+        why="Softmax cannot see a shift, so no gradient may point along one.",
+        hint="What the target gains, the others must lose: a sum over the row is missing or over the wrong axis.",
+        cases=cases,
+    )
+    def _(f: Implementation, grad_output: Array, **case: Array) -> None:
+        (output,) = case.values()
+        total = numbers(f(grad_output, output, axis=-1)).sum(axis=-1, dtype=np.float64)
+        near(total, np.zeros(output.shape[:-1]), "the sum of a row", atol=256 * np.finfo(output.dtype).eps)
+
+    @property_of(
+        kind,
+        "linear",
+        "backward(2g) = 2 backward(g)",
+        why="A derivative is a linear map of the gradient above it.",
+        hint="grad_output may only be multiplied and summed.",
+        cases=cases,
+    )
+    def _(f: Implementation, grad_output: Array, **case: Array) -> None:
+        (output,) = case.values()
+        once = numbers(f(grad_output, output, axis=-1))
+        tolerance = 256 * np.finfo(output.dtype).eps
+        near(f(2 * grad_output, output, axis=-1), 2 * once, "backward(2g)", atol=tolerance)
+
+    @property_of(
+        kind,
+        "central differences",
+        "grad = the change of sum(g f(z)) under a nudge of z",
+        why="An independent witness that knows no algebra.",
+        hint="If the Jacobian is right on paper, then the code does not compute g @ J.",
+        cases=cases,
+    )
+    def _(f: Implementation, grad_output: Array, **case: Array) -> None:
+        (output,) = case.values()
+        z = (np.log(output) if kind == "softmax_backward" else output).astype(np.float64)
+        forward = functional.softmax if kind == "softmax_backward" else functional.log_softmax
+        numeric = gradcheck.numerical_gradient(lambda x: (grad_output * forward(x)).sum(), z)
+        result = numbers(f(grad_output.astype(np.float64), function(z), axis=-1))
+        near(result, numeric, "the gradient", atol=1e-7)
+
+
+_of_a_backward("softmax_backward", "probs", functional.softmax, "grad = g @ J, with J[j, k] = p_j ([j = k] - p_k)")
+_of_a_backward(
+    "log_softmax_backward", "log_probs", functional.log_softmax, "grad = g @ J, with J[j, k] = [j = k] - p_k"
+)
+
+
+@property_of(
+    "logsumexp_backward",
+    "softmax is its slope",
+    "grad_k = g p_k, with p = softmax(z)",
+    why="Raising a score raises logsumexp by the share that it has in the sum.",
+    hint="The derivative of log S is S' / S; both need the same shift.",
+    cases=grad_and_logits(),
+)
+def _(f: Implementation, grad_output: Array, logits: Array) -> None:
+    expected = grad_output[..., None] * np.exp(logits - lse(logits)[..., None])
+    near(f(grad_output, logits, axis=-1), expected, "the gradient", atol=16 * roundings(logits))
+
+
+@property_of(
+    "logsumexp_backward",
+    "sums to g",
+    "sum_k grad_k = g, at any level of z",
+    why="If all scores rise by one, logsumexp rises by one.",
+    hint="A naive exp overflows or underflows: use the stable softmax.",
+    cases=also(grad_and_logits(), c=SHIFTS),
+)
+def _(f: Implementation, grad_output: Array, logits: Array, c: float) -> None:
+    total = numbers(f(grad_output, logits + logits.dtype.type(c), axis=-1)).sum(axis=-1, dtype=np.float64)
+    near(total, grad_output, "the sum of a row", atol=64 * roundings(logits))
+
+
+@property_of(
+    "logsumexp_backward",
+    "linear",
+    "backward(2g, z) = 2 backward(g, z)",
+    why="A derivative is a linear map of the gradient above it.",
+    hint="grad_output may only be multiplied.",
+    cases=grad_and_logits(),
+)
+def _(f: Implementation, grad_output: Array, logits: Array) -> None:
+    once = numbers(f(grad_output, logits, axis=-1))
+    near(f(2 * grad_output, logits, axis=-1), 2 * once, "backward(2g)", atol=64 * roundings(logits))
+
+
+@property_of(
+    "logsumexp_backward",
+    "central differences",
+    "grad = the change of sum(g logsumexp(z)) under a nudge of z",
+    why="An independent witness that knows no algebra.",
+    hint="The slope of logsumexp is softmax.",
+    cases=grad_and_logits(),
+)
+def _(f: Implementation, grad_output: Array, logits: Array) -> None:
+    z, g = logits.astype(np.float64), grad_output.astype(np.float64)
+    numeric = gradcheck.numerical_gradient(lambda x: (g * functional.logsumexp(x)).sum(), z)
+    near(f(g, z, axis=-1), numeric, "the gradient", atol=1e-7)
+
+
+def _of_a_loss_backward(kind: str, name: str, identity: str) -> None:
+    @property_of(
+        kind,
+        "the formula",
+        identity,
+        why="Learning is this difference: what came, minus what was expected.",
+        hint="Subtract 1 at the target's entry only, one entry in each row, and divide by the number of rows.",
+        cases=with_targets(rows(dims=(2, 2)), name),
+    )
+    def _(f: Implementation, targets: Array, **case: Array) -> None:
+        (z,) = case.values()
+        hot = onehot(targets, z.shape[-1])
+        p = np.exp(z - lse(z)[..., None]) if kind == "cross_entropy_backward" else 0
+        near(f(z, targets, reduction="mean"), (p - hot) / len(z), "the gradient of the mean", atol=4 * roundings(z))
+
+    @property_of(
+        kind,
+        "mean and sum",
+        "the gradient of the mean is 1/N of that of the sum",
+        why="Without the 1/N the learning rate depends on the batch size.",
+        hint="Divide by N for the mean, and by nothing for the sum.",
+        cases=with_targets(rows(dims=(2, 2)), name),
+    )
+    def _(f: Implementation, targets: Array, **case: Array) -> None:
+        (z,) = case.values()
+        of_sum = numbers(f(z, targets, reduction="sum")).astype(np.float64)
+        total = np.zeros(len(z)) if kind == "cross_entropy_backward" else -np.ones(len(z))
+        near(of_sum.sum(axis=-1), total, "the sum of a row, for reduction='sum'", atol=8 * roundings(z))
+        near(f(z, targets, reduction="mean"), of_sum / len(z), "the gradient of the mean", atol=8 * roundings(z))
+
+
+_of_a_loss_backward("nll_loss_backward", "log_probs", "grad = -onehot(y) / N")
+_of_a_loss_backward("cross_entropy_backward", "logits", "grad = (softmax(z) - onehot(y)) / N")
+
+
+@property_of(
+    "cross_entropy_backward",
+    "signs",
+    "grad <= 0 at the target, and >= 0 elsewhere",
+    why="A step against the gradient raises the target's score, and lowers all others.",
+    hint="It is p - onehot, not onehot - p, and the target's column belongs to the target's row.",
+    cases=with_targets(rows(dims=(2, 2))),
+)
+def _(f: Implementation, logits: Array, targets: Array) -> None:
+    grad, hot = numbers(f(logits, targets, reduction="mean")), onehot(targets, logits.shape[-1])
+    demand(grad * (1 - 2 * hot) >= 0, "the sign of each entry", "at most 0 at the target, at least 0 elsewhere", grad)
+
+
+@property_of(
+    "cross_entropy_backward",
+    "blind to a shift",
+    "grad(z + c) = grad(z)",
+    why="Logits have no natural zero, and rows at different levels stand side by side in a batch.",
+    hint="Subtract each row's own maximum before exp.",
+    cases=also(with_targets(rows(bound=20, whole=True, dims=(2, 2))), c=SHIFTS),
+)
+def _(f: Implementation, logits: Array, targets: Array, c: float) -> None:
+    shifted = logits.copy()
+    shifted[::2] += logits.dtype.type(c)
+    expected = f(logits, targets, reduction="sum")
+    near(f(shifted, targets, reduction="sum"), expected, "the gradient at z + c", atol=4 * roundings(logits))
+
+
+@property_of(
+    "cross_entropy_backward",
+    "central differences",
+    "grad = the change of cross_entropy(z, y) under a nudge of z",
+    why="An independent witness that knows no algebra.",
+    hint="If (p - onehot) / N is right on paper, then the code computes something else.",
+    cases=with_targets(rows(bound=5, dims=(2, 2))),
+)
+def _(f: Implementation, logits: Array, targets: Array) -> None:
+    z = logits.astype(np.float64)
+    numeric = gradcheck.numerical_gradient(lambda x: functional.cross_entropy(x, targets), z)
+    near(f(z, targets, reduction="mean"), numeric, "the gradient", atol=1e-7)

@@ -1,0 +1,105 @@
+"""Identities of nll_loss and cross_entropy."""
+
+import math
+
+import numpy as np
+from hypothesis import strategies as st
+
+from scratchlm.properties.battery import Implementation, property_of
+from scratchlm.properties.compare import Array, log_roundings, lse, near, numbers
+from scratchlm.properties.inputs import (
+    SHIFTS,
+    also,
+    masked_rows,
+    only,
+    rows,
+    with_targets,
+)
+
+
+def _plain_losses(kind: str, scores: Array, targets: Array) -> Array:
+    """Return one loss a row, from the definition."""
+    z = scores.astype(np.float64)
+    at_target = np.take_along_axis(z, targets[..., None], -1)[..., 0]
+    return -at_target if kind == "nll_loss" else np.asarray(lse(z) - at_target)
+
+
+def _of_a_loss(kind: str, name: str, identity: str) -> None:
+    @property_of(
+        kind,
+        "the target's",
+        identity,
+        why="The loss asks one question only: how probable was the class that came.",
+        hint="Pick entry y[i] of row i (np.take_along_axis, or z[np.arange(n), y]), with a minus, and the natural log.",
+        cases=with_targets(rows(dims=(2, 2)), name),
+    )
+    def _(f: Implementation, targets: Array, **case: Array) -> None:
+        (z,) = case.values()
+        expected = _plain_losses(kind, z, targets)
+        near(f(z, targets, reduction="none"), expected, "the loss of each row", atol=log_roundings(z))
+
+    @property_of(
+        kind,
+        "mean and sum",
+        "mean = (1/N) sum_i loss_i, N the number of rows",
+        why="A mean over something else than the rows changes the learning rate without telling.",
+        hint="Divide by the number of rows, not by the number of entries or classes.",
+        cases=with_targets(rows(dims=(2, 2)), name),
+    )
+    def _(f: Implementation, targets: Array, **case: Array) -> None:
+        (z,) = case.values()
+        each = numbers(f(z, targets, reduction="none")).astype(np.float64)
+        near(f(z, targets, reduction="sum"), each.sum(), "the sum", atol=len(z) * log_roundings(z))
+        near(f(z, targets, reduction="mean"), each.mean(), "the mean", atol=log_roundings(z))
+
+
+_of_a_loss("nll_loss", "log_probs", "nll_loss(l, y) = -l[y]")
+_of_a_loss("cross_entropy", "logits", "cross_entropy(z, y) = nll_loss(log_softmax(z), y) >= 0")
+
+
+@property_of(
+    "cross_entropy",
+    "uniform",
+    "cross_entropy([z, z, ..., z], y) = log V, at any level z",
+    why="A model that knows nothing pays log V, and a large shared offset must not hide it by a loss of 0.",
+    hint="logsumexp(z) - z[y] subtracts two large numbers. Subtract the maximum from z first, and never add it back.",
+    cases=with_targets(
+        st.builds(
+            lambda level, classes: np.full((1, classes), level, np.float32),
+            st.integers(-27, 27).map(lambda e: math.copysign(2.0 ** abs(e), e)),
+            st.integers(1, 30),
+        )
+    ),
+)
+def _(f: Implementation, logits: Array, targets: Array) -> None:
+    near(f(logits, targets, reduction="none"), [math.log(logits.size)], "the loss", rtol=1e-5, atol=1e-6)
+
+
+@property_of(
+    "cross_entropy",
+    "blind to a shift",
+    "cross_entropy(z + c, y) = cross_entropy(z, y)",
+    why="Logits have no natural zero, and exp overflows above 88.7 and gives 0 below -104 (float32).",
+    hint="Subtract each row's own maximum before exp.",
+    cases=also(with_targets(rows(bound=20, whole=True, dims=(2, 2))), c=SHIFTS),
+)
+def _(f: Implementation, logits: Array, targets: Array, c: float) -> None:
+    shifted = logits.copy()
+    shifted[::2] += logits.dtype.type(c)  # every other row, so that rows at different levels stand side by side
+    expected = numbers(f(logits, targets, reduction="none"))
+    near(f(shifted, targets, reduction="none"), expected, "the loss of z + c", atol=log_roundings(shifted))
+
+
+@property_of(
+    "cross_entropy",
+    "masked tokens",
+    "z_k = -inf for k != y: the loss is that of the row without k",
+    why="Masked classes are not competitors.",
+    hint="0 times -inf is nan: pick the target's entry by index, instead of multiplying by a one-hot matrix.",
+    cases=only(masked_rows()),
+)
+def _(f: Implementation, logits: Array) -> None:
+    for row in logits.reshape(-1, logits.shape[-1]):
+        there, y = row > -np.inf, row.argmax()
+        alone = numbers(f(row[there][None], np.array([row[there].argmax()]), reduction="none"))
+        near(f(row[None], np.array([y]), reduction="none"), alone, "the loss of the row", atol=log_roundings(row))

@@ -1,0 +1,188 @@
+"""The battery on trial: ours pass, every wrong implementation is caught by name, every right one is left in peace."""
+
+import os
+
+import numpy as np
+import pytest
+import zoo
+
+from scratchlm import naive
+from scratchlm.properties import PROPERTIES, examine
+from scratchlm.properties.manners import KINDS
+
+# What follows from other properties of the same kind, and why it stays all the same.
+FOLLOWS = {
+    "temperature": "from `ratios`; it is the identity that the article got wrong, so it stands on its own",
+    "permutation": "from the defining identity; nobody who sees its counterexample needs a hint",
+    "exp gives softmax": "from `normalised` and `differences kept`; it ties the two functions together",
+    "twice is once": "from `normalised`; it says why a redundant log_softmax is harmless",
+    "temperature survives": "from `differences kept`; it refutes the article's main claim",
+    "the logits come back": "from `normalised` and `differences kept`; it says what is lost, and that it is one number",
+    "between max and max + log n": "from `in two parts` and `n copies`; the first thing to look at in a plot",
+    "n copies": "from `in two parts`; ties deserve a case of their own",
+    "a shift comes through": "from `huge, tiny, alone` and `in two parts`; it is the reason for the shift",
+    "sums to zero": "from `the Jacobian`; a check that a student can do by eye",
+    "linear": "from `the Jacobian`; a failure says at once that g was squared or forgotten",
+    "central differences": "from the formula; the witness that needs no algebra",
+    "any level": "from `huge, tiny, alone`; all else rests on the shift, so its failure should be told by name",
+    "signs": "from `the formula`; it is what learning is, in one line",
+}
+# A filter's set is settled by these two together.
+FOLLOWS_IN_ONE = {
+    (
+        "top_p",
+        "never the better before the worse",
+    ): "from `the smallest nucleus`, nearly; it names a sort in the wrong order",
+    (
+        "min_p",
+        "never the better before the worse",
+    ): "from `at least p times the best`; it names a sort in the wrong order",
+}
+
+
+def caught_by(animal, names):
+    """Return which of these properties an implementation fails, on a small budget."""
+    verdicts = examine(animal.kind, animal.function, names=names, budget=20, shrink=False)
+    return {verdict.property.name for verdict in verdicts if not verdict.passed}
+
+
+@pytest.mark.parametrize("kind", PROPERTIES)
+def test_ours_pass_every_property(kind):
+    verdicts = examine(kind, KINDS[kind].ours, budget=60)
+    assert [(v.property.name, v.counterexample, v.message) for v in verdicts if not v.passed] == []
+
+
+def test_every_property_is_written_for_a_reader():
+    for properties in PROPERTIES.values():
+        assert len({p.name for p in properties}) == len(properties)
+        for p in properties:
+            assert p.name
+            assert p.identity
+            assert p.why.endswith(".")
+            assert p.hint
+            assert p.tier in ("identities", "accuracy")
+
+
+def test_the_zoo_is_large_and_covers_every_kind():
+    by_hand = {animal.function.__name__ for animal in zoo.WRONG}
+    assert len(by_hand) >= 100
+    assert {animal.kind for animal in zoo.WRONG} == {animal.kind for animal in zoo.RIGHT} == set(PROPERTIES)
+
+
+@pytest.mark.parametrize("animal", zoo.WRONG, ids=lambda animal: animal.name)
+def test_every_wrong_one_is_caught_by_the_property_that_is_named(animal):
+    verdict = zoo.caught(animal, shrink=animal.caught_by not in zoo.MANNERS.values())
+    print(zoo.line(animal, verdict))
+    assert not verdict.passed
+    assert verdict.counterexample
+    assert verdict.message
+
+
+@pytest.mark.parametrize("animal", zoo.RIGHT, ids=lambda animal: animal.name)
+def test_every_right_one_is_left_in_peace(animal):
+    verdicts = examine(animal.kind, animal.function, tier="identities", budget=25)
+    assert [(v.property.name, v.counterexample, v.message) for v in verdicts if not v.passed] == []
+
+
+# Manners are one piece of code for all kinds; to show it of one kind is to show it of all.
+EACH_ALONE = [
+    (kind, p)
+    for kind, properties in PROPERTIES.items()
+    for p in properties
+    if p.name not in FOLLOWS
+    and (kind, p.name) not in FOLLOWS_IN_ONE
+    and (kind == "softmax" or p.name not in zoo.MANNERS.values())
+]
+
+
+@pytest.mark.parametrize(("kind", "p"), EACH_ALONE, ids=lambda x: x if isinstance(x, str) else x.name)
+def test_without_this_property_a_mutant_would_live(kind, p):
+    """Some mutant is caught by this property, and by no other of its tier but such as follow from it.
+
+    And what only the oracle catches passes every identity: it is a correct textbook implementation, told kindly.
+    """
+    others = {
+        q.name for q in PROPERTIES[kind] if q != p and q.name not in FOLLOWS and (kind, q.name) not in FOLLOWS_IN_ONE
+    }
+    if p.tier == "identities":
+        others -= {q.name for q in PROPERTIES[kind] if q.tier == "accuracy"}
+    candidates = [animal for animal in zoo.WRONG if (animal.kind, animal.caught_by) == (kind, p.name)]
+    assert any(not caught_by(animal, others) for animal in candidates)
+
+
+# --- examine itself --------------------------------------------------------------------------------------------------
+
+
+def test_the_counterexample_is_small_and_can_be_pasted():
+    verdicts = {v.property.name: v for v in examine("softmax", naive.softmax)}
+    verdict = verdicts["blind to a shift"]
+    assert not verdict.passed
+    scope = {"np": np}
+    exec(verdict.counterexample, scope)
+    assert scope["logits"].size == 1
+    assert np.isnan(naive.softmax(scope["logits"] + scope["logits"].dtype.type(scope["c"]))).all()
+    assert "1." in verdict.expected
+    assert "nan" in verdict.actual
+    textbook = {v.property.name: v for v in examine("log_softmax", zoo.textbook_log, tier="accuracy")}
+    exec(textbook["accurate in float64"].counterexample, scope)
+    assert scope["logits"].size == 2
+
+
+def rude(how):
+    def implementation(z, axis=-1):
+        if how == "raises":
+            raise RuntimeError("no")
+        if how == "exits":
+            raise SystemExit(0)
+        if how == "recurses":
+            return implementation(z, axis)
+        return {"none": None, "text": "0.5", "ragged": [[1.0], [1.0, 2.0]], "objects": np.array([None]), "ints": 1}[how]
+
+    return implementation
+
+
+@pytest.mark.parametrize("how", ["raises", "exits", "recurses", "none", "text", "ragged", "objects", "ints"])
+def test_whatever_an_implementation_does_becomes_a_verdict(how):
+    for verdict in examine("softmax", rude(how), budget=5, names=["a distribution", "shape and dtype"]):
+        assert not verdict.passed
+        assert verdict.message
+
+
+def test_an_implementation_that_answers_by_chance_is_told_so():
+    calls = iter(range(10**9))
+    random = examine("softmax", lambda z, axis=-1: np.full(z.shape, 1.0 / z.shape[axis] + next(calls) % 2), budget=30)
+    assert any(not verdict.passed for verdict in random)
+
+
+def test_examine_is_deterministic_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, second = (examine("log_softmax", naive.log_softmax, budget=20, tier="identities") for _ in range(2))
+    assert first == second
+    assert os.listdir(tmp_path) == []
+
+
+def test_examine_complains_about_its_own_arguments():
+    for arguments, message in (
+        ({"kind": "softmin"}, "kind must be one of"),
+        ({"tier": "speed"}, "tier must be"),
+        ({"budget": 0}, "budget must be at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            examine(**{"kind": "softmax", "implementation": naive.softmax, **arguments})
+
+
+def test_an_implementation_without_an_axis_is_examined_as_far_as_it_goes():
+    def last_axis_only(z):
+        return KINDS["softmax"].ours(z)
+
+    failed = [v.property.name for v in examine("softmax", last_axis_only, tier="identities", budget=20) if not v.passed]
+    assert failed == ["one axis, slice by slice"]
+
+
+def test_scipy_passes_the_identities_and_is_told_of_the_accuracy():
+    special = pytest.importorskip("scipy.special", reason="a comparison: needs the extra `peers`")
+    for kind in ("softmax", "log_softmax", "logsumexp"):
+        verdicts = examine(kind, getattr(special, kind), tier="identities", budget=40)
+        assert [v.property.name for v in verdicts if not v.passed] == []
+    failed = [v for v in examine("log_softmax", special.log_softmax, tier="accuracy") if not v.passed]
+    assert len(failed) == 2
