@@ -42,13 +42,13 @@ FOLLOWS_IN_ONE = {
 
 def caught_by(animal, names):
     """Return which of these properties an implementation fails, on a small budget."""
-    verdicts = examine(animal.kind, animal.function, names=names, budget=20, shrink=False)
+    verdicts = examine(animal.kind, animal.function, names=names, budget=10, shrink=False)
     return {verdict.property.name for verdict in verdicts if not verdict.passed}
 
 
 @pytest.mark.parametrize("kind", PROPERTIES)
 def test_ours_pass_every_property(kind):
-    verdicts = examine(kind, KINDS[kind].ours, budget=60)
+    verdicts = examine(kind, KINDS[kind].ours, budget=30)
     assert [(v.property.name, v.counterexample, v.message) for v in verdicts if not v.passed] == []
 
 
@@ -71,7 +71,7 @@ def test_the_zoo_is_large_and_covers_every_kind():
 
 @pytest.mark.parametrize("animal", zoo.WRONG, ids=lambda animal: animal.name)
 def test_every_wrong_one_is_caught_by_the_property_that_is_named(animal):
-    verdict = zoo.caught(animal, shrink=animal.caught_by not in zoo.MANNERS.values())
+    verdict = zoo.caught(animal, shrink=False)  # the smallest ones are in the table that `python tests/zoo.py` prints
     print(zoo.line(animal, verdict))
     assert not verdict.passed
     assert verdict.counterexample
@@ -80,7 +80,7 @@ def test_every_wrong_one_is_caught_by_the_property_that_is_named(animal):
 
 @pytest.mark.parametrize("animal", zoo.RIGHT, ids=lambda animal: animal.name)
 def test_every_right_one_is_left_in_peace(animal):
-    verdicts = examine(animal.kind, animal.function, tier="identities", budget=25)
+    verdicts = examine(animal.kind, animal.function, tier="identities", budget=12)
     assert [(v.property.name, v.counterexample, v.message) for v in verdicts if not v.passed] == []
 
 
@@ -182,7 +182,7 @@ def test_an_implementation_without_an_axis_is_examined_as_far_as_it_goes():
 def test_scipy_passes_the_identities_and_is_told_of_the_accuracy():
     special = pytest.importorskip("scipy.special", reason="a comparison: needs the extra `peers`")
     for kind in ("softmax", "log_softmax", "logsumexp"):
-        verdicts = examine(kind, getattr(special, kind), tier="identities", budget=40)
+        verdicts = examine(kind, getattr(special, kind), tier="identities", budget=20)
         assert [v.property.name for v in verdicts if not v.passed] == []
     failed = [v for v in examine("log_softmax", special.log_softmax, tier="accuracy") if not v.passed]
     assert len(failed) == 2
