@@ -78,7 +78,7 @@ table(
         if r.step in (0, 10, 20, 50, 100, 200, STEPS)
     ],
 )
-print(f"\nThe roads meet: {gap:.1e} nats apart. No probability in the table differs by more than {farthest:.4f}.")
+print(f"\nThe roads meet: {gap:.1e} nats apart. No probability in the table differs by more than {farthest:.0e}.")
 print(f"Names from the learned table: {', '.join(vocabulary.decode(ids) for ids in generate(learned, 8, rng=1))}.")
 print("One letter of memory makes letters that can stand side by side, but no names.")
 

@@ -28,7 +28,7 @@ def main() -> int:
         else:
             print(f"{time.monotonic() - start:4.1f} s   {question}", flush=True)
             print("".join(f"{'':14}         {picture}\n" for picture in pictures), end="", flush=True)
-    print(f"\n{len(scripts) - len(failed)} of {len(scripts)} demos ran. Read one: python {scripts[0]}")
+    print(f"\n{len(scripts) - len(failed)} of {len(scripts)} demos ran. Read one: python {os.path.relpath(scripts[0])}")
     return 2 if failed else 0
 
 

@@ -142,6 +142,8 @@ def _reduced(losses: FloatArray, reduction: str) -> FloatArray:
 def _checked_targets(targets: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
     """Return the class ids; a TypeError or ValueError names the first bad one and where it stands."""
     ids = np.asarray(targets)
+    if isinstance(targets, list) and not targets:
+        ids = ids.astype(np.intp)  # NumPy takes [] for floats
     if ids.dtype.kind not in "iu":
         raise TypeError(f"targets must be integer class ids, not {ids.dtype}")
     if ids.shape != shape[:-1]:

@@ -33,6 +33,7 @@ from scratchlm._rows import (
     Axis,
     FloatArray,
     IntArray,
+    as_floats,
     in_double,
     loss_rows,
     map_rows,
@@ -104,7 +105,8 @@ def logsumexp_backward(grad_output: ArrayLike, logits: ArrayLike, axis: Axis = -
     >>> logsumexp_backward(1.0, [0.0, 0.0])
     array([0.5, 0.5])
     """
-    shape = np.shape(logits)
+    (z,) = as_floats(logits=logits)
+    shape = z.shape
     kept = reduced_shape(shape, axis, keepdims=True)
     grad = np.asarray(grad_output)
     if grad.shape not in (kept, reduced_shape(shape, axis, keepdims=False)):
@@ -279,7 +281,7 @@ def cross_entropy_backward(logits: ArrayLike, targets: ArrayLike, reduction: str
 
     Formula: dloss/dz[i, k] = (p[i, k] - [k = y_i]) / N; at the target, -(sum of the other probabilities) / N.
     Shapes: logits (..., V), targets (...) -> (..., V). N counts the rows for the mean, and is 1 for "sum" and "none".
-    The rows sum to 0: what the target gains, the others lose. A masked token, target or not, gets 0.
+    The rows sum to 0: what the target gains, the others lose. A masked token gets 0, even if it is the target.
 
     >>> cross_entropy_backward([[40.0, 0.0]], [0])  # sure, and right: p - 1 would be 0
     array([[-4.24835426e-18,  4.24835426e-18]])

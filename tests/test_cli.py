@@ -1,5 +1,6 @@
 """The commands, as a user calls them: in a process of their own, with files, pipes and mistakes."""
 
+import argparse
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from scratchlm import checkpoint
+from scratchlm import checkpoint, cli
 from scratchlm.data import BOUNDARY
 
 COMMAND = [sys.executable, "-m", "scratchlm"]
@@ -352,8 +353,49 @@ def test_examine_of_what_cannot_be_examined_is_one_line(target, words, tmp_path)
     refused(run("examine", target, cwd=tmp_path), *words)
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--seed", 1),
+        ("--batch-size", 16),
+        ("--held-out", 0.5),
+        ("--context-length", 3),
+        ("--embedding-dim", 5),
+        ("--hidden-dim", 9),
+        ("--learning-rate", 0.001),
+        ("--weight-decay", 0),
+        ("--optimizer", "sgd"),
+        ("--steps", 31),
+    ],
+)
+def test_every_option_of_train_changes_the_model(option, value, plain_model, tmp_path):
+    out = tmp_path / "m.npz"
+    assert run("train", "--steps", 30, option, value, "--out", out).returncode == 0
+    params = checkpoint.load(out).model.params
+    assert any(not np.array_equal(params[name], plain_model[name]) for name in params)
+
+
+@pytest.fixture(scope="module")
+def plain_model(tmp_path_factory):
+    out = tmp_path_factory.mktemp("plain") / "m.npz"
+    assert run("train", "--steps", 30, "--out", out).returncode == 0
+    return checkpoint.load(out).model.params
+
+
+def test_each_model_has_settings_that_suit_it(tmp_path):
+    best = {"bigram": 2.45, "mlp": 2.12}  # nats per token after 400 steps; the other's settings do not reach them
+    for name, bound in best.items():
+        result = run("train", "--model", name, "--steps", 400)
+        assert float(re.search(r"held-out texts: ([\d.]+)", result.stdout)[1]) < bound
+
+
 def test_help_tells_every_default():
-    for command in ("train", "sample", "score", "examine"):
-        result = run(command, "--help")
-        assert result.returncode == 0
-        assert "default" in result.stdout
+    parser = cli._parser()
+    (commands,) = (action for action in parser._actions if action.choices and not action.option_strings)
+    for name, command in commands.choices.items():
+        assert run(name, "--help").returncode == 0
+        for action in command._actions:
+            if action.option_strings and action.default not in (None, argparse.SUPPRESS):
+                value = f"{action.default:g}" if isinstance(action.default, float) else str(action.default)
+                assert "(default" in action.help, action.option_strings
+                assert value in action.help or action.help.endswith("(default)"), action.option_strings

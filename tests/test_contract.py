@@ -240,6 +240,7 @@ def test_3_no_rows_are_no_trouble_except_for_their_mean():
     assert F.cross_entropy_backward(z, y, "none").shape == (0, 3)
     with pytest.raises(ValueError, match="mean over no rows"):
         F.cross_entropy(z, y)
+    assert F.cross_entropy(z, [], "sum") == 0
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, (0, 1), (2, 0), (-1, -2), (0, 1, 2), None])
@@ -418,6 +419,8 @@ def test_5_a_single_number_is_a_value_error():
             function(3.0)
     with pytest.raises(ValueError, match="logits"):
         F.cross_entropy(3.0, 0)
+    with pytest.raises(ValueError, match="logits must have at least one axis"):
+        F.logsumexp_backward(1.0, 3.0)
 
 
 @pytest.mark.parametrize("name", BACKWARD)

@@ -117,6 +117,11 @@ def test_gradcheck_complains():
     assert max_relative_error(np.zeros(3), np.zeros(3)) == 0
 
 
+def test_gradcheck_scales_its_step_with_the_input():
+    for size in (1e-3, 1.0, 1e6, 1e13):
+        assert max_relative_error([1.0, 2 * size], numerical_gradient(lambda x: x[0] + x[1] ** 2, [size, size])) < 1e-9
+
+
 def test_gradcheck_leaves_its_argument_alone():
     x = np.ones((2, 2))
     numerical_gradient(lambda x: (x * x).sum(), x)

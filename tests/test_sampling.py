@@ -93,6 +93,15 @@ def test_the_steps_come_in_the_order_that_is_promised():
     assert after_1 == set(kept(scores).tolist())
 
 
+def test_the_penalty_is_for_tokens_that_were_written_and_not_for_the_boundary_before_them():
+    model = BigramLM(3)
+    model.params["logits"][...] = [1.0, 0.9, -np.inf]
+    texts = sampling.generate(model, 4000, repetition_penalty=10.0, max_length=2)
+    after_one = [len(text) == 1 for text in texts if len(text)]
+    stop = math.exp(1.0) / (math.exp(1.0) + math.exp(0.09))  # the boundary keeps its score, token 1 has a tenth
+    assert abs(np.mean(after_one) - stop) < 5 * math.sqrt(stop * (1 - stop) / len(after_one))
+
+
 def test_filters_leave_the_masked_masked():
     z = np.array([-np.inf, 1.0, 0.0])
     for decoder, setting in ((sampling.top_k, 3), (sampling.top_p, 0.999), (sampling.min_p, 1e-6)):
