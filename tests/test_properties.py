@@ -166,6 +166,7 @@ def test_examine_complains_about_its_own_arguments():
         ({"kind": "softmin"}, "kind must be one of"),
         ({"tier": "speed"}, "tier must be"),
         ({"budget": 0}, "budget must be at least 1"),
+        ({"names": ["sums to 1"]}, "softmax has no property sums to 1"),
     ):
         with pytest.raises(ValueError, match=message):
             examine(**{"kind": "softmax", "implementation": naive.softmax, **arguments})

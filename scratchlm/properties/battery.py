@@ -90,7 +90,7 @@ def examine(
     `budget` is the number of cases for each property; the same seed gives the same cases. With shrink=False the first
     counterexample will do, instead of the smallest. The callable is given arrays by position, and `axis` or `reduction`
     by keyword. It can raise, or return, what it likes: that becomes a verdict.
-    Errors: ValueError for a kind or a tier that does not exist, or a budget below 1.
+    Errors: ValueError for a kind, a tier or a name that does not exist, or a budget below 1.
 
     >>> from scratchlm import functional, naive, properties
     >>> all(verdict.passed for verdict in properties.examine("softmax", functional.softmax, budget=20))
@@ -105,6 +105,9 @@ def examine(
         raise ValueError(f"tier must be identities or accuracy, not {tier!r}")
     if budget < 1:
         raise ValueError(f"budget must be at least 1, not {budget}")
+    unknown = set(names or ()) - {p.name for p in PROPERTIES[kind]}
+    if unknown:
+        raise ValueError(f"{kind} has no property {', '.join(sorted(unknown))}")
     f = _adapted(implementation)
     chosen = [p for p in PROPERTIES[kind] if tier in (None, p.tier) and (names is None or p.name in names)]
     with tempfile.TemporaryDirectory() as nowhere, warnings.catch_warnings():
@@ -139,7 +142,9 @@ def _examined(kind: str, p: Property, f: Callable[..., Any], budget: int, seed: 
     if failure is None:
         return Verdict(kind, p, False, text, message="it gives different answers for the same input")
     raised = f"{type(failure).__name__}: {failure}".strip(": ")
-    return Verdict(kind, p, False, text, "a result", raised, "it raised an exception")
+    return Verdict(
+        kind, p, False, text, "a result", raised, "it raised an exception, or returned what cannot be compared"
+    )
 
 
 def _failure(p: Property, f: Callable[..., Any], case: Case) -> BaseException | None:
