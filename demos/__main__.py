@@ -28,7 +28,10 @@ def main() -> int:
         else:
             print(f"{time.monotonic() - start:4.1f} s   {question}", flush=True)
             print("".join(f"{'':14}         {picture}\n" for picture in pictures), end="", flush=True)
-    print(f"\n{len(scripts) - len(failed)} of {len(scripts)} demos ran. Read one: python {os.path.relpath(scripts[0])}")
+    print(
+        f"\n{len(scripts) - len(failed)} of {len(scripts)} demos ran. Read one: python {os.path.relpath(scripts[0])}",
+        flush=True,
+    )
     return 2 if failed else 0
 
 
@@ -37,4 +40,8 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # `| head`; what Python would flush at exit goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("nobody reads the output any more; stopped", file=sys.stderr)
         sys.exit(2)

@@ -5,7 +5,9 @@ import atexit
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -52,7 +54,8 @@ class Page:
         if not self.show:
             matplotlib.use("Agg")
         signal.signal(signal.SIGINT, _stop)
-        atexit.register(_close_output)
+        sys.stdout = output = _Output(sys.stdout)  # type: ignore[assignment]
+        atexit.register(output.close)
         print(doc.strip(), "\n")
 
     def save(self, figure: Figure, what: str = "") -> None:
@@ -93,11 +96,33 @@ def _stop(*_: object) -> None:
     sys.exit(2)
 
 
-def _close_output() -> None:
-    """Write out what was printed; if nobody reads it any more (`| head`), say so in one line instead of a traceback."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print("nobody reads the output any more; pictures were kept", file=sys.stderr)
-        os._exit(2)
+class _Output:
+    """Standard output that falls silent when nobody reads it any more (`| head`), so that pictures are still made."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.is_read = stream, True
+
+    def write(self, text: str) -> int:
+        """Write text, if it is still read."""
+        self._while_it_is_read(lambda: self.stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what was written, if it is still read."""
+        self._while_it_is_read(self.stream.flush)
+
+    def _while_it_is_read(self, act: Callable[[], object]) -> None:
+        try:
+            if self.is_read and not self.stream.closed:
+                act()
+        except BrokenPipeError:
+            self.is_read = False
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+    def close(self) -> None:
+        """Tell at the end, in one line, that not all was read."""
+        self.flush()
+        if not self.is_read:
+            print("nobody reads the output any more; the pictures were kept", file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(2)

@@ -1,8 +1,10 @@
 """Every demo, run as a reader runs it; and the numbers in it, not only that it ran."""
 
+import os
 import re
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -105,3 +107,38 @@ def test_pictures_that_cannot_be_written_are_one_line(a_few_demos, tmp_path):
         assert result.returncode == 2
         assert "cannot write pictures to" in result.stdout + result.stderr
         assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_loses_no_picture(unbuffered, a_few_demos, tmp_path):
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    for what in ("demos/01_overflow.py", "-m demos"):
+        out = tmp_path / what.replace("/", "_")
+        command = f"set -o pipefail; '{sys.executable}' {what} --out '{out}' | head -1"
+        result = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, cwd=a_few_demos.parent, env=environment
+        )
+        assert result.returncode in (0, 2)  # head may have read all before it left
+        assert "Traceback" not in result.stderr
+        assert len(result.stderr.splitlines()) <= 1
+        assert (out / "01_overflow.png").read_bytes().startswith(PNG)
+
+
+def test_ctrl_c_is_one_line(a_few_demos, tmp_path):
+    (a_few_demos / "01_overflow.py").write_text(
+        '"""Why?"""\nimport time\nfrom plumbing import Page\npage = Page(__file__, __doc__)\n'
+        'print("ready", flush=True)\ntime.sleep(60)\n'
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(a_few_demos / "01_overflow.py"), "--out", str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored, if the tests run in the background
+    )
+    while "ready" not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert stderr.splitlines() == ["interrupted"]

@@ -953,8 +953,8 @@ def composed(z, targets, reduction="mean"):
 @right("cross_entropy")
 def by_loop(z, targets, reduction="mean"):
     rows, ids = z.reshape(-1, z.shape[-1]), np.asarray(targets).reshape(-1)
-    losses = np.array([math.log(sum(math.exp(x - max(r)) for x in r)) + max(r) - r[y] for r, y in zip(rows, ids)])  # noqa: B905
-    losses = np.array([np.log(np.exp(r - r.max()).sum()) - (r - r.max())[y] for r, y in zip(rows, ids)], z.dtype)  # noqa: B905
+    losses = np.array([np.log(np.exp(r - r.max()).sum()) - (r - r.max())[y] for r, y in zip(rows, ids, strict=True)])
+    losses = losses.astype(z.dtype)
     return losses.reshape(np.shape(targets)) if reduction == "none" else getattr(losses, reduction)()
 
 
