@@ -1,14 +1,16 @@
 """From which score on does softmax break, and what saves it?
 
-A model hands out one score for each token, its logits, and softmax turns them into probabilities: exp of each score,
-divided by the sum of all. exp grows fast, and floating-point numbers end. We look for the places where the textbook
-formula (scratchlm/naive.py) falls off, one dtype after another, and then ask the careful one (scratchlm/functional.py).
+A language model reads the beginning of a text and gives every token (here: every letter) that could come next a score:
+its logit, any real number, the higher the likelier. Softmax turns the scores z of a row into probabilities: exp(z) of
+each, divided by the sum of all. exp grows fast, and the numbers of a computer end: float16, float32 and float64 (its
+dtypes) hold 3, 7 and 16 digits, up to 65,504, 3.4e38 and 1.8e308. We look for the places where the textbook formula
+(scratchlm/naive.py) falls off, one dtype after another, and then ask the careful one (scratchlm/functional.py).
 """
 
 # %% What a dtype can hold
 import numpy as np
 
-from plumbing import BLUE, ORANGE, Page, heading, plt, table
+from plumbing import BLUE, ORANGE, Page, heading, plt, say, table
 from scratchlm import functional, naive
 
 page = Page(__file__, __doc__)
@@ -79,7 +81,7 @@ table(
         for name in naive_band
     ],
 )
-print("\nThe second column ends where the dtype does: beyond it the floats are 2 apart, and s - 1 is not one of them.")
+say("The second column ends where the dtype does: beyond it the floats are 2 apart, and s - 1 is not one of them.")
 
 # %% The rescue: subtract, then exponentiate
 #
@@ -93,6 +95,30 @@ print("shift  exp(z - 1000)   ", np.exp(z - 1000))
 print("shift  softmax(z)      ", functional.softmax(z))
 print("naive  log softmax(z)  ", naive.log_softmax(z))
 print("shift  log_softmax(z)  ", functional.log_softmax(z))
+
+# %% Is it the logarithm that saves, or the shift?
+#
+# "Log-softmax does not overflow" is often said. We put the largest score that each dtype has into a row, and see which
+# of the four give finite numbers: with the logarithm or without, with the shift or without.
+
+CANDIDATES = {
+    "softmax, naive": naive.softmax,
+    "log_softmax, naive": naive.log_softmax,
+    "softmax, shifted": functional.softmax,
+    "log_softmax, shifted": functional.log_softmax,
+}
+
+
+def survives(function, dtype):
+    largest = np.finfo(dtype).max
+    return bool(np.isfinite(function(np.array([largest, 0], dtype))).all())
+
+
+survivors = {who: [t.__name__ for t in DTYPES if survives(f, t)] for who, f in CANDIDATES.items()}
+
+heading("The row [largest float, 0]: whose results are finite?")
+table(["function", "finite in"], [[who, ", ".join(names) or "none"] for who, names in survivors.items()])
+say("The shift saves, with the logarithm or without.")
 
 # %% The picture
 
@@ -118,9 +144,10 @@ axes.set_xlabel("s, the largest score of the row [s, s - 1, s - 2] (no unit; sym
 axes.set_title("The naive softmax works in a narrow band of scores,\nthe shifted one wherever the dtype does")
 axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
 page.save(figure)
+page.keep(overflow=overflow, underflow=underflow, naive_band=naive_band, our_band=our_band, survivors=survivors)
 
 # %% Remember
-print(
+page.close(
     """
 Remember: softmax does not change when a number is subtracted from all scores, so subtract one that keeps exp in range.
 Exercise: which of these three rows break naive.softmax in float32, and which breaks its logarithm only?

@@ -2,16 +2,24 @@
 
 import argparse
 import atexit
+import json
+import math
 import os
 import signal
+import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import matplotlib
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+
+import scratchlm
+from scratchlm.checkpoint import beside
 
 # Colours that stay apart for colour-blind readers and in grey: Okabe & Ito 2008, "Color universal design".
 BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#666666"
@@ -35,18 +43,25 @@ plt.rcParams.update(
 
 
 class Page:
-    """A demo while it runs: where its pictures go, whether they are shown, and the counts it asks for (rows=12)."""
+    """A demo while it runs: where its pictures and measurements go, and how much it measures.
 
-    def __init__(self, file: str, doc: str, **counts: int) -> None:
+    Each count that a demo asks for has two values, a full and a quick one: Page(..., rows=(200, 20)) gives the page an
+    option --rows, and page.rows is 200, with --quick 20.
+    """
+
+    def __init__(self, file: str, doc: str, **counts: tuple[int, int]) -> None:
         self.name = Path(file).stem
         parser = argparse.ArgumentParser(description=doc.strip().splitlines()[0])
         parser.add_argument("--out", type=Path, default=Path("pictures"), help="folder for the pictures")
         parser.add_argument("--show", action="store_true", help="open each picture in a window as well")
-        for name, default in counts.items():
-            text = f"number of {name} (default: {default})"
-            parser.add_argument(f"--{name}", type=_count, default=default, metavar="N", help=text)
-        self.options = parser.parse_args()
-        self.out, self.show = self.options.out, self.options.show
+        parser.add_argument("--quick", action="store_true", help="measure less: rougher digits, same story")
+        for name, (full, quick) in counts.items():
+            text = f"number of {name} (default: {full}, with --quick {quick})"
+            parser.add_argument(f"--{name}", type=_count, metavar="N", help=text)
+        options = parser.parse_args()
+        self.out, self.show, self.quick = options.out, options.show, options.quick
+        for name, values in counts.items():
+            setattr(self, name, getattr(options, name) or values[self.quick])
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -61,20 +76,70 @@ class Page:
     def save(self, figure: Figure, what: str = "") -> None:
         """Keep a picture, and say where."""
         path = self.out / f"{self.name}{'_' + what if what else ''}.png"
-        try:
-            figure.savefig(path)
-        except OSError as error:
-            print(f"{self.name}: cannot write {path}: {error.strerror}", file=sys.stderr)
-            sys.exit(2)
+        self._write(path, partial(figure.savefig, format="png"))
         print(f"\npicture: {path}")
         if self.show:
             plt.show()
         plt.close(figure)
 
+    def keep(self, **measured: Any) -> None:
+        """Keep what was measured, beside the pictures: the page of verdicts reads it."""
+        self.write(f"{self.name}.json", json.dumps({"quick": self.quick, **measured}, indent=1) + "\n")
+
+    def write(self, name: str, text: str) -> None:
+        """Keep a text beside the pictures."""
+        self._write(self.out / name, lambda path: path.write_text(text, encoding="utf-8"))
+
+    def measured(self, number: int) -> Any:
+        """Return what page `number` kept; run it first if it did not yet, or before the code was changed."""
+        script = self.script(number)
+        kept = self.out / f"{script.stem}.json"
+        code = [script, *Path(__file__).parent.glob("[!0-9]*.py"), *Path(scratchlm.__file__).parent.rglob("*.py")]
+        try:
+            if kept.stat().st_mtime >= max(path.stat().st_mtime for path in code):
+                found = json.loads(kept.read_text(encoding="utf-8"))
+                if found.pop("quick") == self.quick:
+                    return found
+        except (OSError, ValueError):  # not there, or only a part of it
+            pass
+        print(f"page {number} is run first ...", flush=True)
+        command = [sys.executable, str(script), "--out", str(self.out), *["--quick"] * self.quick]
+        result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode:
+            print(f"{self.name}: {script.name} failed\n{result.stderr}", file=sys.stderr)
+            sys.exit(2)
+        return json.loads(kept.read_text(encoding="utf-8"))
+
+    def script(self, number: int) -> Path:
+        """Return the file of page `number`."""
+        (script,) = Path(__file__).parent.glob(f"{number:02}_*.py")
+        return script
+
+    def close(self, text: str) -> None:
+        """Print what to remember and the exercise, and which page comes next."""
+        print(f"\n{text.strip()}")
+        later = [path for path in sorted(Path(__file__).parent.glob("[0-9]*.py")) if path.stem > self.name]
+        if later:
+            print(f"\nNext: python {os.path.relpath(later[0])}")
+
+    def _write(self, path: Path, write: Callable[[Path], object]) -> None:
+        try:
+            with beside(path) as written:  # so that a full disk leaves no half picture
+                write(written)
+                os.replace(written, path)
+        except OSError as error:
+            print(f"{self.name}: cannot write {path}: {error.strerror}", file=sys.stderr)
+            sys.exit(2)
+
 
 def heading(text: str) -> None:
     """Print a line that says what comes next."""
     print(f"\n{text}\n{'-' * len(text)}")
+
+
+def say(text: str) -> None:
+    """Print a paragraph, filled to the width of the page."""
+    print("\n" + textwrap.fill(" ".join(text.split()), width=112))
 
 
 def table(header: list[str], rows: list[list[str]]) -> None:
@@ -83,6 +148,13 @@ def table(header: list[str], rows: list[list[str]]) -> None:
     for line in [header, ["-" * width for width in widths], *rows]:
         first, *others = [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
         print("   ".join([first.strip().ljust(widths[0]), *others]))
+
+
+def in_ulps(error: float) -> str:
+    """Return an error for a table; inf stands for a number of which no digit is right."""
+    if error == math.inf:
+        return "all lost"
+    return f"{error:.1f}" if error < 100 else f"{error:.0f}" if error < 1e6 else f"{error:.0e}"
 
 
 def _count(text: str) -> int:

@@ -18,6 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 BOUNDARY = 0  # the token before and after every text
 
 
+CORPORA = Path(__file__).parent / "corpora"
+
+
 def load_names() -> list[str]:
     """Return the bundled corpus: 5,163 distinct given names, lower case, in alphabetical order.
 
@@ -27,7 +30,19 @@ def load_names() -> list[str]:
     >>> len(names), names[:3]
     (5163, ['aaron', 'abbey', 'abbie'])
     """
-    return read_text(Path(__file__).parent / "corpora" / "names.txt")
+    return sorted({name for names in load_name_lists().values() for name in names})
+
+
+def load_name_lists() -> dict[str, list[str]]:
+    """Return the two lists that the names come from, as the census has them; 331 names stand in both.
+
+    >>> lists = load_name_lists()
+    >>> {title: len(names) for title, names in lists.items()}
+    {'female': 4275, 'male': 1219}
+    >>> [title for title, names in lists.items() if "robin" in names]
+    ['female', 'male']
+    """
+    return {title: read_text(CORPORA / f"{title}.txt") for title in ("female", "male")}
 
 
 def read_text(path: str | Path) -> list[str]:
@@ -36,7 +51,7 @@ def read_text(path: str | Path) -> list[str]:
     Texts are normalised to NFC, so that an accented letter is the same token however it was typed.
     Errors: OSError if the file cannot be read; ValueError if it is not UTF-8, or holds no text.
 
-    >>> read_text(Path(__file__).parent / "corpora" / "names.txt")[-1]
+    >>> read_text(CORPORA / "female.txt")[-1]
     'zulma'
     """
     texts, number = [], 0

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchlm.data import BOUNDARY, Vocabulary, contexts_and_targets, load_names, read_text, split_texts
+from scratchlm.data import (
+    BOUNDARY,
+    Vocabulary,
+    contexts_and_targets,
+    load_name_lists,
+    load_names,
+    read_text,
+    split_texts,
+)
 
 # Characters that NFC leaves alone, whichever stand side by side.
 some_texts = st.lists(st.text("abc đêñŷ漢字🙂", max_size=8), min_size=1, max_size=6)
@@ -19,6 +27,9 @@ def test_the_corpus_is_what_its_readme_says():
     assert names == sorted(names)
     assert set("".join(names)) == set("abcdefghijklmnopqrstuvwxyz")
     assert sum(len(name) + 1 for name in names) == 36_122
+    female, male = load_name_lists().values()
+    assert (len(female), len(male), len(set(female) & set(male))) == (4275, 1219, 331)
+    assert all(titled == sorted(set(titled)) for titled in (female, male))
 
 
 def test_read_text_normalises_and_drops_what_is_no_text(tmp_path):

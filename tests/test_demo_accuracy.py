@@ -16,11 +16,11 @@ def run_demo(monkeypatch, tmp_path, capsys):
     """Run the demo in this process, on so many rows of each kind and length; return its variables and its text."""
 
     def run(rows):
-        monkeypatch.setattr(sys, "argv", ["04_accuracy", "--out", str(tmp_path), "--rows", str(rows)])
+        monkeypatch.setattr(sys, "argv", ["11_accuracy", "--out", str(tmp_path), "--rows", str(rows)])
         monkeypatch.syspath_prepend(str(DEMOS))
-        variables = runpy.run_path(str(DEMOS / "04_accuracy.py"))
-        (picture,) = tmp_path.iterdir()
-        assert picture.name == "04_accuracy.png"
+        variables = runpy.run_path(str(DEMOS / "11_accuracy.py"))
+        (picture,) = tmp_path.glob("*.png")
+        assert picture.name == "11_accuracy.png"
         assert picture.read_bytes().startswith(PNG)
         return variables, capsys.readouterr().out
 

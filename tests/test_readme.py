@@ -6,6 +6,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -33,13 +35,51 @@ def test_the_tour_names_every_room_and_every_demo():
     for path in (ROOT / "scratchlm").glob("*.py"):
         assert path.stem.startswith("__") or f"`{path.name}`" in README
     for path in (ROOT / "demos").glob("[0-9]*.py"):
-        assert f"python demos/{path.name}" in README
-        assert path.read_text(encoding="utf-8").split('"""')[1].splitlines()[0] in README
+        question = path.read_text(encoding="utf-8").split('"""')[1].splitlines()[0]
+        assert f"| `python demos/{path.name}` | {question} |" in README
 
 
-def test_every_link_leads_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+def table_of(text):
+    """Return the rows of the first table of verdicts in a text."""
+    return re.findall(r"^\| A\d+ \|.*$", text, flags=re.MULTILINE)
+
+
+def without_digits(rows):
+    """Return the rows with every number replaced by #, as a small budget gives other digits."""
+    return [re.sub(r"(?<![A\w])[-+]?\d[\d.,]*(e[-+]\d+)?", "#", row) for row in rows]
+
+
+def test_the_verdicts_are_those_that_the_demos_compute(verdict_page, run):
+    fresh = table_of((run.out / "verdicts.md").read_text(encoding="utf-8"))
+    assert len(fresh) == 15
+    assert without_digits(table_of(README)) == without_digits(fresh)
+
+
+def test_the_verdicts_are_those_of_the_pictures():
+    drawn = (ROOT / "demos" / "gallery" / "verdicts.md").read_text(encoding="utf-8")
+    assert table_of(README) == table_of(drawn)
+
+
+def test_the_gallery_shows_every_picture_that_the_demos_draw(verdict_page, run):
+    gallery = (ROOT / "demos" / "README.md").read_text(encoding="utf-8")
+    drawn = {picture for number in run.pages for picture in run(number).pictures} | {"explorer.png"}
+    assert drawn == set(re.findall(r"!\[\]\(gallery/([^)]+)\)", gallery))
+    assert drawn == {path.name for path in (ROOT / "demos" / "gallery").glob("*.png")}
+
+
+def test_the_lesson_plans_name_every_page_and_every_exercise():
+    plans = (ROOT / "demos" / "README.md").read_text(encoding="utf-8").partition("## One class")[2]
+    plan, answers = plans.split("<details>")
+    for number in range(1, 12):
+        assert re.search(rf"\b{number}\b", plan.partition("## A unit of three weeks")[2]), number
+        assert re.search(rf"^{number}\. ", answers, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", ["README.md", "demos/README.md"])
+def test_every_link_leads_somewhere(page):
+    path = ROOT / page
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target
 
 
 def test_required_dependencies_are_the_promised_ones():

@@ -15,7 +15,7 @@ from itertools import product
 
 import numpy as np
 
-from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, plt, table
+from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, in_ulps, plt, table
 from scratchlm import functional, naive, oracle
 
 try:
@@ -27,7 +27,7 @@ try:
 except ImportError:
     torch = None
 
-page = Page(__file__, __doc__, rows=8)
+page = Page(__file__, __doc__, rows=(8, 1))
 FUNCTIONS = ["softmax", "log_softmax", "cross_entropy", "gradient"]
 
 
@@ -76,7 +76,7 @@ OFFSETS = [-1e8, -1e6, -1e4, 1e4, 1e6, 1e8]
 
 
 def rows_of(kind, length, rng):
-    count = page.options.rows
+    count = page.rows
     noise = rng.normal(size=(count, length))
     sure = np.arange(length) == rng.integers(length, size=(count, 1))
     z = {
@@ -147,12 +147,6 @@ worst = {
     for dtype, kind in product(DTYPES, KINDS)
     for (function, who), error in examine(dtype, kind).items()
 }
-
-
-def in_ulps(error):
-    if error == math.inf:
-        return "all lost"
-    return f"{error:.1f}" if error < 100 else f"{error:.0f}" if error < 1e6 else f"{error:.0e}"
 
 
 for dtype in DTYPES:
@@ -314,7 +308,7 @@ axes[0, 0].text(-0.4, BEST + 0.2, f"rounded perfectly: {BEST:.1f} digits (0.5 ul
 for left in axes[:, 0]:
     left.set_ylabel("decimal digits right\n(worst entry)")
 for bottom in axes[1]:
-    bottom.set_xlabel(f"kind of row ({page.options.rows * len(LENGTHS)} rows of each)")
+    bottom.set_xlabel(f"kind of row ({page.rows * len(LENGTHS)} rows of each)")
 figure.suptitle(
     "The usual formulas lose every digit of a confident row's loss;\n"
     f"ours keep {math.floor(reliable['float32', 'ours'])} of 7 in every kind of row (float32)",
@@ -327,7 +321,7 @@ figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center
 page.save(figure)
 
 # %% Remember
-print(
+page.close(
     """
 Remember: digits are lost where a small number is added to a large one. So subtract before you add, and leave the 1 out
           of the sum (log1p); and shift before exp by a whole number, which hardly rounds.

@@ -14,16 +14,16 @@ from functools import partial
 
 import numpy as np
 
-from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, plt, table
-from scratchlm.data import Vocabulary, contexts_and_targets, load_names, split_texts
+from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, plt, say, table
+from recipe import data_for, held_out_names, learn, names, new_bigram, new_mlp, vocabulary
+from scratchlm.data import contexts_and_targets
 from scratchlm.gradcheck import max_relative_error, numerical_gradient
-from scratchlm.models import MLPLM, BigramLM
+from scratchlm.models import MLPLM
 from scratchlm.objectives import HEADS, LOSSES, Objective
-from scratchlm.optim import AdamW
 from scratchlm.sampling import generate
-from scratchlm.training import Data, mean_nll, train
+from scratchlm.training import Data, mean_nll
 
-page = Page(__file__, __doc__)
+page = Page(__file__, __doc__, steps=(4000, 400), names=(1000, 100))
 
 
 def gradient_errors(objective):
@@ -51,43 +51,25 @@ table(
     ["head + loss", *next(iter(errors.values()))],
     [[f"{head} + {loss}", *(f"{e:.0e}" for e in by_name.values())] for (head, loss), by_name in errors.items()],
 )
-print(f"\nThe worst of all: {worst_error:.1e}. A wrong sign or a forgotten factor would show as 0.1 to 2.")
+say(f"The worst of all: {worst_error:.1e}. A wrong sign or a forgotten factor would show as 0.1 to 2.")
 
 # %% The rivals, and names that neither has seen
 #
 # A tenth of the names is held out. The bigram is counted on the rest, with 1 added to every count, lest a new pair be
 # impossible; that is the best that pairs can do. Lower is better for both; the scale is nats per letter.
+#
+# The network starts from random weights. A step draws 128 letters with their contexts, goes forward, goes backward, and
+# moves each weight against its gradient (AdamW: in units of the recent gradient, and a little towards 0). The first 100
+# steps grow longer, the others shorter, along half a cosine. See recipe.py beside this page, and scratchlm/training.py.
 
-names = load_names()
-vocabulary = Vocabulary.from_texts(names)
-learning_names, held_out_names = split_texts(names, validation_fraction=0.1, seed=0)
-
-
-def data_for(model):
-    parts = learning_names, held_out_names
-    return [Data(*contexts_and_targets(part, vocabulary, model.context_length)) for part in parts]
-
-
-bigram = BigramLM(len(vocabulary))
+bigram = new_bigram()
 pairs, held_out_pairs = data_for(bigram)
 floor = mean_nll(bigram.fit_counts(*pairs, smoothing=1), held_out_pairs)
 
-mlp = MLPLM(len(vocabulary), context_length=8, embedding_dim=24, hidden_dim=128, seed=0)
-learning, held_out = data_for(mlp)
-STEPS = 4000
-history = train(
-    mlp,
-    Objective("logits", "cross_entropy"),
-    AdamW(mlp.params, weight_decay=0.1),
-    learning,
-    held_out,
-    steps=STEPS,
-    batch_size=128,
-    learning_rate=0.01,
-    warmup=100,
-    record_every=200,
-)
+mlp = new_mlp()
+history = learn(mlp, page.steps)
 final = history[-1].nll
+_, held_out = data_for(mlp)
 
 heading(f"Held-out names: {len(held_out_names)} names, {len(held_out.targets):,} letters and ends")
 table(
@@ -98,24 +80,48 @@ table(
         ["MLP, trained", f"{sum(p.size for p in mlp.params.values()):,}", f"{final:.4f}", f"{math.exp(final):.2f}"],
     ],
 )
-print(f"\nThe MLP is {floor - final:.3f} nats better: where the bigram is in doubt between {math.exp(floor):.1f}")
-print(f"letters, the MLP is in doubt between {math.exp(final):.1f}.")
+say(f"""The MLP is {floor - final:.3f} nats better: where the bigram is in doubt between {math.exp(floor):.1f} letters,
+the MLP is in doubt between {math.exp(final):.1f}. (That number is the perplexity, exp of the NLL.)""")
 
-# %% What it invents, by temperature
+# %% What it invents, by temperature and by decoder
 #
-# Divide the logits by a temperature before the draw: below 1 the likely becomes likelier, above 1 all draws level.
+# A decoder says which token is drawn. Divide the logits by a temperature first: below 1 the likely becomes likelier,
+# above 1 all draws level. Or cut off the unlikely: top-k keeps the k best letters (Fan et al. 2018), top-p the fewest
+# that have probability p together (Holtzman et al. 2020), min-p all that have a share of the best one's (Nguyen et al.
+# 2024).
 
 known = set(names)
-heading("Twelve names at each temperature (new ones marked *)")
-for temperature in (0.3, 0.7, 1.0, 1.5):
-    invented = [vocabulary.decode(ids) for ids in generate(mlp, 12, rng=7, temperature=temperature)]
-    print(f"{temperature}   " + " ".join(name if name in known else name + "*" for name in invented))
+DECODERS = {
+    "T = 0.3": {"temperature": 0.3},
+    "T = 0.7": {"temperature": 0.7},
+    "T = 1": {},
+    "T = 1.5": {"temperature": 1.5},
+    "top-k 3": {"top_k": 3},
+    "top-p 0.8": {"top_p": 0.8},
+    "min-p 0.2": {"min_p": 0.2},
+    "T = 1.5, min-p 0.2": {"temperature": 1.5, "min_p": 0.2},
+}
 
-share_new = {}
-for temperature in (0.3, 0.7, 1.0, 1.5):
-    invented = [vocabulary.decode(ids) for ids in generate(mlp, 1000, rng=0, temperature=temperature)]
-    share_new[temperature] = sum(name not in known for name in invented) / len(invented)
-print("new among 1,000 draws: " + ", ".join(f"{share:.0%} at {t}" for t, share in share_new.items()))
+
+def invented(count, seed, options):
+    return [vocabulary.decode(ids) for ids in generate(mlp, count, rng=seed, **options)]
+
+
+heading("Ten names by each decoder (new ones marked *)")
+for decoder, options in DECODERS.items():
+    print(f"{decoder:18}  " + " ".join(name + "*" * (name not in known) for name in invented(10, 7, options)))
+
+share_new, nll_of = {}, {}
+for decoder, options in DECODERS.items():
+    texts = invented(page.names, 0, options)
+    share_new[decoder] = sum(name not in known for name in texts) / len(texts)
+    nll_of[decoder] = mean_nll(mlp, Data(*contexts_and_targets(texts, vocabulary, mlp.context_length)))
+
+heading(f"{page.names:,} names by each decoder")
+table(
+    ["decoder", "new names", "how surprised the model itself is (nats per letter)"],
+    [[decoder, f"{share_new[decoder]:.0%}", f"{nll_of[decoder]:.2f}"] for decoder in DECODERS],
+)
 
 # %% The picture
 
@@ -124,11 +130,11 @@ steps = [r.step for r in history]
 axes.plot(steps[1:], [r.loss for r in history[1:]], color=PINK, linestyle=":", label="MLP, names it learns from")
 axes.plot(steps, [r.nll for r in history], color=BLUE, label="MLP, held-out names")
 axes.axhline(floor, color=ORANGE, linestyle="--", label="bigram, held-out names")
-axes.text(STEPS, floor + 0.03, f"{floor:.2f}", ha="right", color=GREY)
-axes.text(STEPS, final - 0.1, f"{final:.2f}", ha="right", color=BLUE)
-x = 0.85 * STEPS
+axes.text(page.steps, floor + 0.03, f"{floor:.2f}", ha="right", color=GREY)
+axes.text(page.steps, final - 0.1, f"{final:.2f}", ha="right", color=BLUE)
+x = 0.85 * page.steps
 axes.annotate("", (x, floor), (x, final), arrowprops={"arrowstyle": "<->", "color": GREY, "lw": 2})
-axes.text(0.84 * STEPS, (floor + final) / 2, f"{floor - final:.2f} nats", ha="right", va="center", color=GREY)
+axes.text(0.84 * page.steps, (floor + final) / 2, f"{floor - final:.2f} nats", ha="right", va="center", color=GREY)
 axes.set_ylim(1.5, 3.4)
 axes.set_xlabel("step (a minibatch of 128 letters)")
 axes.set_ylabel("NLL (nats per token)")
@@ -136,12 +142,14 @@ axes.set_title(f"Eight letters of context are worth {floor - final:.2f} nats per
 axes.legend()
 page.save(figure)
 
+page.keep(worst_error=worst_error, bigram_nll=floor, mlp_nll=final, share_new=share_new, nll_of=nll_of)
+
 # %% Remember
-print(
+page.close(
     """
 Remember: a gradient by hand is an algebra exercise; a gradient check makes it a fact. Do it in float64, and before you
           train.
-Exercise: set context_length to 1. Which number in the table should the MLP now approach, and why can it not pass it
-          by much?
+Exercise: set context_length to 1 in recipe.py. Which number in the table should the MLP now approach, and why can it
+          not pass it by much?
 """
 )

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from matplotlib.colors import PowerNorm
 
-from plumbing import BLUE, GREY, Page, heading, plt, table
+from plumbing import BLUE, GREY, Page, heading, plt, say, table
 from scratchlm.data import Vocabulary, contexts_and_targets, load_names
 from scratchlm.functional import softmax
 from scratchlm.models import BigramLM
@@ -20,7 +20,7 @@ from scratchlm.optim import AdamW
 from scratchlm.sampling import generate
 from scratchlm.training import Data, mean_nll, train
 
-page = Page(__file__, __doc__)
+page = Page(__file__, __doc__, steps=(300, 100))
 names = load_names()
 vocabulary = Vocabulary.from_texts(names)
 data = Data(*contexts_and_targets(names, vocabulary, context_length=1))
@@ -52,7 +52,6 @@ print("the surest pairs:  " + ", ".join(f"{tokens[i]}{tokens[j]} {share:.0%}" fo
 # its steps in units of the recent gradient. A pair that never occurs has a gradient that shrinks with its probability:
 # beta2 = 0.9 makes "recent" short enough to keep up.
 
-STEPS = 300
 learned = BigramLM(len(vocabulary), dtype=np.float64)
 history = train(
     learned,
@@ -60,7 +59,7 @@ history = train(
     AdamW(learned.params, beta2=0.9, weight_decay=0),
     data,
     data,
-    steps=STEPS,
+    steps=page.steps,
     batch_size=None,
     learning_rate=0.1,
     record_every=10,
@@ -75,12 +74,12 @@ table(
     [
         [str(r.step), f"{r.nll:.5f}", f"{r.nll - counted_nll:.5f}"]
         for r in history
-        if r.step in (0, 10, 20, 50, 100, 200, STEPS)
+        if r.step in (0, 10, 20, 50, 100, 200, page.steps)
     ],
 )
-print(f"\nThe roads meet: {gap:.1e} nats apart. No probability in the table differs by more than {farthest:.0e}.")
-print(f"Names from the learned table: {', '.join(vocabulary.decode(ids) for ids in generate(learned, 8, rng=1))}.")
-print("One letter of memory makes letters that can stand side by side, but no names.")
+say(f"""The roads meet: {gap:.1e} nats apart. No probability in the table differs by more than {farthest:.0e}.""")
+say(f"""Names from the learned table: {", ".join(vocabulary.decode(ids) for ids in generate(learned, 8, rng=1))}. One
+letter of memory makes letters that can stand side by side, but no names.""")
 
 # %% The first picture: what the table knows
 
@@ -103,14 +102,16 @@ above = [max(r.nll - counted_nll, 1e-16) for r in history]
 axes.semilogy([r.step for r in history], above, color=BLUE, marker="o")
 axes.axhline(1e-4, color=GREY, linestyle=":")
 axes.annotate("one ten-thousandth of a nat", (0, 1e-4), (4, 6), textcoords="offset points", color=GREY)
-axes.annotate(f"{gap:.0e}", (STEPS, gap), (0, 10), textcoords="offset points", ha="center")
+axes.annotate(f"{gap:.0e}", (page.steps, gap), (0, 10), textcoords="offset points", ha="center")
 axes.set_xlabel("step (each looks at all 36,122 letter pairs)")
 axes.set_ylabel("NLL above the counted table\n(nats per token, log scale)")
 axes.set_title("Two roads to one optimum: descent arrives at the counts")
 page.save(figure, "roads")
 
+page.keep(counted_nll=counted_nll, gap=gap, farthest=farthest)
+
 # %% Remember
-print(
+page.close(
     """
 Remember: for a table, log(counts) is the exact minimum of the cross-entropy, and the gradient leads there from 0.
 Exercise: fit_counts gives -inf to pairs that never occur. What does one new name with such a pair cost? Repair it with

@@ -1,0 +1,163 @@
+"""Is log-softmax the same as the logarithm of softmax?
+
+On paper it is: l = log(softmax(z)) = z - Z, where Z = log(sum of exp(z)), the log-sum-exp of the row, is the one number
+that makes the probabilities add up to 1. We want l rather than p because a loss is made of it: a model that gave the
+token that came the probability p pays -log p, which is 0 for p = 1. Its unit is the nat; log 2 nats are one bit. In a
+computer there are three ways to l, and we ask a judge who computes with 60 digits (scratchlm/oracle.py) how far each is
+off. The unit of that is the ulp, the step from a float to the next: 0.5 is perfect, nobody can round better.
+"""
+
+# %% Three ways to the same number
+import math
+
+import numpy as np
+
+from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, in_ulps, plt, say, table
+from scratchlm import functional, oracle
+
+page = Page(__file__, __doc__, rows=(40, 4))
+
+
+def log_of_softmax(z):
+    """Take the probabilities first. They are the best there are; but some of them are too small for a float."""
+    with np.errstate(divide="ignore"):
+        return np.log(functional.softmax(z))
+
+
+def log_sum_exp(z):
+    """Subtract the maximum m, then log(sum): what most libraries do."""
+    d = z - z.max(axis=-1, keepdims=True)
+    return d - np.log(np.exp(d).sum(axis=-1, keepdims=True))
+
+
+WAYS = {"log(softmax(z))": log_of_softmax, "d - log(sum)": log_sum_exp, "d - log1p(rest)": functional.log_softmax}
+
+# The third is ours. The sum of exp(d), where d = z - m, has a 1 in it: exp(0), of the largest score. Leave it out, and
+# only the *rest* is summed; log1p(rest) is log(1 + rest), computed without ever adding the 1.
+
+row = np.float32([0, -20, -110])
+exact = oracle.log_softmax(row)
+heading("One row of float32: a sure token, an unlikely one, a hopeless one; z = " + str(row))
+table(
+    ["", *(f"l[{i}]" for i in range(3))],
+    [[name, *(f"{x:.8g}" for x in way(row))] for name, way in WAYS.items()]
+    + [["exact", *(f"{float(x):.8g}" for x in exact)]],
+)
+say("""The first way lost both ends. exp(-110) is smaller than any float32, so p is 0 and log 0 is -inf: a token that
+was unlikely has become impossible. And p of the sure token was rounded to 1, so its loss is 0. The second way saved
+the hopeless token, but not the sure one: in 1 + exp(-20) the 1 swallows the rest. The third has them all.""")
+
+# %% How common is that? Rows of 27 scores, more and more spread out
+#
+# A trained model's scores lie some 5 to 30 apart; a model that trains in float16 has less room than that.
+
+DTYPES = [np.float16, np.float32, np.float64]
+SPREADS = [1, 10, 30, 100, 300, 1000]
+
+
+def worst_ulps(computed, exact_rows, keep):
+    """Return the largest error among the entries to keep; an error of half the number itself, or more, is inf."""
+    error = max(
+        oracle.ulp_error(x[k], np.array(e)[k]).max(initial=0)
+        for x, e, k in zip(computed, exact_rows, keep, strict=True)
+    )
+    return float(error) if error < 2 ** np.finfo(computed.dtype).nmant else math.inf
+
+
+def measure(dtype, spread):
+    rng = np.random.default_rng(spread)
+    z = rng.uniform(-spread / 2, spread / 2, size=(page.rows, 27)).astype(dtype)
+    exact_rows = [oracle.log_softmax(row) for row in z]
+    # What is smaller than the smallest normal float is stored with fewer digits, whoever computes it: not counted here.
+    tiny = float(np.finfo(dtype).tiny)
+    keep = np.abs(np.array(exact_rows, dtype=float)) >= tiny
+    answers = {name: way(z) for name, way in WAYS.items()}
+    lost = {name: float(np.isneginf(answer).mean()) for name, answer in answers.items()}
+    ulps = {name: worst_ulps(answer, exact_rows, keep & np.isfinite(answer)) for name, answer in answers.items()}
+    return lost, ulps
+
+
+lost, ulps = {}, {}
+for dtype in DTYPES:
+    for spread in SPREADS:
+        lost[dtype.__name__, spread], ulps[dtype.__name__, spread] = measure(dtype, spread)
+
+heading(f"{page.rows} rows of 27 scores: the worst error in ulps, and how many log-probs became -inf")
+table(
+    ["dtype, spread", *WAYS, "of the first: -inf"],
+    [
+        [
+            f"{name}, {spread}",
+            *map(in_ulps, ulps[name, spread].values()),
+            f"{lost[name, spread]['log(softmax(z))']:.0%}",
+        ]
+        for name, spread in lost
+    ],
+)
+others = " and ".join(f"{max(shares[name] for shares in lost.values()):.0%}" for name in list(WAYS)[1:])
+say(f"""The -inf are counted apart, in the last column; of the other two ways' log-probs {others} are -inf. "All lost"
+means off by half of itself or more, so that no digit is right. Mostly it came out as 0.""")
+say("""People meet both. A loss of exactly 0 for a confident row is pytorch/pytorch#113708 (open); SciPy had it in
+logsumexp (scipy/scipy#18295 and #21597), and repaired it there with log1p.""")
+
+# %% The picture: one row [s, 0], as the first token gets surer and surer
+
+SURENESS = np.arange(0.5, 125, 0.5, dtype=np.float32)
+pairs = np.stack([SURENESS, np.zeros_like(SURENESS)], axis=-1)
+exact_pairs = np.array([oracle.log_softmax(pair) for pair in pairs])
+error = {name: oracle.ulp_error(way(pairs), exact_pairs) for name, way in WAYS.items()}
+ALL_LOST = 2.0**23  # ulps: half of a float32 number itself, or more
+
+
+def first_lost(name, token):
+    """Return the smallest s from which on no digit is right, or None."""
+    bad = error[name][:, token] >= ALL_LOST
+    return float(SURENESS[bad][0]) if bad.any() else None
+
+
+lost_from = {name: [first_lost(name, token) for token in (0, 1)] for name in WAYS}
+normal = -exact_pairs[:, 0].astype(float) >= np.finfo(np.float32).tiny
+
+figure, axes = plt.subplots(1, 2, figsize=(11, 6), sharey=True)
+LOOKS = {"log(softmax(z))": (ORANGE, "--"), "d - log(sum)": (PINK, "-."), "d - log1p(rest)": (BLUE, "-")}
+for token, (panel, title) in enumerate(
+    [(axes[0], "the sure token: l is about -exp(-s)"), (axes[1], "the other: l is about -s")]
+):
+    for name, (color, style) in LOOKS.items():
+        shown = normal if token == 0 else np.ones_like(normal)
+        y = np.clip(error[name][:, token], 0.05, 2 * ALL_LOST)
+        label = name + (", ours" if "log1p" in name else "")
+        panel.semilogy(SURENESS[shown], y[shown], color=color, linestyle=style, label=label)
+    panel.axhspan(ALL_LOST, 6e7, color=GREY, alpha=0.2, linewidth=0)
+    panel.axhline(0.5, color=GREY, linewidth=1, linestyle=":")
+    panel.set_title(title, fontsize=14)
+    panel.set_xlabel("s: by how much the first of [s, 0] leads (nats)")
+    panel.set_ylim(0.04, 6e7)
+    panel.set_xlim(0, 128)
+axes[1].text(2, 1.1e7, "no digit is right", va="bottom", color=GREY)
+axes[1].text(126, 0.6, "0.5: perfect", ha="right", va="bottom", color=GREY)
+axes[0].set_ylabel("error (ulps of float32, log scale)")
+figure.suptitle("Only log1p keeps both ends of a confident row", x=0.01, ha="left", fontsize=17, fontweight="bold")
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+page.save(figure)
+
+heading("The row [s, 0] in float32: from which s on is no digit right?")
+table(
+    ["way", "the sure token", "the other"],
+    [[name, *("never" if s is None else f"s = {s:g}" for s in both)] for name, both in lost_from.items()],
+)
+
+page.keep(
+    lost={f"{name}, {spread}": shares for (name, spread), shares in lost.items()},
+    ulps={f"{name}, {spread}": errors for (name, spread), errors in ulps.items()},
+    lost_from=lost_from,
+)
+
+# %% Remember
+page.close(
+    """
+Remember: log-softmax is stable if it never goes through the probabilities: subtract, sum the rest, log1p.
+Exercise: what does d - log(sum) give for the loss of a float16 model that leads by s = 8? Compute it by hand first:
+          the float16 numbers just above 1 are 1.001 and 1.002, and exp(-8) is 0.0003.
+"""
+)

@@ -1,0 +1,237 @@
+"""Which pairs of head and loss learn, and which only seem to?
+
+A *head* is what a model hands out: its logits z, log_softmax(z), or softmax(z). A *loss* makes one number of that and
+of the token that came: cross_entropy expects logits and normalises them itself, nll_loss expects log-probs and believes
+them. Three heads and two losses make six pairs. All six run without an error; not all are right. Training changes the
+numbers inside a model, its weights, so that the loss falls, step by step, a minibatch of letters at a time. Beside the
+loss it reports we put the truth: the NLL, minus the log of the probability that softmax(z) gave to what came, in nats
+per letter, measured on names that the model has never seen. A blind guess among 27 tokens pays log 27 = 3.30.
+"""
+
+# %% On paper: cross_entropy(z) = nll_loss(log_softmax(z)). In a computer?
+import inspect
+import math
+
+import numpy as np
+
+from plumbing import BLUE, GREY, ORANGE, Page, heading, in_ulps, plt, say, table
+from recipe import data_for, learn, new_bigram, new_mlp, vocabulary
+from scratchlm.functional import cross_entropy, log_softmax, nll_loss
+from scratchlm.objectives import HEADS, LOSSES, Objective
+from scratchlm.optim import AdamW
+from scratchlm.oracle import ulp_error
+from scratchlm.sampling import sample
+
+page = Page(__file__, __doc__, steps=(2000, 200), rows=(100, 10))
+V = len(vocabulary)
+PAIRS = [(head, loss) for head in HEADS for loss in LOSSES]
+SAME = [("logits", "cross_entropy"), ("log_softmax", "nll_loss")]
+
+
+def apart(dtype):
+    """Return how far value and gradient of the two right pairs are apart: in ulps, and as a share of the bound."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 3, size=(page.rows, V))
+    sure = 30.0 * (np.arange(V) == rng.integers(V, size=(page.rows, 1)))
+    value_ulps, grad_difference, of_bound = [], [], []
+    for z in (noise, noise + sure, 10 * noise, noise + 1e4):
+        z = z.astype(dtype)
+        log_probs = log_softmax(z)
+        for y in (z.argmax(axis=-1), rng.integers(V, size=page.rows)):
+            value_ulps.append(
+                ulp_error(nll_loss(log_probs, y, "none"), cross_entropy(z, y, "none").astype(float)).max()
+            )
+            (_, one), (_, two) = (Objective(*pair).value_and_grad(z, y) for pair in SAME)
+            grad_difference.append(np.abs(two - one).max())
+            ulps = np.where(np.abs(one) >= np.finfo(dtype).tiny, ulp_error(two, one.astype(float)), 0)
+            of_bound.append((ulps / (4 + 4 * np.abs(log_probs))).max())
+    return [float(max(x)) for x in (value_ulps, grad_difference, of_bound)]
+
+
+# The second gradient is made of exp(l), and l was rounded: by up to 1.8 ulps, as page 11 measures. exp makes a factor
+# of it, so that up to 4 |l| ulps in a probability are explained, and a few for the rest: 4 + 4 |l|.
+
+same = {dtype.__name__: apart(dtype) for dtype in (np.float32, np.float64)}
+heading("cross_entropy(z) against nll_loss(log_softmax(z)), rows of four kinds: the largest difference")
+table(
+    ["dtype", "of the loss", "of the gradient", "share of what rounding explains"],
+    [[name, f"{in_ulps(value)} ulps", f"{grad:.0e}", f"{share:.0%}"] for name, (value, grad, share) in same.items()],
+)
+
+# %% In training: six pairs, two models
+#
+# The same names, the same minibatches, the same start. What differs is the pair.
+
+MODELS = {"bigram": new_bigram, "MLP": new_mlp}
+histories, accuracy = {}, {}
+for kind, new_model in MODELS.items():
+    for pair in PAIRS:
+        model = new_model()
+        histories[kind, *pair] = learn(model, page.steps, Objective(*pair))
+        _, held_out = data_for(model)
+        accuracy[kind, *pair] = float((model.forward(held_out.contexts).argmax(axis=-1) == held_out.targets).mean())
+
+BLIND = math.log(V)
+reported = {key: history[-1].loss for key, history in histories.items()}
+truth = {key: history[-1].nll for key, history in histories.items()}
+
+
+def what_happened(kind, head, loss):
+    if truth[kind, head, loss] < truth[kind, *SAME[0]] + 0.05:
+        return "learns"
+    return "seems to learn" if reported[kind, head, loss] < BLIND - 1 else "stalls"
+
+
+outcome = {key: what_happened(*key) for key in truth}
+heading(f"After {page.steps} steps, on held-out names (a blind guess: {BLIND:.2f} nats)")
+table(
+    ["model, head + loss", "loss reported", "true NLL (nats per letter)", "best guess right", ""],
+    [
+        [
+            f"{kind:6}  {head} + {loss}",
+            f"{reported[kind, head, loss]:.3f}",
+            f"{truth[kind, head, loss]:.3f}",
+            f"{accuracy[kind, head, loss]:.0%}",
+            outcome[kind, head, loss],
+        ]
+        for kind, head, loss in truth
+    ],
+)
+say("""logits + nll_loss: the loss is -z[y], and to make it small nothing is needed but to raise all scores. It has no
+floor. softmax + cross_entropy: the loss takes probabilities for logits, and cannot fall below the ceiling of page 4,
+however sure the model gets: so it pushes, for ever, and the truth gets worse. softmax + nll_loss: the loss is -p[y];
+it rewards being right more often, and hardly notices how terribly wrong the model is when it is wrong.""")
+
+# %% Does log-softmax train more stably? Three twins
+#
+# Three networks with the same start, the same minibatches and the same optimizer. The first has the pair logits +
+# cross_entropy, the second log_softmax + nll_loss. Roundings differ, training amplifies them, so they drift apart. Is
+# it more than rounding? The third has the pair of the first, but begins one ulp away: so much does rounding alone.
+
+
+def twins():
+    """Train the three side by side, and return how far the second and the third got from the first, step by step."""
+    models = [new_mlp(), new_mlp(), new_mlp()]
+    for value in models[2].params.values():
+        value[...] = np.nextafter(value, np.float32(np.inf))
+    objectives = [Objective(*SAME[0]), Objective(*SAME[1]), Objective(*SAME[0])]
+    optimizers = [AdamW(model.params, weight_decay=0.1) for model in models]
+    learning, held_out = data_for(models[0])
+    rng = np.random.default_rng(0)
+    distances = []
+    for _ in range(page.steps):
+        rows = rng.integers(len(learning.targets), size=128)
+        for model, objective, optimizer in zip(models, objectives, optimizers, strict=True):
+            logits = model.forward(learning.contexts[rows])
+            _, grad_logits = objective.value_and_grad(logits, learning.targets[rows])
+            optimizer.step(model.backward(grad_logits), 0.003)
+        distances.append([distance(models[0], other) for other in models[1:]])
+    return np.array(distances), [cross_entropy(m.forward(held_out.contexts), held_out.targets) for m in models]
+
+
+def distance(one, other):
+    """Return how far the weights are apart, as a share of their size."""
+    difference = sum(((one.params[name] - other.params[name]) ** 2).sum() for name in one.params)
+    return float(np.sqrt(difference / sum((value**2).sum() for value in one.params.values())))
+
+
+distances, twin_nll = twins()
+drift, control = (float(x) for x in distances[-1])
+heading(f"Three twins after {page.steps} steps: distance of the weights from the first, as a share of their size")
+table(
+    ["twin", "distance", "held-out NLL"],
+    [
+        ["logits + cross_entropy", "-", f"{twin_nll[0]:.4f}"],
+        ["log_softmax + nll_loss", f"{drift:.1e}", f"{twin_nll[1]:.4f}"],
+        ["logits + cross_entropy, begun 1 ulp away", f"{control:.1e}", f"{twin_nll[2]:.4f}"],
+    ],
+)
+say("The same training: what sets the two apart is rounding, amplified.")
+
+# %% Is the code simpler? Count the lines
+
+
+def with_logits(logits, targets, rng):
+    loss = cross_entropy(logits, targets)
+    guess = logits.argmax(axis=-1)
+    token = sample(logits / 0.8, rng)
+    return loss, guess, token
+
+
+def with_log_softmax(logits, targets, rng):
+    log_probs = log_softmax(logits)
+    loss = nll_loss(log_probs, targets)
+    guess = log_probs.argmax(axis=-1)
+    token = sample(log_probs / 0.8, rng)
+    return loss, guess, token
+
+
+lines = {f.__name__: len(inspect.getsource(f).strip().splitlines()) for f in (with_logits, with_log_softmax)}
+z, y = np.random.default_rng(1).normal(0, 2, size=(50, V)), np.arange(50) % V
+results = [f(z, y, np.random.default_rng(2)) for f in (with_logits, with_log_softmax)]
+same_guesses, same_tokens = (bool((one == two).all()) for one, two in list(zip(*results, strict=True))[1:])
+
+heading("A loss, a best guess and a drawn token: lines of code, the def included")
+table(["", "lines"], [[name, str(count)] for name, count in lines.items()])
+print(f"the same guesses: {same_guesses}; the same tokens: {same_tokens}")
+
+# %% The first picture: what is reported, and what is true
+
+figure, axes = plt.subplots(2, 3, figsize=(11, 7.2), sharex=True)
+for column, head in enumerate(HEADS):
+    for row, loss in enumerate(LOSSES):
+        panel, history = axes[row, column], histories["MLP", head, loss]
+        steps = [r.step for r in history]
+        panel.plot(steps, [r.nll for r in history], color=BLUE, label="true NLL, held-out names")
+        panel.plot(steps[1:], [r.loss for r in history[1:]], color=ORANGE, linestyle="--", label="loss reported")
+        panel.axhline(BLIND, color=GREY, linestyle=":", linewidth=1.5, label=f"blind guess: {BLIND:.2f}")
+        panel.set_title(f"{head} + {loss}\n{outcome['MLP', head, loss]}", fontsize=13)
+        panel.set_xticks([0, page.steps // 2, page.steps])
+        if outcome["MLP", head, loss] == "learns":
+            panel.set_ylim(0, 5)
+for panel in axes[:, 0]:
+    panel.set_ylabel("nats per letter")
+for panel in axes[1]:
+    panel.set_xlabel("step")
+learning_pairs = sum(outcome["MLP", *pair] == "learns" for pair in PAIRS)
+figure.suptitle(
+    f"Six pairs report a falling loss; {learning_pairs} of them learn (MLP)",
+    x=0.01,
+    ha="left",
+    fontsize=17,
+    fontweight="bold",
+)
+figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+page.save(figure)
+
+# %% The second picture: the twins
+
+figure, axes = plt.subplots()
+at = np.arange(1, page.steps + 1)
+axes.loglog(at, distances[:, 0], color=BLUE, label="log_softmax + nll_loss")
+axes.loglog(at, distances[:, 1], color=ORANGE, linestyle="--", label="the same pair, begun one ulp away")
+axes.set_xlabel("step (log scale)")
+axes.set_ylabel("distance from logits + cross_entropy\n(share of the weights' size, log scale)")
+axes.set_title("Log-softmax trains like logits: what differs is rounding")
+axes.legend()
+page.save(figure, "twins")
+
+page.keep(
+    same=same,
+    blind=BLIND,
+    reported={" ".join(key): value for key, value in reported.items()},
+    truth={" ".join(key): value for key, value in truth.items()},
+    accuracy={" ".join(key): value for key, value in accuracy.items()},
+    drift=drift,
+    control=control,
+    lines=lines,
+)
+
+# %% Remember
+page.close(
+    """
+Remember: a falling loss proves nothing. Know what your loss expects, and measure the true NLL beside it.
+Exercise: log_softmax + cross_entropy normalises twice, and learns all the same. Why does the second time change
+          nothing? (What is the Z of a row of log-probs?)
+"""
+)

@@ -1,0 +1,278 @@
+"""Which ways of writing text survive when logits are replaced by log-probs, and which write another text?
+
+A decoder turns a row of scores into the next token: cut off the unlikely ones, make repetition harder, mix two models,
+draw. Log-probs are the logits minus one number a row, Z. So the question is for each decoder: does it notice if a
+number is subtracted from all scores? We put both into the same decoder, at every letter of names that the model has not
+seen, and take the largest change that any probability suffers.
+"""
+
+# %% Two models, to have something to decode
+import numpy as np
+
+from plumbing import BLUE, GREY, ORANGE, Page, heading, plt, say, table
+from recipe import data_for, held_out_names, learn, new_bigram, new_mlp, vocabulary
+from scratchlm import sampling
+from scratchlm.data import BOUNDARY, contexts_and_targets
+from scratchlm.functional import log_softmax, logsumexp, softmax
+
+page = Page(__file__, __doc__, steps=(4000, 400), rows=(2000, 200))
+mlp, bigram = new_mlp(), new_bigram()
+learn(mlp, page.steps)
+bigram.fit_counts(*data_for(bigram)[0], smoothing=1)
+
+contexts = data_for(mlp)[1].contexts
+contexts = contexts[contexts[:, -1] != BOUNDARY][: page.rows]  # at least one letter was written
+previous = np.where(contexts == BOUNDARY, contexts[:, -1:], contexts)  # the letters written so far
+z, z2 = (model.forward(c).astype(float) for model, c in ((mlp, contexts), (bigram, contexts[:, -1:])))
+log_probs, log_probs2 = log_softmax(z), log_softmax(z2)
+Z = logsumexp(z)
+
+heading(f"The level of the logits, Z, at {len(contexts):,} places in held-out names")
+print(f"MLP     from {Z.min():6.2f} to {Z.max():6.2f} nats")
+print(f"bigram  from {logsumexp(z2).min():6.2f} to {logsumexp(z2).max():6.2f} nats")
+say("""Nothing in training says where Z should be: the loss cannot see it. (The bigram's logits are the logarithms of
+counts, so its Z is the logarithm of how often a letter was seen.) Log-probs have Z = 0, always.""")
+
+# %% The decoders
+#
+# Each takes the scores of a model and of a second one, and returns scores whose softmax is what is drawn from.
+
+DECODERS = {
+    "temperature 0.3": lambda s, s2: sampling.apply_temperature(s, 0.3),
+    "temperature 3": lambda s, s2: sampling.apply_temperature(s, 3),
+    "top-k 3": lambda s, s2: sampling.top_k(s, 3),
+    "top-p 0.8": lambda s, s2: sampling.top_p(s, 0.8),
+    "min-p 0.1": lambda s, s2: sampling.min_p(s, 0.1),
+    "greedy (top-k 1)": lambda s, s2: sampling.top_k(s, 1),
+    "logit bias (+2 for a)": lambda s, s2: s + 2 * (np.arange(len(vocabulary)) == vocabulary.encode("a")[0]),
+    "product of two models": lambda s, s2: s + s2,
+    "contrast of two models": lambda s, s2: 1.5 * s - 0.5 * s2,  # classifier-free guidance has this form
+    "average of two scores": lambda s, s2: (s + s2) / 2,
+    "repetition penalty 1.3": lambda s, s2: sampling.repetition_penalty(s, previous, 1.3),
+    "soft-capping at 5": lambda s, s2: 5 * np.tanh(s / 5),
+}
+
+# Both ways are computed in float64, and a rounding there is 1e-16 of a score. Scores, divided by the lowest
+# temperature, reach some 200: exp makes 200 x 1e-16 of it. What is below 1e-12 is rounding.
+
+ROUNDING = 1e-12
+change = {
+    name: float(np.abs(softmax(decode(z, z2)) - softmax(decode(log_probs, log_probs2))).max())
+    for name, decode in DECODERS.items()
+}
+
+# Drawing: the Gumbel-max trick adds noise to each score, and takes the best. The same noise, the same tokens?
+drawn = [sampling.sample(scores, np.random.default_rng(0)) for scores in (z, log_probs)]
+change["draw (Gumbel-max)"] = float((drawn[0] != drawn[1]).mean())
+
+
+# %% What is made of probabilities
+#
+# p = exp(l) is a third thing to hand out. log p brings l back, unless p underflowed to 0: then the token is gone. Hot
+# sampling shows it. And two models may be mixed in probabilities rather than in scores: that is not a matter of Z, but
+# another mixture.
+
+
+def hot_from_probs(dtype):
+    with np.errstate(divide="ignore"):
+        return softmax(np.log(softmax(z.astype(dtype)).astype(float)) / 20)
+
+
+from_probs = {
+    f"p in {dtype.__name__}, T = 20": (float(np.abs(hot_from_probs(dtype) - softmax(z / 20)).max()), dtype)
+    for dtype in (np.float16, np.float32, np.float64)
+}
+gone = {name: int((softmax(z.astype(dtype)) == 0).sum()) for name, (_, dtype) in from_probs.items()}
+mixed_probs = float(np.abs((softmax(z) + softmax(z2)) / 2 - softmax((z + z2) / 2)).max())
+
+heading("From z and from l: the largest change of a probability (of the drawn tokens: the share that differ)")
+table(
+    ["decoder", "change", ""],
+    [[name, f"{x:.0e}", "the same" if x <= ROUNDING else "another text"] for name, x in change.items()],
+)
+heading("From z and from the logarithm of p, likewise")
+table(
+    ["p", "change", "probabilities that are 0"],
+    [[name, f"{x:.0e}", f"{gone[name]:,} of {z.size:,}"] for name, (x, _) in from_probs.items()],
+)
+say(f"""This model's scores lie at most {np.ptp(z, axis=-1).max():.0f} apart, so nothing underflowed; in page 4 it
+did. And the average of two models' probabilities differs from the average of their scores by up to {mixed_probs:.2f},
+from z as from l: it is another mixture.""")
+
+# %% Are the sets that top-k, top-p and min-p keep the same?
+#
+# It is said that such sampling wants logits. Count the rows in which a set differs: at the places above, and in random
+# rows, ordinary ones and wide ones.
+
+CUTS = {
+    "top-k": lambda s: sampling.top_k(s, 5),
+    "top-p": lambda s: sampling.top_p(s, 0.9),
+    "min-p": lambda s: sampling.min_p(s, 0.05),
+}
+rng = np.random.default_rng(0)
+some_rows = {
+    "names": z,
+    "random": rng.normal(0, 3, (page.rows, 27)),
+    "random, wide": rng.normal(0, 30, (page.rows, 1000)),
+}
+sets_differ = {
+    f"{cut}, {which}": int((np.isfinite(keep(rows)) != np.isfinite(keep(log_softmax(rows)))).any(axis=-1).sum())
+    for cut, keep in CUTS.items()
+    for which, rows in some_rows.items()
+}
+rows_compared = sum(len(rows) for rows in some_rows.values()) * len(CUTS)
+heading("Rows in which another set of tokens is kept")
+table(["rows", *CUTS], [[which, *(str(sets_differ[f"{cut}, {which}"]) for cut in CUTS)] for which in some_rows])
+print(f"\n{sum(sets_differ.values())} of {rows_compared:,} comparisons.")
+
+# %% A decoder that does notice: the repetition penalty, and the text it writes
+#
+# Keskar et al. 2019 divide the score of a token that was used by the penalty if the score is positive, and multiply it
+# if it is negative; libraries ship it so. All log-probs are negative. All logits may be positive. So the penalty
+# depends on where the zero of the scores happens to be, which no training ever fixed.
+
+
+class Shifted:
+    """A model whose logits are another's, with something done to each row."""
+
+    def __init__(self, model, shift):
+        self.vocab_size, self.context_length, self.params = model.vocab_size, model.context_length, model.params
+        self.forward = lambda contexts: shift(model.forward(contexts))
+
+
+SHIFTS = {"z": lambda s: s, "l = z - Z": log_softmax, "z + 10": lambda s: s + 10}
+
+
+def texts(shift, **options):
+    model = Shifted(mlp, SHIFTS[shift])
+    return [vocabulary.decode(ids) for ids in sampling.generate(model, 8, rng=3, **options)]
+
+
+without = {name: texts(name) for name in SHIFTS}
+penalised = {name: texts(name, repetition_penalty=2.0) for name in SHIFTS}
+heading("The same seed, without a penalty, and with a repetition penalty of 2")
+for name in SHIFTS:
+    print(f"{name:10}  without  {' '.join(without[name])}")
+for name in SHIFTS:
+    print(f"{name:10}  penalty  {' '.join(penalised[name])}")
+say("""Three names for one model, and a penalty that writes three texts. This has puzzled people:
+huggingface/transformers#2302 and #47595 (see arXiv:2607.09791).""")
+
+# %% Beam search: the surprise
+#
+# A beam keeps the best few beginnings of a text; the worth of a beginning is the sum of its scores. Here rows meet that
+# have different Z. Normalise first, and logits serve like log-probs. Add raw logits, and each letter's Z counts as
+# well.
+
+
+def beam_search(model, worth, width=20, length=12):
+    """Return the best text, its score a letter being worth(logits)."""
+    beams, done = [((), 0.0)], []
+    for _ in range(length):
+        padded = [(BOUNDARY,) * model.context_length + tokens for tokens, _ in beams]
+        scores = worth(model.forward([text[-model.context_length :] for text in padded]).astype(float))
+        longer = [
+            ((*tokens, k), total + scores[i, k])
+            for i, (tokens, total) in enumerate(beams)
+            for k in range(scores.shape[1])
+        ]
+        longer = sorted(longer, key=lambda beam: -beam[1])[:width]
+        done += [beam for beam in longer if beam[0][-1] == BOUNDARY]
+        beams = [beam for beam in longer if beam[0][-1] != BOUNDARY]
+    return max(done, key=lambda beam: beam[1]) if done else ((), -np.inf)
+
+
+WORTHS = {"sum of logits": lambda s: s, "sum of log-probs": log_softmax}
+beams = {name: beam_search(mlp, worth) for name, worth in WORTHS.items()}
+beams["logits, normalised first"] = beam_search(mlp, lambda s: log_softmax(log_softmax(s)))
+beam_texts = {name: vocabulary.decode(tokens) for name, (tokens, _) in beams.items()}
+heading("Beam search for the likeliest name")
+table(
+    ["worth of a beginning", "name", "worth"], [[k, beam_texts[k], f"{worth:.2f}"] for k, (_, worth) in beams.items()]
+)
+say("""Whoever adds raw logits gets long names, since every letter brings a positive Z with it. Here it is the logits
+that are limited, and log-probs that are right.""")
+
+# %% What looks at Z itself
+#
+# Some add a penalty on Z squared to the loss, to keep logits near zero (z-loss, Chowdhery et al. 2022). Some take -Z
+# for an energy, by which to tell what a model knows from what it does not (Liu et al. 2020). From log-probs Z is 0, and
+# there is nothing left to look at. Does -Z tell names from random letters? We ask how often a random text has the
+# higher -Z.
+
+
+def levels(texts, normalise):
+    """Return the Z of the scores at the end of each text."""
+    contexts, targets = contexts_and_targets(texts, vocabulary, mlp.context_length)
+    scores = mlp.forward(contexts[targets == BOUNDARY]).astype(float)
+    return logsumexp(log_softmax(scores) if normalise else scores)
+
+
+def how_often_higher(ones, others):
+    return float((ones[:, None] > others).mean() + (ones[:, None] == others).mean() / 2)
+
+
+rng = np.random.default_rng(0)
+random_texts = ["".join(rng.choice(list(vocabulary.characters), len(name))) for name in held_out_names]
+z_loss, energy_tells = {}, {}
+for way, normalise in (("z", False), ("l", True)):
+    of_names, of_random = levels(held_out_names, normalise), levels(random_texts, normalise)
+    z_loss[way] = float((of_names**2).mean())
+    # To 12 places, or from log-probs, where Z is 0, rounding would decide.
+    energy_tells[way] = how_often_higher(-of_random.round(12), -of_names.round(12))
+
+heading("What looks at Z itself")
+table(
+    ["from", "mean of Z squared", "a random text has the higher energy -Z"],
+    [[way, f"{z_loss[way]:.2g}", f"{energy_tells[way]:.0%}"] for way in z_loss],
+)
+say("50% is a coin. (A small model of names is no great judge of strangeness; but from log-probs no model can be one.)")
+
+# %% The picture
+
+survives = [name for name, x in change.items() if x <= ROUNDING]
+changed = [name for name in change if name not in survives]
+order = sorted(change, key=change.get)
+figure, axes = plt.subplots(figsize=(10, 6.4))
+for row, name in enumerate(order):
+    same = name in survives
+    x = max(change[name], 1e-17)
+    axes.hlines(row, 1e-17, x, color=BLUE if same else ORANGE, linewidth=3)
+    axes.plot(x, row, "o" if same else "X", color=BLUE if same else ORANGE, markersize=11, markeredgecolor="black")
+    if not same:
+        axes.text(x * 3, row, f"{change[name]:.2f}", va="center")
+axes.axvspan(1e-17, ROUNDING, color=GREY, alpha=0.12, linewidth=0)
+axes.text(1.6e-17, len(order) - 0.6, "rounding of float64", color=GREY, va="bottom")
+axes.set_xscale("log")
+axes.set_xlim(1e-17, 30)
+axes.set_xticks([1e-16, 1e-12, 1e-8, 1e-4, 1])
+axes.set_ylim(-0.6, len(order) + 0.3)
+axes.set_yticks(range(len(order)), order)
+axes.set_xlabel("largest change of a probability, from logits to log-probs (log scale)")
+axes.set_title(f"{len(survives)} of {len(order)} decoders cannot tell log-probs from logits", x=-0.3)
+page.save(figure)
+
+page.keep(
+    change=change,
+    rounding=ROUNDING,
+    survives=survives,
+    changed=changed,
+    from_probs={name: x for name, (x, _) in from_probs.items()},
+    gone=gone,
+    sets_differ=sets_differ,
+    rows_compared=rows_compared,
+    penalised=penalised,
+    beam_texts=beam_texts,
+    z_loss=z_loss,
+    energy_tells=energy_tells,
+)
+
+# %% Remember
+page.close(
+    """
+Remember: a decoder that only compares scores of one row cannot tell log-probs from logits. One that looks at signs, or
+          sizes, or adds scores of different rows, can: and then normalise first, so that all agree.
+Exercise: mend the repetition penalty, so that it writes the same text from z, from l and from z + 10. (Subtract a
+          number from a token's score instead; or let it know Z.)
+"""
+)
