@@ -8,9 +8,10 @@ dtypes) hold 3, 7 and 16 digits, up to 65,504, 3.4e38 and 1.8e308. We look for t
 """
 
 # %% What a dtype can hold
+from plumbing import BLUE, ORANGE, Page, heading, plt, say, table
+
 import numpy as np
 
-from plumbing import BLUE, ORANGE, Page, heading, plt, say, table
 from scratchlm import functional, naive
 
 page = Page(__file__, __doc__)

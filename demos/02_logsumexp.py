@@ -8,11 +8,12 @@ off. The unit of that is the ulp, the step from a float to the next: 0.5 is perf
 """
 
 # %% Three ways to the same number
+from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, in_ulps, plt, say, table
+
 import math
 
 import numpy as np
 
-from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, in_ulps, plt, say, table
 from scratchlm import functional, oracle
 
 page = Page(__file__, __doc__, rows=(40, 4))

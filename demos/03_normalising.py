@@ -6,9 +6,10 @@ probabilities exp(l) add up to 1. People say that the scale of the logits is los
 """
 
 # %% Many rows of logits, one row of log-probs
+from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, in_ulps, plt, table
+
 import numpy as np
 
-from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, in_ulps, plt, table
 from scratchlm.functional import log_softmax, log_softmax_backward, logsumexp, softmax
 from scratchlm.oracle import ulp_error
 

@@ -7,11 +7,12 @@ the two things that really go wrong.
 """
 
 # %% What temperature does
+from plumbing import BLUE, GREEN, GREY, ORANGE, SKY, Page, heading, in_ulps, plt, say, table
+
 import math
 
 import numpy as np
 
-from plumbing import BLUE, GREEN, GREY, ORANGE, SKY, Page, heading, in_ulps, plt, say, table
 from scratchlm.functional import log_softmax, softmax
 from scratchlm.oracle import ulp_error
 

@@ -9,12 +9,13 @@ per letter, measured on names that the model has never seen. A blind guess among
 """
 
 # %% On paper: cross_entropy(z) = nll_loss(log_softmax(z)). In a computer?
+from plumbing import BLUE, GREY, ORANGE, Page, heading, in_ulps, plt, say, table
+
 import inspect
 import math
 
 import numpy as np
 
-from plumbing import BLUE, GREY, ORANGE, Page, heading, in_ulps, plt, say, table
 from recipe import data_for, learn, new_bigram, new_mlp, vocabulary
 from scratchlm.functional import cross_entropy, log_softmax, nll_loss
 from scratchlm.objectives import HEADS, LOSSES, Objective

@@ -15,11 +15,12 @@ lower the rest, each as far as you believed in it.
 #
 # Two things follow. The gradient sums to 0: what the target gains, the others lose. And it lies between -1 and 1: no
 # row can shout louder than "you gave no chance at all to what came".
+from plumbing import BLUE, ORANGE, PINK, Page, heading, in_ulps, plt, say, table
+
 import math
 
 import numpy as np
 
-from plumbing import BLUE, ORANGE, PINK, Page, heading, in_ulps, plt, say, table
 from scratchlm import oracle
 from scratchlm.functional import cross_entropy, cross_entropy_backward, logsumexp, softmax
 from scratchlm.gradcheck import max_relative_error, numerical_gradient

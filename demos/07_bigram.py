@@ -6,12 +6,13 @@ follow the gradient of the cross-entropy, (probability - what came) in each row.
 """
 
 # %% The data: 5,163 given names
+from plumbing import BLUE, GREY, Page, heading, plt, say, table
+
 import math
 
 import numpy as np
 from matplotlib.colors import PowerNorm
 
-from plumbing import BLUE, GREY, Page, heading, plt, say, table
 from scratchlm.data import Vocabulary, contexts_and_targets, load_names
 from scratchlm.functional import softmax
 from scratchlm.models import BigramLM

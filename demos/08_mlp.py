@@ -9,12 +9,13 @@ logits. Its derivative is some twenty lines of ours. So first we check them, the
 #
 # For each parameter of a small model, and for each of the six objectives, nudge every number a little in both
 # directions, and see by how much the loss moves. That knows nothing of our algebra, so if both agree, both are right.
+from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, plt, say, table
+
 import math
 from functools import partial
 
 import numpy as np
 
-from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, plt, say, table
 from recipe import data_for, held_out_names, learn, names, new_bigram, new_mlp, vocabulary
 from scratchlm.data import contexts_and_targets
 from scratchlm.gradcheck import max_relative_error, numerical_gradient

@@ -7,9 +7,10 @@ seen, and take the largest change that any probability suffers.
 """
 
 # %% Two models, to have something to decode
+from plumbing import BLUE, GREY, ORANGE, Page, heading, plt, say, table
+
 import numpy as np
 
-from plumbing import BLUE, GREY, ORANGE, Page, heading, plt, say, table
 from recipe import data_for, held_out_names, learn, new_bigram, new_mlp, vocabulary
 from scratchlm import sampling
 from scratchlm.data import BOUNDARY, contexts_and_targets

@@ -9,12 +9,13 @@ then let the numbers decide: each verdict is computed from measurements, by a ru
 # %% What the other pages measured
 #
 # Each page leaves its numbers in a file beside its pictures. What is missing, or older than the code, is run again.
+from plumbing import BLUE, GREY, ORANGE, Page, heading, plt, say, table
+
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from plumbing import BLUE, GREY, ORANGE, Page, heading, plt, say, table
 from recipe import data_for, learn, names, new_bigram, new_mlp, vocabulary
 from scratchlm.data import Vocabulary, contexts_and_targets, load_name_lists, split_texts
 from scratchlm.objectives import Objective

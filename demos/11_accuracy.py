@@ -10,12 +10,13 @@ ulps off, 6 of them are right. We look for the worst entry, not the average: a l
 #
 # Each takes rows of scores z and a target y for each row, and returns softmax, log_softmax, cross_entropy (one loss a
 # row) and its gradient. SciPy has no cross-entropy; we compose one from its parts, as its users do.
+from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, in_ulps, plt, table
+
 import math
 from itertools import product
 
 import numpy as np
 
-from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, in_ulps, plt, table
 from scratchlm import functional, naive, oracle
 
 try:

@@ -9,6 +9,8 @@ Five tokens A to E have scores z, their logits, and softmax makes probabilities 
 - Choose float16 and c = 1000: its numbers are 0.5 apart there, z + c is rounded, probabilities do move.
 """
 
+from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, SKY, plt
+
 import argparse
 from itertools import count
 from pathlib import Path
@@ -19,7 +21,6 @@ import numpy as np
 from matplotlib.backends.registry import BackendFilter, backend_registry
 from matplotlib.widgets import RadioButtons, Slider
 
-from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, SKY, plt
 from scratchlm.functional import log_softmax, logsumexp, softmax
 from scratchlm.sampling import apply_temperature
 

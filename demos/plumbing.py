@@ -1,10 +1,13 @@
 """What every demo needs and no demo is about: its options, printing, and one look for all pictures."""
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: more threads gain nothing on matrices this small
+
 import argparse
 import atexit
 import json
 import math
-import os
 import signal
 import subprocess
 import sys

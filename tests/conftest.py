@@ -1,5 +1,9 @@
 """The pages of the demos, run once and quickly, for all tests that ask what is in them."""
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: with a busy core, two threads take ten times as long
+
 import contextlib
 import io
 import runpy
