@@ -3,8 +3,11 @@
 A language model reads the beginning of a text and gives every token (here: every letter) that could come next a score:
 its logit, any real number, the higher the likelier. Softmax turns the scores z of a row into probabilities: exp(z) of
 each, divided by the sum of all. exp grows fast, and the numbers of a computer end: float16, float32 and float64 (its
-dtypes) hold 3, 7 and 16 digits, up to 65,504, 3.4e38 and 1.8e308. We look for the places where the textbook formula
-(scratchlm/naive.py) falls off, one dtype after another, and then ask the careful one (scratchlm/functional.py).
+dtypes) hold 3, 7 and 16 digits, up to 65,504, 3.4e38 and 1.8e308. What is too large becomes inf; that is overflow. What
+is too small becomes 0; that is underflow. We look for the places where the textbook formula (scratchlm/naive.py) falls
+off, one dtype after another, and then ask the careful one (scratchlm/functional.py), which first subtracts a number
+from all scores of a row: about the largest of them. Log is the natural logarithm, on all these pages, and the unit of
+scores and logarithms is the nat.
 """
 
 # %% What a dtype can hold
@@ -19,8 +22,8 @@ DTYPES = [np.float16, np.float32, np.float64]
 
 # %% Bisection: halve the interval until its two ends are neighbouring floats
 #
-# `works` is true at `good` and false at `bad`. The last float at which it is true lies in between, and we find it in as
-# many steps as a float has bits, without knowing anything about exp.
+# `works` is true at `good` and false at `bad`. The last float at which it is true lies in between, and we find it in
+# about as many steps as a float has bits, without knowing anything about exp.
 
 
 def last_that_works(works, good, bad, dtype):
@@ -67,7 +70,7 @@ def band(softmax, dtype):
         probs = softmax(np.array([s, s - 1, s - 2], dtype=dtype))
         return bool(np.allclose(probs, EXPECTED, atol=0.05))
 
-    limit = 2.0 ** (np.finfo(dtype).nmant + 1)  # beyond it the floats are 2 apart, and s - 1 is not one of them
+    limit = 2.0 ** (np.finfo(dtype).nmant + 1)  # beyond it (nmant: bits after the binary point) the floats are 2 apart
     return [float(end if says_so(dtype(end)) else last_that_works(says_so, 0, end, dtype)) for end in (-limit, limit)]
 
 
@@ -82,15 +85,18 @@ table(
         for name in naive_band
     ],
 )
-say("The second column ends where the dtype does: beyond it the floats are 2 apart, and s - 1 is not one of them.")
+say("""The first column ends a little before exp does, as the sum overflows before its largest term. The second ends
+where the dtype does: beyond it the floats are 2 apart, and s - 1 is not one of them.""")
 
 # %% The rescue: subtract, then exponentiate
 #
-# Subtract about the largest score from all. Softmax cannot see it; exp can, and no longer overflows.
+# Subtract about the largest score from all. (Why "about", page 11 tells.) Each exp is divided by the same factor, and
+# so is their sum: the answer stays. But no exp overflows.
 
 z = np.float32([1000, 999, 998])
 heading("float32, scores " + str(z))
-print("naive  exp(z)          ", np.exp(z, where=z < 88, out=np.full(3, np.inf, np.float32)))
+with np.errstate(over="ignore"):
+    print("naive  exp(z)          ", np.exp(z))
 print("naive  softmax(z)      ", naive.softmax(z))
 print("shift  exp(z - 1000)   ", np.exp(z - 1000))
 print("shift  softmax(z)      ", functional.softmax(z))
@@ -141,7 +147,7 @@ for row, name in enumerate(reversed(naive_band)):
 axes.set_xscale("symlog", linthresh=10)
 axes.set_xticks([-1e15, -1e10, -1e5, -100, 0, 100, 1e5, 1e10, 1e15])
 axes.set_yticks(range(len(DTYPES)), list(reversed(naive_band)))
-axes.set_xlabel("s, the largest score of the row [s, s - 1, s - 2] (no unit; symmetric log scale)")
+axes.set_xlabel("s, the largest score of the row [s, s - 1, s - 2] (nats; symmetric log scale)")
 axes.set_title("The naive softmax works in a narrow band of scores,\nthe shifted one wherever the dtype does")
 axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
 page.save(figure)

@@ -1,10 +1,11 @@
 """Is log-softmax the same as the logarithm of softmax?
 
 On paper it is: l = log(softmax(z)) = z - Z, where Z = log(sum of exp(z)), the log-sum-exp of the row, is the one number
-that makes the probabilities add up to 1. We want l rather than p because a loss is made of it: a model that gave the
-token that came the probability p pays -log p, which is 0 for p = 1. Its unit is the nat; log 2 nats are one bit. In a
-computer there are three ways to l, and we ask a judge who computes with 60 digits (scratchlm/oracle.py) how far each is
-off. The unit of that is the ulp, the step from a float to the next: 0.5 is perfect, nobody can round better.
+that makes the probabilities add up to 1. The l are called log-probs. They are wanted for training, which makes a number
+small that is called the loss: if the token that came had probability p, the loss is -log p, and a model that was sure
+and right pays 0. Its unit is the nat; log 2 nats are one bit. In a computer there are three ways to l, and we ask a
+judge who computes with 60 digits (scratchlm/oracle.py) how far each is off. The unit of that is the ulp, the step from
+a float to the next: 0.5 is perfect, nobody can round better.
 """
 
 # %% Three ways to the same number
@@ -26,7 +27,7 @@ def log_of_softmax(z):
 
 
 def log_sum_exp(z):
-    """Subtract the maximum m, then log(sum): what most libraries do."""
+    """Subtract the maximum m, then log(sum): what SciPy and PyTorch do (page 11)."""
     d = z - z.max(axis=-1, keepdims=True)
     return d - np.log(np.exp(d).sum(axis=-1, keepdims=True))
 
@@ -50,7 +51,8 @@ the hopeless token, but not the sure one: in 1 + exp(-20) the 1 swallows the res
 
 # %% How common is that? Rows of 27 scores, more and more spread out
 #
-# A trained model's scores lie some 5 to 30 apart; a model that trains in float16 has less room than that.
+# 27 tokens are the letters a to z and the end of a name, as in the models of pages 7 and 8, whose rows are 5 to 18 nats
+# wide. The spread is the distance from the lowest to the highest score that a row may have.
 
 DTYPES = [np.float16, np.float32, np.float64]
 SPREADS = [1, 10, 30, 100, 300, 1000]
@@ -97,7 +99,8 @@ table(
 )
 others = " and ".join(f"{max(shares[name] for shares in lost.values()):.0%}" for name in list(WAYS)[1:])
 say(f"""The -inf are counted apart, in the last column; of the other two ways' log-probs {others} are -inf. "All lost"
-means off by half of itself or more, so that no digit is right. Mostly it came out as 0.""")
+means off by half of itself or more, so that no digit is right. Mostly it came out as 0. (In 27 scores another lies
+close below the best, so it takes a wider row than [0, -20] to lose all: what counts is the lead of the best.)""")
 say("""People meet both. A loss of exactly 0 for a confident row is pytorch/pytorch#113708 (open); SciPy had it in
 logsumexp (scipy/scipy#18295 and #21597), and repaired it there with log1p.""")
 
@@ -120,15 +123,17 @@ lost_from = {name: [first_lost(name, token) for token in (0, 1)] for name in WAY
 normal = -exact_pairs[:, 0].astype(float) >= np.finfo(np.float32).tiny
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 6), sharey=True)
-LOOKS = {"log(softmax(z))": (ORANGE, "--"), "d - log(sum)": (PINK, "-."), "d - log1p(rest)": (BLUE, "-")}
+LOOKS = {"log(softmax(z))": (ORANGE, "--", 2.5), "d - log(sum)": (PINK, "-", 6), "d - log1p(rest)": (BLUE, "-", 2)}
 for token, (panel, title) in enumerate(
     [(axes[0], "the sure token: l is about -exp(-s)"), (axes[1], "the other: l is about -s")]
 ):
-    for name, (color, style) in LOOKS.items():
+    for name, (color, style, width) in LOOKS.items():
         shown = normal if token == 0 else np.ones_like(normal)
-        y = np.clip(error[name][:, token], 0.05, 2 * ALL_LOST)
+        y = np.clip(error[name][:, token], 0.05, 2 * ALL_LOST)  # 0 has no place on a log scale
         label = name + (", ours" if "log1p" in name else "")
-        panel.semilogy(SURENESS[shown], y[shown], color=color, linestyle=style, label=label)
+        panel.semilogy(
+            SURENESS[shown], y[shown], color=color, linestyle=style, linewidth=width, zorder=8 - width, label=label
+        )
     panel.axhspan(ALL_LOST, 6e7, color=GREY, alpha=0.2, linewidth=0)
     panel.axhline(0.5, color=GREY, linewidth=1, linestyle=":")
     panel.set_title(title, fontsize=14)
@@ -137,6 +142,8 @@ for token, (panel, title) in enumerate(
     panel.set_xlim(0, 128)
 axes[1].text(2, 1.1e7, "no digit is right", va="bottom", color=GREY)
 axes[1].text(126, 0.6, "0.5: perfect", ha="right", va="bottom", color=GREY)
+axes[1].text(55, 0.06, "0 is drawn here", ha="center", va="bottom", color=GREY)
+axes[0].text(90, 0.06, "from here on too\nsmall for a\nfull float32", va="bottom", color=GREY, fontsize=12)
 axes[0].set_ylabel("error (ulps of float32, log scale)")
 figure.suptitle("Only log1p keeps both ends of a confident row", x=0.01, ha="left", fontsize=17, fontweight="bold")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)

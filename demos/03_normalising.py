@@ -6,7 +6,7 @@ probabilities exp(l) add up to 1. People say that the scale of the logits is los
 """
 
 # %% Many rows of logits, one row of log-probs
-from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, in_ulps, plt, table
+from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, in_ulps, plt, say, table
 
 import numpy as np
 
@@ -32,7 +32,7 @@ table(
         for c in (0, 5, -100, 1000)
     ],
 )
-print("\nOnly Z moved, and by exactly c. All four are the same model: any real numbers will do as logits.")
+say("Only Z moved, and by exactly c. All four are the same model: any real numbers will do as logits.")
 
 # %% Is it exactly the same? Measure
 #
@@ -60,15 +60,14 @@ table(
     ["dtype", "softmax(z + c)", "softmax(1.01 z)"],
     [[name, in_ulps(shift_ulps[name]), in_ulps(scale_ulps[name])] for name in shift_ulps],
 )
-print(
-    "\nTwo numbers that were each rounded a few times may be a few ulps apart: they are the same. A factor is another"
-)
-print("thing: already a hundredth more distance between the scores makes another model.")
+say("""Two numbers that were each rounded a few times may be a few ulps apart: they are the same. A factor is another
+thing: already a hundredth more distance between the scores makes another model.""")
 
 # %% How much is lost? One number a row, not more
 #
 # Nudge the logits in every possible direction and see which nudge leaves l where it is. The matrix of all the slopes,
-# dl_i / dz_j, tells: its rank is the number of directions in which l does move.
+# dl_i / dz_j, tells: its rank is the number of directions in which l does move. (A `_backward` function returns how one
+# number made of l moves with each logit; page 6 explains it. Row i of np.eye makes that number l_i itself.)
 
 V = 27
 scores = rng.normal(0, 3, size=V)
@@ -136,7 +135,7 @@ table(
     ["dtype", *map(str, SPREADS)],
     [[name, *(f"{share:.0%}" for share in shares.values())] for name, shares in lost_by_exp.items()],
 )
-print(f"\nTokens whose log-prob is gone, in any of these rows: {lost_as_log:.0%}.")
+say(f"Tokens whose log-prob is gone, in any of these rows: {lost_as_log:.0%}.")
 
 # %% So, which scale is lost?
 
@@ -147,7 +146,7 @@ table(
     [
         ["the level of the row, Z", f"lost: {directions_lost} number a row", f"lost: {directions_lost} number a row"],
         ["the distances between scores", kept, "kept until p underflows"],
-        ["what depends on distances only", "kept: temperature, ...", "gone with the tokens that are 0"],
+        ["what depends on distances only", "kept: temperature (page 4), ...", "gone with the tokens that are 0"],
         ["with Z stored beside it", "z = l + Z", "z = log p + Z until p underflows"],
     ],
 )
@@ -178,8 +177,8 @@ for panel, title, unit in zip(
     panel.set_title(title, fontsize=14)
     panel.set_ylabel(unit)
     panel.set_xticks(range(4), ["a", "b", "c", "d"])
-    panel.set_xlabel("token")
-axes[2].set_ylim(0, 1)
+    panel.set_xlabel("token (the rows stand side by side)", fontsize=12)
+axes[2].set_ylim(-0.03, 1)
 figure.suptitle(
     "Three rows of logits, one model: only the level Z is lost", x=0.01, ha="left", fontsize=17, fontweight="bold"
 )

@@ -1,7 +1,7 @@
 """Is the temperature lost when a model hands out log-probs instead of logits?
 
 To write text, a model draws the next token by its probabilities. Before that, one often divides the scores by a
-temperature T: softmax(z / T). Below 1 the likely becomes likelier, above 1 all tokens draw level. It is said that
+temperature T: softmax(z / T). Below 1 the likely becomes likelier, above 1 all become more alike. It is said that
 who holds log-probs l = log_softmax(z) can no longer do this: the temperature is frozen at 1. Let us try, and then do
 the two things that really go wrong.
 """
@@ -34,10 +34,11 @@ from all scores of a row.""")
 
 # %% The same to the last digit? Measure, from very cold to very hot
 #
-# On the way scores are rounded: z / T once, l and l / T each. A rounding moves a score s / T by up to half a unit in
-# its last place, and exp makes a factor of the difference: with S = max |s| / T, about S ulps in a probability, for the
-# token itself and for the sum that it is divided by. So two ways of computing can be apart by 2 S for z / T and 6 S for
-# l / T, and a few ulps for exp and the division: 8 + 8 S is as much as rounding explains. We report the share of that.
+# On the way scores are rounded. A rounding moves a score s / T by up to half a unit in its last place, and exp makes a
+# factor of the difference: with S = max |s| / T, up to S ulps in a probability, for the token itself, and as many for
+# the sum that it is divided by: 2 S. z / T is rounded once, 2 S. l / T is rounded too, and l, made in several steps,
+# may be a whole ulp off, which counts twice: 6 S. And a few ulps for exp and the division: 8 + 8 S is as much as
+# rounding explains. We report the share of that.
 
 V = 27
 TEMPERATURES = np.geomspace(0.05, 20, 25)
@@ -67,14 +68,17 @@ heading(
     f"softmax(l / T) against softmax(z / T), T from 0.05 to 20, {page.rows} rows of {V} scores: the largest difference"
 )
 table(
-    ["largest difference", "in probability", "in ulps", "share of what rounding explains", "(T itself moved)"],
+    ["largest difference", "in probability", "in ulps", "share of what rounding explains", "moved by T, to compare"],
     [
-        [name, f"{a['difference']:.0e}", in_ulps(a["ulps"]), f"{a['of_bound']:.0%}", f"({a['moved']:.2f})"]
+        [name, f"{a['difference']:.0e}", in_ulps(a["ulps"]), f"{a['of_bound']:.0%}", f"{a['moved']:.2f}"]
         for name, a in agreement.items()
     ],
 )
-say("""Not frozen. Users ask for the logits, to apply a temperature, when they hold log-probs, and maintainers answer
-that one serves as the other: ml-explore/mlx-examples#1292, soda-inria/tabicl#25. What a log-prob does not tell is
+say(f"""Not to the last digit, then: at T = 0.05 a rounding is made 20 times larger before exp makes a factor of it.
+But to {agreement["float64"]["difference"]:.0e} in probability, and no farther apart than rounding explains. Not
+frozen.""")
+say("""A user who wanted logits for a temperature was told that log-probs serve as well: ml-explore/mlx-examples#1292.
+One who held probabilities was told to take their logarithm: soda-inria/tabicl#25. What a log-prob does not tell is
 whether a temperature went into it already; that is asked in standardcompletions/rfcs#11 and ollama/ollama#16196.""")
 
 # %% The first thing that goes wrong: probabilities in place of logits
@@ -92,11 +96,11 @@ reached = float(top_from_probs.max())
 heading(f"Probabilities fed to softmax as if they were logits, {V} tokens: the top probability")
 shown = np.linspace(0, page.rows - 1, 6).astype(int)
 table(
-    ["spread of the logits", "from logits", "from probabilities"],
+    ["standard deviation of the logits", "from logits", "from probabilities"],
     [[f"{SPREADS[i]:.1f}", f"{top_from_logits[i]:.4f}", f"{top_from_probs[i]:.4f}"] for i in shown],
 )
 say(f"""Highest of {page.rows} rows: {reached:.6f}. The ceiling, e / (e + {V - 1}), is {ceiling:.6f}, and a blind guess
-1 / {V} = {1 / V:.6f}. Of all that the model knew, so much is left.""")
+1 / {V} = {1 / V:.6f}. Hardly anything that the model knew is left.""")
 
 # %% The second: the logarithm of probabilities that underflowed
 #
@@ -127,7 +131,8 @@ table(
 # %% Does a higher temperature always mean more doubt?
 #
 # The entropy of a distribution, -sum of p log p, is the doubt in it, in nats: 0 for certainty, log V for a blind guess.
-# Its slope is dH / d log T = the variance of z / T under p, and a variance is never negative. So it must never fall.
+# Its slope is dH / d log T = the variance of z / T under p (differentiate, and compare), and a variance is never
+# negative. So it must never fall.
 
 
 def entropy(scores):
@@ -147,7 +152,7 @@ print(f"a blind guess: log {V} = {math.log(V):.3f} nats")
 # %% The picture: one row, four ways to feed it
 
 row = unlikely / 10
-half = np.geomspace(0.05, 20, 120)
+curve_T = np.geomspace(0.05, 20, 120)
 with np.errstate(divide="ignore"):
     feeds = {
         "logits z": (row, BLUE, "-", 5),
@@ -163,8 +168,8 @@ def entropy_of(p):
 
 figure, axes = plt.subplots()
 for name, (scores, color, style, width) in feeds.items():
-    curve = [entropy_of(softmax(scores / T)) for T in half]
-    axes.semilogx(half, curve, color=color, linestyle=style, linewidth=width, label=name)
+    curve = [entropy_of(softmax(scores / T)) for T in curve_T]
+    axes.semilogx(curve_T, curve, color=color, linestyle=style, linewidth=width, label=name)
 axes.axhline(math.log(V), color=GREY, linewidth=1, linestyle=":")
 axes.text(0.05, math.log(V) + 0.03, f"blind guess: log {V} = {math.log(V):.2f}", va="bottom", color=GREY)
 axes.set_xticks([0.05, 0.1, 0.5, 1, 5, 10, 20], ["0.05", "0.1", "0.5", "1", "5", "10", "20"])

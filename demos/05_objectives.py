@@ -35,7 +35,7 @@ def apart(dtype):
     noise = rng.normal(0, 3, size=(page.rows, V))
     sure = 30.0 * (np.arange(V) == rng.integers(V, size=(page.rows, 1)))
     value_ulps, grad_difference, of_bound = [], [], []
-    for z in (noise, noise + sure, 10 * noise, noise + 1e4):
+    for z in (noise, noise + sure, 10 * noise, noise + 1e4):  # ordinary, confident, wide, far from zero
         z = z.astype(dtype)
         log_probs = log_softmax(z)
         for y in (z.argmax(axis=-1), rng.integers(V, size=page.rows)):
@@ -43,25 +43,30 @@ def apart(dtype):
                 ulp_error(nll_loss(log_probs, y, "none"), cross_entropy(z, y, "none").astype(float)).max()
             )
             (_, one), (_, two) = (Objective(*pair).value_and_grad(z, y) for pair in SAME)
-            grad_difference.append(np.abs(two - one).max())
+            grad_difference.append(np.abs(two - one).max() * len(z))  # of one row, not of the mean
             ulps = np.where(np.abs(one) >= np.finfo(dtype).tiny, ulp_error(two, one.astype(float)), 0)
             of_bound.append((ulps / (4 + 4 * np.abs(log_probs))).max())
     return [float(max(x)) for x in (value_ulps, grad_difference, of_bound)]
 
 
-# The second gradient is made of exp(l), and l was rounded: by up to 1.8 ulps, as page 11 measures. exp makes a factor
+# The second gradient is made of exp(l), and l was rounded: by up to 2 ulps, as page 2 measures. exp makes a factor
 # of it, so that up to 4 |l| ulps in a probability are explained, and a few for the rest: 4 + 4 |l|.
 
 same = {dtype.__name__: apart(dtype) for dtype in (np.float32, np.float64)}
 heading("cross_entropy(z) against nll_loss(log_softmax(z)), rows of four kinds: the largest difference")
 table(
-    ["dtype", "of the loss", "of the gradient", "share of what rounding explains"],
+    ["dtype", "of the loss", "of a row's gradient", "share of what rounding explains"],
     [[name, f"{in_ulps(value)} ulps", f"{grad:.0e}", f"{share:.0%}"] for name, (value, grad, share) in same.items()],
 )
 
 # %% In training: six pairs, two models
 #
-# The same names, the same minibatches, the same start. What differs is the pair.
+# Two models learn here, and pages 7 and 8 open them up. The *bigram* is a table: for each letter, scores for the next.
+# The *MLP* (multi-layer perceptron) is a small network that looks at eight letters. In each step a *minibatch* of 128
+# letters is drawn, with what stood before them. The *gradient* says for each weight how the loss would move with it
+# (page 6), and the *optimizer*, AdamW, moves each weight against it a little. A tenth of the names is *held out*: never
+# learned from, only asked. All that is in recipe.py, beside this page. The same names, the same minibatches, the same
+# start: what differs is the pair.
 
 MODELS = {"bigram": new_bigram, "MLP": new_mlp}
 histories, accuracy = {}, {}
@@ -70,7 +75,8 @@ for kind, new_model in MODELS.items():
         model = new_model()
         histories[kind, *pair] = learn(model, page.steps, Objective(*pair))
         _, held_out = data_for(model)
-        accuracy[kind, *pair] = float((model.forward(held_out.contexts).argmax(axis=-1) == held_out.targets).mean())
+        best_guesses = model.forward(held_out.contexts).argmax(axis=-1)  # the letters with the highest score
+        accuracy[kind, *pair] = float((best_guesses == held_out.targets).mean())
 
 BLIND = math.log(V)
 reported = {key: history[-1].loss for key, history in histories.items()}
@@ -84,9 +90,9 @@ def what_happened(kind, head, loss):
 
 
 outcome = {key: what_happened(*key) for key in truth}
-heading(f"After {page.steps} steps, on held-out names (a blind guess: {BLIND:.2f} nats)")
+heading(f"After {page.steps} steps: what training reported, and the truth on held-out names (blind guess: {BLIND:.2f})")
 table(
-    ["model, head + loss", "loss reported", "true NLL (nats per letter)", "best guess right", ""],
+    ["model, head + loss", "loss reported in training", "true NLL (nats per letter)", "best guess right", ""],
     [
         [
             f"{kind:6}  {head} + {loss}",
@@ -99,9 +105,10 @@ table(
     ],
 )
 say("""logits + nll_loss: the loss is -z[y], and to make it small nothing is needed but to raise all scores. It has no
-floor. softmax + cross_entropy: the loss takes probabilities for logits, and cannot fall below the ceiling of page 4,
-however sure the model gets: so it pushes, for ever, and the truth gets worse. softmax + nll_loss: the loss is -p[y];
-it rewards being right more often, and hardly notices how terribly wrong the model is when it is wrong.""")
+floor. softmax + cross_entropy: the loss takes probabilities for logits, so nothing it sees can pass the ceiling of
+page 4, and it cannot fall below -log 0.0947 = 2.36, however sure the model gets. So it keeps pushing the model to be
+surer, and the truth ends far above a blind guess. softmax + nll_loss: the loss is -p[y]; it rewards being right more
+often, and hardly notices how terribly wrong the model is when it is wrong.""")
 
 # %% Does log-softmax train more stably? Three twins
 #
@@ -155,7 +162,7 @@ say("The same training: what sets the two apart is rounding, amplified.")
 def with_logits(logits, targets, rng):
     loss = cross_entropy(logits, targets)
     guess = logits.argmax(axis=-1)
-    token = sample(logits / 0.8, rng)
+    token = sample(logits / 0.8, rng)  # a temperature of 0.8
     return loss, guess, token
 
 
@@ -191,7 +198,7 @@ for column, head in enumerate(HEADS):
         if outcome["MLP", head, loss] == "learns":
             panel.set_ylim(0, 5)
 for panel in axes[:, 0]:
-    panel.set_ylabel("nats per letter")
+    panel.set_ylabel("nats per letter (scales differ)", fontsize=12)
 for panel in axes[1]:
     panel.set_xlabel("step")
 learning_pairs = sum(outcome["MLP", *pair] == "learns" for pair in PAIRS)
@@ -210,7 +217,7 @@ page.save(figure)
 figure, axes = plt.subplots()
 at = np.arange(1, page.steps + 1)
 axes.loglog(at, distances[:, 0], color=BLUE, label="log_softmax + nll_loss")
-axes.loglog(at, distances[:, 1], color=ORANGE, linestyle="--", label="the same pair, begun one ulp away")
+axes.loglog(at, distances[:, 1], color=ORANGE, linestyle="--", label="logits + cross_entropy, begun one ulp away")
 axes.set_xlabel("step (log scale)")
 axes.set_ylabel("distance from logits + cross_entropy\n(share of the weights' size, log scale)")
 axes.set_title("Log-softmax trains like logits: what differs is rounding")

@@ -1,8 +1,8 @@
 """How well can a table of letter pairs guess the next letter, and does gradient descent find the best table?
 
-The simplest language model looks at one letter and has a row of scores, logits, for the next. There are two roads to
-the best such table. One is to count: how often did n follow a? The other knows nothing of counting: start at zero, and
-follow the gradient of the cross-entropy, (probability - what came) in each row. Do they meet?
+The simplest language model, the bigram, looks at one letter and has a row of scores, logits, for the next. There are
+two roads to the best such table. One is to count: how often did the letter n follow the letter a? The other knows
+nothing of counting: start at zero, and follow the gradient of the cross-entropy, p - onehot, row by row. Do they meet?
 """
 
 # %% The data: 5,163 given names
@@ -29,20 +29,21 @@ tokens = [".", *vocabulary.characters]  # the dot is the boundary: before the fi
 
 heading("The data")
 print(f"{len(names):,} names, such as {', '.join(names[::1000])}")
-print(f"{len(data.targets):,} transitions between {len(vocabulary)} tokens (a to z, and the boundary)")
+print(f"{len(data.targets):,} transitions between {len(vocabulary)} tokens (a to z, and '.' for start and end)")
 
 # %% The first road: count
 #
 # logits = log(counts). Softmax divides each row by its sum, and that is the share of each next letter: no table can
-# have a lower loss on these names. The loss that is left is the conditional entropy, the real surprise of a letter.
+# have a lower loss on these names. The loss that is left is page 4's entropy, averaged over the letters before: what
+# remains in doubt about a letter when the one before it is known.
 
 counted = BigramLM(len(vocabulary), dtype=np.float64).fit_counts(*data)
 counted_nll = mean_nll(counted, data)
 counted_probs = softmax(counted.params["logits"])
 
 heading("The first road: count")
-print(f"guessing blindly:  log {len(vocabulary)} = {math.log(len(vocabulary)):.5f} nats per token")
-print(f"counted table:          {counted_nll:.5f} nats per token, the least that any table of pairs can reach")
+print(f"guessing blindly:  log {len(vocabulary)} = {math.log(len(vocabulary)):.5f} nats per letter")
+print(f"counted table:          {counted_nll:.5f} nats per letter, the least that any table of pairs can reach")
 pairs = [(counted_probs[i, j], i, j) for i in range(len(tokens)) for j in range(len(tokens))]
 surest = sorted(pairs, reverse=True)[:5]
 print("the surest pairs:  " + ", ".join(f"{tokens[i]}{tokens[j]} {share:.0%}" for share, i, j in surest))
@@ -71,7 +72,7 @@ farthest = float(np.abs(learned_probs - counted_probs).max())
 
 heading("The second road: follow the gradient")
 table(
-    ["step", "nats per token", "above the optimum"],
+    ["step", "nats per letter", "above the optimum"],
     [
         [str(r.step), f"{r.nll:.5f}", f"{r.nll - counted_nll:.5f}"]
         for r in history
@@ -105,7 +106,7 @@ axes.axhline(1e-4, color=GREY, linestyle=":")
 axes.annotate("one ten-thousandth of a nat", (0, 1e-4), (4, 6), textcoords="offset points", color=GREY)
 axes.annotate(f"{gap:.0e}", (page.steps, gap), (0, 10), textcoords="offset points", ha="center")
 axes.set_xlabel("step (each looks at all 36,122 letter pairs)")
-axes.set_ylabel("NLL above the counted table\n(nats per token, log scale)")
+axes.set_ylabel("NLL above the counted table\n(nats per letter, log scale)")
 axes.set_title("Two roads to one optimum: descent arrives at the counts")
 page.save(figure, "roads")
 

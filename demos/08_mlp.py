@@ -1,14 +1,17 @@
 """How much better does a model guess that looks at eight letters, and can we trust a gradient worked out by hand?
 
 The bigram forgets all but the last letter. Bengio's network (2003) looks at several: each letter becomes a few numbers,
-its embedding; the embeddings of the last eight stand side by side; one tanh layer and one linear layer turn them into
-logits. Its derivative is some twenty lines of ours. So first we check them, then we train, then we let it invent names.
+its embedding; the embeddings of the last eight stand side by side, and two layers turn them into logits. A layer
+multiplies a row of numbers by a matrix of weights and adds a row; after the first, tanh bends each number into -1 ...
+1. Such a network is called a multi-layer perceptron, an MLP. Its derivative is some twenty lines of ours. So first we
+check them, then we train, then we let it invent names.
 """
 
 # %% Trust first: the gradient check
 #
-# For each parameter of a small model, and for each of the six objectives, nudge every number a little in both
-# directions, and see by how much the loss moves. That knows nothing of our algebra, so if both agree, both are right.
+# For each parameter of a small model, and for each of the six pairs of head and loss, nudge every number a little in
+# both directions, and see by how much the loss moves. That knows nothing of our algebra: if both agree, it would be a
+# strange accident if both were wrong.
 from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, plt, say, table
 
 import math
@@ -57,7 +60,7 @@ say(f"The worst of all: {worst_error:.1e}. A wrong sign or a forgotten factor wo
 # %% The rivals, and names that neither has seen
 #
 # A tenth of the names is held out. The bigram is counted on the rest, with 1 added to every count, lest a new pair be
-# impossible; that is the best that pairs can do. Lower is better for both; the scale is nats per letter.
+# impossible; that is close to the best that pairs can do. Lower is better for both; the scale is nats per letter.
 #
 # The network starts from random weights. A step draws 128 letters with their contexts, goes forward, goes backward, and
 # moves each weight against its gradient (AdamW: in units of the recent gradient, and a little towards 0). The first 100
@@ -74,7 +77,7 @@ _, held_out = data_for(mlp)
 
 heading(f"Held-out names: {len(held_out_names)} names, {len(held_out.targets):,} letters and ends")
 table(
-    ["model", "numbers to learn", "nats per token", "perplexity"],
+    ["model", "numbers to learn", "nats per letter", "perplexity"],
     [
         ["blind guess", "0", f"{math.log(len(vocabulary)):.4f}", f"{len(vocabulary):.2f}"],
         ["bigram, counted", f"{bigram.params['logits'].size:,}", f"{floor:.4f}", f"{math.exp(floor):.2f}"],
@@ -87,9 +90,9 @@ the MLP is in doubt between {math.exp(final):.1f}. (That number is the perplexit
 # %% What it invents, by temperature and by decoder
 #
 # A decoder says which token is drawn. Divide the logits by a temperature first: below 1 the likely becomes likelier,
-# above 1 all draws level. Or cut off the unlikely: top-k keeps the k best letters (Fan et al. 2018), top-p the fewest
-# that have probability p together (Holtzman et al. 2020), min-p all that have a share of the best one's (Nguyen et al.
-# 2024).
+# above 1 all become more alike. Or cut off the unlikely: top-k keeps the k best letters (Fan et al. 2018), top-p the
+# fewest that have probability p together (Holtzman et al. 2020), min-p all that have a share of the best one's (Nguyen
+# et al. 2024).
 
 known = set(names)
 DECODERS = {
@@ -138,8 +141,8 @@ axes.annotate("", (x, floor), (x, final), arrowprops={"arrowstyle": "<->", "colo
 axes.text(0.84 * page.steps, (floor + final) / 2, f"{floor - final:.2f} nats", ha="right", va="center", color=GREY)
 axes.set_ylim(1.5, 3.4)
 axes.set_xlabel("step (a minibatch of 128 letters)")
-axes.set_ylabel("NLL (nats per token)")
-axes.set_title(f"Eight letters of context are worth {floor - final:.2f} nats per letter")
+axes.set_ylabel("NLL (nats per letter)")
+axes.set_title(f"Eight letters of context instead of one: {floor - final:.2f} nats per letter less")
 axes.legend()
 page.save(figure)
 

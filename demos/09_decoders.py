@@ -31,26 +31,30 @@ Z = logsumexp(z)
 heading(f"The level of the logits, Z, at {len(contexts):,} places in held-out names")
 print(f"MLP     from {Z.min():6.2f} to {Z.max():6.2f} nats")
 print(f"bigram  from {logsumexp(z2).min():6.2f} to {logsumexp(z2).max():6.2f} nats")
-say("""Nothing in training says where Z should be: the loss cannot see it. (The bigram's logits are the logarithms of
-counts, so its Z is the logarithm of how often a letter was seen.) Log-probs have Z = 0, always.""")
+say("""The loss does not say where Z should be: it cannot see it. (The bigram's logits are the logarithms of counts,
+plus one each, so its Z is the logarithm of how often a letter was seen, plus 27.) Log-probs have Z = 0, always.""")
 
 # %% The decoders
 #
-# Each takes the scores of a model and of a second one, and returns scores whose softmax is what is drawn from.
+# Each takes the scores s of a model and s2 of a second one, and returns scores whose softmax is what is drawn from.
+# Temperature is page 4's, and the three cuts are page 8's.
 
+IS_A = np.arange(len(vocabulary)) == vocabulary.encode("a")[0]
 DECODERS = {
     "temperature 0.3": lambda s, s2: sampling.apply_temperature(s, 0.3),
     "temperature 3": lambda s, s2: sampling.apply_temperature(s, 3),
     "top-k 3": lambda s, s2: sampling.top_k(s, 3),
     "top-p 0.8": lambda s, s2: sampling.top_p(s, 0.8),
     "min-p 0.1": lambda s, s2: sampling.min_p(s, 0.1),
-    "greedy (top-k 1)": lambda s, s2: sampling.top_k(s, 1),
-    "logit bias (+2 for a)": lambda s, s2: s + 2 * (np.arange(len(vocabulary)) == vocabulary.encode("a")[0]),
-    "product of two models": lambda s, s2: s + s2,
-    "contrast of two models": lambda s, s2: 1.5 * s - 0.5 * s2,  # classifier-free guidance has this form
+    "greedy (top-k 1)": lambda s, s2: sampling.top_k(s, 1),  # always the likeliest
+    "logit bias (+2 for a)": lambda s, s2: s + 2 * IS_A,  # make one token likelier
+    "product of two models": lambda s, s2: s + s2,  # what both find likely
+    "contrast of two models": lambda s, s2: 1.5 * s - 0.5 * s2,  # away from the second; so does guidance of classifiers
     "average of two scores": lambda s, s2: (s + s2) / 2,
-    "repetition penalty 1.3": lambda s, s2: sampling.repetition_penalty(s, previous, 1.3),
-    "soft-capping at 5": lambda s, s2: 5 * np.tanh(s / 5),
+    "repetition penalty 1.3": lambda s, s2: sampling.repetition_penalty(
+        s, previous, 1.3
+    ),  # against letters used before
+    "soft-capping at 5": lambda s, s2: 5 * np.tanh(s / 5),  # squeeze every score into -5 ... 5
 }
 
 # Both ways are computed in float64, and a rounding there is 1e-16 of a score. Scores, divided by the lowest
@@ -62,7 +66,8 @@ change = {
     for name, decode in DECODERS.items()
 }
 
-# Drawing: the Gumbel-max trick adds noise to each score, and takes the best. The same noise, the same tokens?
+# Drawing: the Gumbel-max trick adds noise (of one certain shape, Gumbel's) to each score, and takes the best; that
+# draws each token with its probability. The same noise, the same tokens?
 drawn = [sampling.sample(scores, np.random.default_rng(0)) for scores in (z, log_probs)]
 change["draw (Gumbel-max)"] = float((drawn[0] != drawn[1]).mean())
 
@@ -128,9 +133,9 @@ print(f"\n{sum(sets_differ.values())} of {rows_compared:,} comparisons.")
 
 # %% A decoder that does notice: the repetition penalty, and the text it writes
 #
-# Keskar et al. 2019 divide the score of a token that was used by the penalty if the score is positive, and multiply it
-# if it is negative; libraries ship it so. All log-probs are negative. All logits may be positive. So the penalty
-# depends on where the zero of the scores happens to be, which no training ever fixed.
+# Keskar et al. 2019 divide the score of a token that was used by the penalty. That makes a token with a negative score
+# *likelier*, so libraries multiply those (huggingface/transformers#2302). All log-probs are negative; logits are what
+# they are. So the penalty depends on where the zero of the scores happens to be, which no loss ever fixed.
 
 
 class Shifted:
@@ -151,13 +156,13 @@ def texts(shift, **options):
 
 without = {name: texts(name) for name in SHIFTS}
 penalised = {name: texts(name, repetition_penalty=2.0) for name in SHIFTS}
-heading("The same seed, without a penalty, and with a repetition penalty of 2")
+heading("The same random numbers, without a penalty, and with a repetition penalty of 2")
 for name in SHIFTS:
     print(f"{name:10}  without  {' '.join(without[name])}")
 for name in SHIFTS:
     print(f"{name:10}  penalty  {' '.join(penalised[name])}")
-say("""Three names for one model, and a penalty that writes three texts. This has puzzled people:
-huggingface/transformers#2302 and #47595 (see arXiv:2607.09791).""")
+say("""Three forms of one model, and a penalty that writes three texts. That it depends on the zero of the logits was
+reported in huggingface/transformers#47595 (see arXiv:2607.09791).""")
 
 # %% Beam search: the surprise
 #
@@ -191,8 +196,8 @@ heading("Beam search for the likeliest name")
 table(
     ["worth of a beginning", "name", "worth"], [[k, beam_texts[k], f"{worth:.2f}"] for k, (_, worth) in beams.items()]
 )
-say("""Whoever adds raw logits gets long names, since every letter brings a positive Z with it. Here it is the logits
-that are limited, and log-probs that are right.""")
+say("""Whoever adds raw logits gets a long name, since every letter brings a positive Z with it. Here it is the logits
+that are limited, and log-probs that are right: a beam compares scores of different rows.""")
 
 # %% What looks at Z itself
 #
@@ -271,8 +276,8 @@ page.keep(
 # %% Remember
 page.close(
     """
-Remember: a decoder that only compares scores of one row cannot tell log-probs from logits. One that looks at signs, or
-          sizes, or adds scores of different rows, can: and then normalise first, so that all agree.
+Remember: a decoder that only looks at distances between scores of one row cannot tell log-probs from logits. One that
+          looks at signs or sizes, or compares scores of different rows, can; then normalise first, so that all agree.
 Exercise: mend the repetition penalty, so that it writes the same text from z, from l and from z + 10. (Subtract a
           number from a token's score instead; or let it know Z.)
 """

@@ -2,8 +2,9 @@
 
 An article on language models asked this question and answered it by reasoning. Some of its claims are right, some are
 wrong, and some need a second half of the sentence. The pages before this one measured. Here we add what they left open
-(does the head matter for how good a model gets? for a classification? with another architecture, another seed?), and
-then let the numbers decide: each verdict is computed from measurements, by a rule that stands beside it.
+(does it matter, for how good a model gets, what it hands out, its *head*? for a classification? with another model,
+another seed of the random numbers?), and then let the numbers decide: each verdict is computed from measurements, by a
+rule that stands beside it.
 """
 
 # %% What the other pages measured
@@ -96,9 +97,9 @@ for kind, new_model in MODELS.items():
 
 # %% How sure are we? A confidence interval
 #
-# The mean of n seeds would come out a little different with others. If the seeds scatter like a bell curve, the true
-# mean lies within t times their standard error in 95 of 100 such experiments (Student 1908; t for 1, 2, ... degrees of
-# freedom).
+# The mean of n seeds would come out a little different with others. If the results of the seeds scatter like a bell
+# curve, the true mean lies within t times scatter / sqrt(n) of it in 95 of 100 such experiments; t, here for n = 2, 3,
+# ..., makes up for the few that we have (Student 1908).
 
 T_95 = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26]
 
@@ -113,7 +114,7 @@ class Interval(NamedTuple):
 def interval(values):
     n = len(values)
     t = T_95[min(n - 1, len(T_95)) - 1]
-    return Interval(float(np.mean(values)), float(t * np.std(values, ddof=1) / np.sqrt(n)))
+    return Interval(float(np.mean(values)) + 0.0, float(t * np.std(values, ddof=1) / np.sqrt(n)))
 
 
 MEASURES = ["held-out NLL", "next letter right", "list right"]
@@ -146,7 +147,7 @@ table(
     ],
 )
 say(f"""Always saying "women's list" is right for {np.mean(always_most):.0%}. Whether a name stands on both lists can
-hardly be told from its letters, and hardly any such name is found: a model is only as good as its worst answer.""")
+hardly be told from its letters, and hardly any such name is found.""")
 
 
 measured[10] = {
@@ -205,9 +206,11 @@ CLAIMS = [
         2,
         lambda m: max(ulps["d - log1p(rest)"] for ulps in m["ulps"].values()) <= 4,
         lambda m: max(lost["log(softmax(z))"] for lost in m["lost"].values()) > 0,
-        lambda m: "with log1p, right to {:.1f} ulps; as log(softmax(z)), -inf for up to {:.0%} of the tokens".format(
-            max(ulps["d - log1p(rest)"] for ulps in m["ulps"].values()),
-            max(lost["log(softmax(z))"] for lost in m["lost"].values()),
+        lambda m: (
+            "with log1p right to {:.1f} ulps; log(softmax(z)) of rows 300 nats wide (float32): {:.0%} are -inf".format(
+                max(ulps["d - log1p(rest)"] for ulps in m["ulps"].values()),
+                m["lost"]["float32, 300"]["log(softmax(z))"],
+            )
         ),
     ),
     Claim(
@@ -247,9 +250,8 @@ CLAIMS = [
         lambda m: 0.99 * m["ceiling"] < m["reached"] < 1.000001 * m["ceiling"],
         never,
         lambda m: (
-            "used as logits they flatten: at most {reached:.4f}, e/(e + 26); {} of 27 tokens gone in float16".format(
-                m["tokens_lost"]["float16"], **m
-            )
+            "used as logits they flatten: at most {reached:.4f}, e/(e + 26); "
+            "a row 200 nats wide keeps {} of 27 tokens in float16".format(27 - m["tokens_lost"]["float16"], **m)
         ),
     ),
     Claim(
@@ -300,7 +302,7 @@ CLAIMS = [
         10,
         lambda m: any(certain(d["list right"]) > A_GAIN for d in m["differences"].values()),
         never,
-        lambda m: "list of a name right: {:.1%} and {:.1%}; difference {:+.1%} ± {:.1%} (MLP)".format(
+        lambda m: "census list of a name right: {:.1%} and {:.1%}; difference {:+.1%} ± {:.1%} (MLP)".format(
             m["heads"]["MLP, logits"]["list right"].mean,
             m["heads"]["MLP, log_softmax"]["list right"].mean,
             *m["differences"]["MLP"]["list right"],
@@ -341,7 +343,9 @@ CLAIMS = [
         lambda m: len(m["changed"]) > 0,
         lambda m: len(m["survives"]) > 0,
         lambda m: (
-            f"{len(m['survives'])} of {len(m['change'])} decoders write the same; not: " + " and ".join(m["changed"])
+            f"{len(m['survives'])} of {len(m['change'])} decoders write the same; not: "
+            + " and ".join(m["changed"])
+            + ("; beam search needs log-probs" if len(set(m["beam_texts"].values())) > 1 else "")
         ),
     ),
 ]
@@ -367,7 +371,7 @@ counts = {word: list(verdicts.values()).count(word) for word in ("confirmed", "c
 say(f"""Of {len(CLAIMS)} claims {counts["confirmed"]} are confirmed, {counts["confirmed, with a limit"]} with a limit,
 and {counts["refuted"]} are refuted. Should a model hand out logits or log-softmax? For training, for classes and for
 nearly every way of writing text it is the same; so hand out logits, from which everything else can be made, name what
-they are, and normalise where rows are compared or added.""")
+they are, and normalise before scores of different rows are compared.""")
 
 lines = ["| | the article says | verdict | measured | page |", "|---|---|---|---|---|"]
 for claim in CLAIMS:

@@ -100,7 +100,7 @@ def repetition_penalty(scores: ArrayLike, previous_tokens: ArrayLike, penalty: f
     Formula: z_k / penalty if z_k > 0, else z_k penalty, for every k in previous_tokens; however often it occurred.
     Shapes: scores (..., V), previous_tokens (..., L) of ids -> (..., V). Above 1 it discourages, 1 changes nothing.
     Errors: ValueError unless 0 < penalty < inf, or for an id that is not in 0 ... V - 1; TypeError for other than ids.
-    Source: Keskar et al. 2019 (CTRL).
+    Source: Keskar et al. 2019 (CTRL) divide always, which makes a negative score better; libraries multiply that one.
 
     The sign of a score decides, and the sign depends on the shift: from log_softmax(z) it is another decoder than from
     z. It is the one step here that needs to know where the logits had their zero.

@@ -143,7 +143,7 @@ def test_bigram(run):
     assert round(found["counted_nll"], 5) == 2.33457
     assert 0 <= found["gap"] < 5e-3  # 0.002 after 100 steps; 0.000005 after 300
     assert found["farthest"] < 0.01
-    assert "2.33457 nats per token" in text
+    assert "2.33457 nats per letter" in text
 
 
 def test_mlp(run):
