@@ -127,6 +127,9 @@ heading("The row [largest float, 0]: whose results are finite?")
 table(["function", "finite in"], [[who, ", ".join(names) or "none"] for who, names in survivors.items()])
 say("The shift saves, with the logarithm or without.")
 
+# %% Kept for the verdicts of page 10
+page.keep(overflow=overflow, underflow=underflow, naive_band=naive_band, our_band=our_band, survivors=survivors)
+
 # %% The picture
 
 figure, axes = plt.subplots()
@@ -151,7 +154,6 @@ axes.set_xlabel("s, the largest score of the row [s, s - 1, s - 2] (nats; symmet
 axes.set_title("The naive softmax works in a narrow band of scores,\nthe shifted one wherever the dtype does")
 axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
 page.save(figure)
-page.keep(overflow=overflow, underflow=underflow, naive_band=naive_band, our_band=our_band, survivors=survivors)
 
 # %% Remember
 page.close(

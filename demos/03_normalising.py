@@ -151,6 +151,17 @@ table(
     ],
 )
 
+# %% Kept for the verdicts of page 10
+page.keep(
+    shift_ulps=shift_ulps,
+    scale_ulps=scale_ulps,
+    directions_lost=directions_lost,
+    back_ulps=back_ulps,
+    distance_ulps=distance_ulps,
+    lost_by_exp=lost_by_exp,
+    lost_as_log=lost_as_log,
+)
+
 # %% The first picture: many rows, one distribution
 
 figure, axes = plt.subplots(1, 3, figsize=(11, 5.2))
@@ -200,16 +211,6 @@ axes.set_ylabel("tokens whose probability is 0 (%)")
 axes.set_title("exp throws away what log-probs keep:\nthe less likely tokens of a row become impossible")
 axes.legend(loc="upper left")
 page.save(figure, "underflow")
-
-page.keep(
-    shift_ulps=shift_ulps,
-    scale_ulps=scale_ulps,
-    directions_lost=directions_lost,
-    back_ulps=back_ulps,
-    distance_ulps=distance_ulps,
-    lost_by_exp=lost_by_exp,
-    lost_as_log=lost_as_log,
-)
 
 # %% Remember
 page.close(

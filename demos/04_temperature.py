@@ -60,7 +60,7 @@ def compare(dtype):
         difference.append(np.abs(from_l - from_z).max())
         moved.append(np.abs(from_l - softmax(log_probs)).max())
     names = "ulps", "of_bound", "difference", "moved"
-    return {name: float(max(x)) for name, x in zip(names, (ulps, of_bound, difference, moved), strict=True)}
+    return {name: float(np.max(x)) for name, x in zip(names, (ulps, of_bound, difference, moved), strict=True)}
 
 
 agreement = {dtype.__name__: compare(dtype) for dtype in DTYPES}
@@ -80,6 +80,12 @@ frozen.""")
 say("""A user who wanted logits for a temperature was told that log-probs serve as well: ml-explore/mlx-examples#1292.
 One who held probabilities was told to take their logarithm: soda-inria/tabicl#25. What a log-prob does not tell is
 whether a temperature went into it already; that is asked in standardcompletions/rfcs#11 and ollama/ollama#16196.""")
+
+# %% And exp(l)? Those are the probabilities, as they should be
+
+z = rng.normal(0, 3, size=(page.rows, V))
+exp_difference = float(np.abs(np.exp(log_softmax(z)) - softmax(z)).max())
+say(f"exp(l) is softmax(z), to {exp_difference:.0e} (float64). What can be done with it is another question.")
 
 # %% The first thing that goes wrong: probabilities in place of logits
 #
@@ -149,6 +155,20 @@ print(f"steps up in temperature: {steps.size:,}; of them the entropy fell in {fa
 print(f"on average {entropies[0].mean():.3f} nats at T = 0.05, and {entropies[-1].mean():.3f} at T = 20")
 print(f"a blind guess: log {V} = {math.log(V):.3f} nats")
 
+# %% Kept for the verdicts of page 10
+page.keep(
+    agreement=agreement,
+    ceiling=ceiling,
+    reached=reached,
+    exp_difference=exp_difference,
+    tokens_lost=tokens_lost,
+    mass_lost=mass_lost,
+    falls=falls,
+    temperature_steps=steps.size,
+    coldest=float(entropies[0].mean()),
+    hottest=float(entropies[-1].mean()),
+)
+
 # %% The picture: one row, four ways to feed it
 
 row = unlikely / 10
@@ -180,16 +200,6 @@ axes.set_ylabel("doubt: entropy of softmax(. / T) (nats)")
 axes.set_title("Temperature works from log-probs as from logits;\nonly probabilities spoil it")
 axes.legend(loc="lower right")
 page.save(figure)
-
-page.keep(
-    agreement=agreement,
-    ceiling=ceiling,
-    reached=reached,
-    tokens_lost=tokens_lost,
-    mass_lost=mass_lost,
-    falls=falls,
-    temperature_steps=steps.size,
-)
 
 # %% Remember
 page.close(

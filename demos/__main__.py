@@ -3,6 +3,8 @@
 A line for each page with its question, and where its pictures went; at the end, the verdicts of page 10.
 """
 
+from demos.terminal import Output, folder_for
+
 import argparse
 import os
 import re
@@ -15,6 +17,7 @@ from typing import NamedTuple
 
 SCRIPTS = {int(path.name[:2]): path for path in sorted(Path(__file__).parent.glob("[0-9][0-9]_*.py"))}
 VERDICTS = 10  # needs what the others measured, and so comes last
+running: "set[subprocess.Popen[str]]" = set()
 
 
 class Run(NamedTuple):
@@ -29,12 +32,13 @@ class Run(NamedTuple):
 
 def main() -> int:
     """Run each page; return 0 if all went well."""
-    parser = argparse.ArgumentParser(prog="python -m demos", description="Run the demos, in order.")
+    parser = argparse.ArgumentParser(prog="python -m demos", description="Run the demos, in order.", allow_abbrev=False)
     parser.add_argument("--only", type=_pages, default=list(SCRIPTS), metavar="3,4", help="the pages to run")
     parser.add_argument("--quick", action="store_true", help="measure less: rougher digits, same story")
     parser.add_argument("--out", type=Path, default=Path("pictures"), help="folder for pictures (default: pictures)")
     options = parser.parse_args()
-    extra = ["--out", str(options.out), *["--quick"] * options.quick]
+    extra = [f"--out={folder_for(options.out, parser)}", *["--quick"] * options.quick]
+    Output()
     first = [page for page in options.only if page != VERDICTS]
     failed, verdicts = [], ""
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -44,8 +48,10 @@ def main() -> int:
                     _report(run)
                     failed += [run.page] if run.status else []
                     verdicts = run.stdout if run.page == VERDICTS and not run.status else verdicts
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C, begin no other page
+        finally:  # after Ctrl-C, begin no other page, and end those that run
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(running):
+                process.terminate()
     if found := re.search(r"^The verdicts\n.*?(?=^picture: )", verdicts, flags=re.DOTALL | re.MULTILINE):
         print("\n" + found[0].rstrip())
     done = len(options.only) - len(failed)
@@ -64,16 +70,19 @@ def _pages(text: str) -> list[int]:
 
 
 def _run(page: int, extra: list[str]) -> Run:
-    command = [sys.executable, str(SCRIPTS[page]), *extra]
-    start = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True)
-    return Run(page, time.monotonic() - start, done.returncode, done.stdout, done.stderr)
+    command, start = [sys.executable, str(SCRIPTS[page]), *extra], time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        running.add(process)
+        stdout, stderr = process.communicate()
+        running.remove(process)
+    return Run(page, time.monotonic() - start, process.returncode, stdout, stderr)
 
 
 def _report(run: Run) -> None:
     name = f"{SCRIPTS[run.page].stem:<16}"
     if run.status:
-        print(f"{name}failed after {run.seconds:.0f} s\n{run.stdout}{run.stderr}", flush=True)
+        story = "" if run.status == 2 else run.stdout  # 2: one line on stderr says it all
+        print(f"{name}failed after {run.seconds:.0f} s\n{story}{run.stderr.rstrip()}", flush=True)
         return
     print(f"{name}{run.seconds:4.1f} s   {run.stdout.split(chr(10), 1)[0]}", flush=True)
     for picture in re.findall(r"^picture: (.*)$", run.stdout, flags=re.MULTILINE):
@@ -81,12 +90,4 @@ def _report(run: Run) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # `| head`; what Python would flush at exit goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print("nobody reads the output any more; stopped", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(main())

@@ -12,6 +12,7 @@ Five tokens A to E have scores z, their logits, and softmax makes probabilities 
 from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, SKY, plt
 
 import argparse
+import os
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ import numpy as np
 from matplotlib.backends.registry import BackendFilter, backend_registry
 from matplotlib.widgets import RadioButtons, Slider
 
+from scratchlm.checkpoint import beside
 from scratchlm.functional import log_softmax, logsumexp, softmax
 from scratchlm.sampling import apply_temperature
 
@@ -272,7 +274,7 @@ class Explorer:
         """Write a picture, to the first of explorer_1.png, explorer_2.png, ... that is not there yet."""
         path = next(path for i in count(1) if not (path := Path(f"explorer_{i}.png")).exists())
         try:
-            self.figure.savefig(path)
+            write(self.figure, path, "png")
             self.say(f"picture: {path}")
         except OSError as error:
             self.say(f"cannot write {path}: {error.strerror}")
@@ -281,6 +283,13 @@ class Explorer:
         """Write a text at the bottom."""
         self.footer.set_text(text)
         self.figure.canvas.draw_idle()
+
+
+def write(figure, path, kind):
+    """Write a picture; if that fails, what was there before stays as it was."""
+    with beside(path) as written:
+        figure.savefig(written, format=kind)
+        os.replace(written, path)
 
 
 def main():
@@ -292,7 +301,7 @@ def main():
     try:
         if path:
             matplotlib.use("Agg")
-            Explorer().figure.savefig(path, format=path.suffix[1:] or "png")
+            write(Explorer().figure, path, path.suffix[1:] or "png")
         elif plt.get_backend().lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):
             parser.exit(2, no_window)
         else:

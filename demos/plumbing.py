@@ -1,21 +1,18 @@
-"""What every demo needs and no demo is about: its options, printing, and one look for all pictures."""
+"""What every demo needs and no demo is about: its options, its tables, and one look for all pictures."""
 
-import os
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: more threads gain nothing on matrices this small
+from terminal import Output, folder_for
 
 import argparse
-import atexit
 import json
 import math
-import signal
+import os
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -54,26 +51,26 @@ class Page:
 
     def __init__(self, file: str, doc: str, **counts: tuple[int, int]) -> None:
         self.name = Path(file).stem
-        parser = argparse.ArgumentParser(description=doc.strip().splitlines()[0])
+        parser = argparse.ArgumentParser(description=doc.strip().splitlines()[0], allow_abbrev=False)
         parser.add_argument("--out", type=Path, default=Path("pictures"), help="folder for the pictures")
         parser.add_argument("--show", action="store_true", help="open each picture in a window as well")
         parser.add_argument("--quick", action="store_true", help="measure less: rougher digits, same story")
         for name, (full, quick) in counts.items():
             text = f"number of {name} (default: {full}, with --quick {quick})"
             parser.add_argument(f"--{name}", type=_count, metavar="N", help=text)
-        options = parser.parse_args()
-        self.out, self.show, self.quick = options.out, options.show, options.quick
+        stepped_through = "ipykernel" in sys.modules  # cell by cell: the arguments are the editor's
+        options = parser.parse_args([] if stepped_through else None)
+        self.show, self.quick = options.show, options.quick
+        self.usual = all(getattr(options, name) is None for name in counts)
         for name, values in counts.items():
             setattr(self, name, getattr(options, name) or values[self.quick])
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            parser.exit(2, f"{parser.prog}: cannot write pictures to {self.out}: {error.strerror}\n")
-        if not self.show:
-            matplotlib.use("Agg")
-        signal.signal(signal.SIGINT, _stop)
-        sys.stdout = output = _Output(sys.stdout)  # type: ignore[assignment]
-        atexit.register(output.close)
+        self.out = folder_for(options.out, parser)
+        if not stepped_through:
+            Output()
+            if not self.show:
+                matplotlib.use("Agg")
+        if self.show and matplotlib.get_backend().lower() == "agg":
+            parser.exit(2, f"{parser.prog}: no window can be opened; without --show, pictures go to {self.out}\n")
         print(doc.strip(), "\n")
 
     def save(self, figure: Figure, what: str = "") -> None:
@@ -87,7 +84,8 @@ class Page:
 
     def keep(self, **measured: Any) -> None:
         """Keep what was measured, beside the pictures: the page of verdicts reads it."""
-        self.write(f"{self.name}.json", json.dumps({"quick": self.quick, **measured}, indent=1) + "\n")
+        kept = {"quick": self.quick, "usual": self.usual, "measured": measured}
+        self.write(f"{self.name}.json", json.dumps(kept, indent=1) + "\n")
 
     def write(self, name: str, text: str) -> None:
         """Keep a text beside the pictures."""
@@ -96,22 +94,28 @@ class Page:
     def measured(self, number: int) -> Any:
         """Return what page `number` kept; run it first if it did not yet, or before the code was changed."""
         script = self.script(number)
-        kept = self.out / f"{script.stem}.json"
-        code = [script, *Path(__file__).parent.glob("[!0-9]*.py"), *Path(scratchlm.__file__).parent.rglob("*.py")]
+        if self._kept(script) is None:
+            print(f"page {number} is run first ...", flush=True)
+            command = [sys.executable, str(script), f"--out={self.out}", *["--quick"] * self.quick]
+            result = subprocess.run(command, capture_output=True, text=True)
+            if result.returncode or self._kept(script) is None:
+                why = result.stderr.strip() or "it kept no measurements"
+                print(f"{self.name}: {script.name} failed: {why}", file=sys.stderr)
+                sys.exit(2)
+        return self._kept(script)
+
+    def _kept(self, script: Path) -> Any:
+        """Return what a page measured with as much effort as is asked of this one, or None."""
+        kept, demos, package = self.out / f"{script.stem}.json", Path(__file__).parent, Path(scratchlm.__file__).parent
+        code = [script, *demos.glob("[!0-9]*.py"), *package.rglob("*.py"), *package.rglob("*.txt")]
         try:
-            if kept.stat().st_mtime >= max(path.stat().st_mtime for path in code):
+            if kept.is_file() and kept.stat().st_mtime >= max(path.stat().st_mtime for path in code):
                 found = json.loads(kept.read_text(encoding="utf-8"))
-                if found.pop("quick") == self.quick:
-                    return found
-        except (OSError, ValueError):  # not there, or only a part of it
-            pass
-        print(f"page {number} is run first ...", flush=True)
-        command = [sys.executable, str(script), "--out", str(self.out), *["--quick"] * self.quick]
-        result = subprocess.run(command, capture_output=True, text=True)
-        if result.returncode:
-            print(f"{self.name}: {script.name} failed\n{result.stderr}", file=sys.stderr)
-            sys.exit(2)
-        return json.loads(kept.read_text(encoding="utf-8"))
+                if (found["quick"], found["usual"]) == (self.quick, True):
+                    return found["measured"]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return None  # not there, or not what a page keeps
+        return None
 
     def script(self, number: int) -> Path:
         """Return the file of page `number`."""
@@ -161,43 +165,6 @@ def in_ulps(error: float) -> str:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 up, not {text!r}")
+    if not text.isdecimal() or not 1 <= int(text) <= 10**6:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to a million, not {text!r}")
     return int(text)
-
-
-def _stop(*_: object) -> None:
-    print("interrupted", file=sys.stderr)
-    sys.exit(2)
-
-
-class _Output:
-    """Standard output that falls silent when nobody reads it any more (`| head`), so that pictures are still made."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream, self.is_read = stream, True
-
-    def write(self, text: str) -> int:
-        """Write text, if it is still read."""
-        self._while_it_is_read(lambda: self.stream.write(text))
-        return len(text)
-
-    def flush(self) -> None:
-        """Pass on what was written, if it is still read."""
-        self._while_it_is_read(self.stream.flush)
-
-    def _while_it_is_read(self, act: Callable[[], object]) -> None:
-        try:
-            if self.is_read and not self.stream.closed:
-                act()
-        except BrokenPipeError:
-            self.is_read = False
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
-
-    def close(self) -> None:
-        """Tell at the end, in one line, that not all was read."""
-        self.flush()
-        if not self.is_read:
-            print("nobody reads the output any more; the pictures were kept", file=sys.stderr)
-            sys.stderr.flush()
-            os._exit(2)

@@ -251,7 +251,7 @@ def test_q_closes_the_window(explorer):
 
 
 def test_a_picture_that_cannot_be_written_is_told_at_the_bottom(window, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(window.figure, "savefig", fail)
