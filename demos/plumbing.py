@@ -99,7 +99,8 @@ class Page:
             command = [sys.executable, str(script), f"--out={self.out}", *["--quick"] * self.quick]
             result = subprocess.run(command, capture_output=True, text=True)
             if result.returncode or self._kept(script) is None:
-                why = result.stderr.strip() or "it kept no measurements"
+                lines = result.stderr.strip().splitlines()
+                why = lines[-1] if lines else "it kept no measurements"
                 print(f"{self.name}: {script.name} failed: {why}", file=sys.stderr)
                 sys.exit(2)
         return self._kept(script)

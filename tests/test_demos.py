@@ -366,35 +366,47 @@ def test_beam_search_finds_the_likeliest_text(run):
         assert not greedy or greedy in worth
 
 
+ASKS = """'''Which?'''
+from plumbing import Page
+import os, subprocess, sys
+page = Page(__file__, __doc__)
+kept = page.out / "01_overflow.json"
+def ask(why):
+    print("<", why)
+    print(page.measured(1), ">")
+ask("not there")
+ask("there")
+page.quick = True
+ask("was not quick")
+page.quick = False
+ask("was quick")
+for junk in ("[]", '{"quick": false}', "[" * 100_000):
+    kept.write_text(junk)
+    ask("junk")
+subprocess.run([sys.executable, str(page.script(1)), "--rows", "5", "--out", str(page.out)])
+ask("other counts")
+os.utime(kept, (0, 0))
+ask("older than the code")
+page.script(1).write_text("raise ValueError('no')")
+ask("fails")
+"""
+
+
 def test_a_page_whose_measurements_are_stale_or_broken_is_run_again(a_few_demos, tmp_path):
-    (a_few_demos / "02_asks.py").write_text(
-        '"""Why?"""\nfrom plumbing import Page\nprint(Page(__file__, __doc__).measured(1)["overflow"]["float32"])\n'
+    (a_few_demos / "01_overflow.py").write_text(
+        '"""Why?"""\nfrom plumbing import Page\n'
+        "page = Page(__file__, __doc__, rows=(7, 3))\npage.keep(rows=page.rows)\n"
     )
-    out = tmp_path / "out"
-    kept = out / "01_overflow.json"
-
-    def ask(*options):
-        command = [sys.executable, str(a_few_demos / "02_asks.py"), "--out", str(out), *options]
-        result = subprocess.run(command, capture_output=True, text=True)
-        assert result.returncode == 0, result.stderr
-        assert "88.722" in result.stdout
-        return "page 1 is run first" in result.stdout
-
-    assert ask()
-    assert not ask()
-    assert ask("--quick")
-    assert ask()
-    for junk in (kept.read_text()[:40], "[]", "{}", "3", "null", '{"quick": false}', "[" * 100_000):
-        kept.write_text(junk)
-        assert ask()
-    os.utime(kept, (0, 0))
-    assert ask()
-    (a_few_demos / "01_overflow.py").write_text("raise ValueError('no')")
-    result = subprocess.run(
-        [sys.executable, str(a_few_demos / "02_asks.py"), "--out", str(out)], capture_output=True, text=True
-    )
+    (a_few_demos / "02_asks.py").write_text(ASKS)
+    command = [sys.executable, str(a_few_demos / "02_asks.py"), "--out", str(tmp_path / "out")]
+    result = subprocess.run(command, capture_output=True, text=True)
+    asked = re.findall(r"^< (.*)\n(page 1 is run first ...\n)?\{'rows': (\d)\} >", result.stdout, re.MULTILINE)
+    again = ["not there", "was not quick", "was quick", "junk", "other counts", "older than the code"]
+    assert dict.fromkeys(why for why, first, _ in asked if first) == dict.fromkeys(again)
+    assert [why for why, first, _ in asked if not first] == ["there"]
+    assert {why: rows for why, _, rows in asked if rows != "7"} == {"was not quick": "3"}
     assert result.returncode == 2
-    assert "01_overflow.py failed" in result.stderr
+    assert result.stderr.splitlines() == ["02_asks: 01_overflow.py failed: ValueError: no"]
 
 
 # --- all of them in one command --------------------------------------------------------------------------------------
