@@ -1,4 +1,4 @@
-"""python -m scratchlm: train a model on a text, sample from it, score texts with it, and examine other people's code.
+"""python -m scratchlm: train a model, sample from it, score texts with it, examine code, and set and check exercises.
 
 It parses, calls, and prints, and knows no mathematics. What it prints for you to use goes to standard output, progress
 and complaints to standard error; a complaint is one line, and the exit status is then 2.
@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(sys, name) is None:  # closed by the shell (>&-)
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
-        options = _parser().parse_args(arguments)
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        options = _parser().parse_args(words[:1] if words[:1] == ["exercise"] else words)
+        options.arguments = words[1:]
         status: int = options.run(options) or 0
         sys.stdout.flush()
         return status
@@ -144,6 +146,12 @@ def _score(options: argparse.Namespace) -> None:
     if len(texts) > 1:
         mean = sum(nll * count for nll, count in zip(nlls, tokens, strict=True)) / sum(tokens)
         print(_score_line(mean, sum(tokens), f"(all {len(texts)} texts)"))
+
+
+def _exercise(options: argparse.Namespace) -> int:
+    from scratchlm.classroom import commands  # with Hypothesis, for this command only
+
+    return commands.run(options.arguments, "scratchlm exercise")
 
 
 def _examine(options: argparse.Namespace) -> int:
@@ -321,4 +329,7 @@ def _parser() -> _Parser:
     add("--tier", choices=["identities", "accuracy"], help="only what is true of every textbook, or only the digits")
     add("--budget", type=_whole, default=100, help="cases for each property (default: 100)")
     add("--seed", type=_whole_or_0, default=0, help="the same seed gives the same cases (default: 0)")
+
+    p = commands.add_parser("exercise", help="write the functions yourself, and have them checked; for teachers: grade")
+    p.set_defaults(run=_exercise)
     return parser

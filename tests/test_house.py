@@ -27,6 +27,7 @@ ROOMS = [
     "sampling",
     "properties",
     "checkpoint",
+    "classroom",
     "cli",
     "__main__",
 ]

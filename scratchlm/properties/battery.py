@@ -4,7 +4,7 @@ import inspect
 import random
 import tempfile
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,13 +108,26 @@ def examine(
     unknown = set(names or ()) - {p.name for p in PROPERTIES[kind]}
     if unknown:
         raise ValueError(f"{kind} has no property {', '.join(sorted(unknown))}")
-    f = _adapted(implementation)
     chosen = [p for p in PROPERTIES[kind] if tier in (None, p.tier) and (names is None or p.name in names)]
+    return judged(kind, chosen, implementation, budget=budget, seed=seed, shrink=shrink)
+
+
+def judged(
+    kind: str,
+    properties: Sequence[Property],
+    implementation: Callable[..., Any],
+    *,
+    budget: int = 100,
+    seed: int = 0,
+    shrink: bool = True,
+) -> list[Verdict]:
+    """Return a verdict on each of these properties, which need not stand in PROPERTIES; `examine` says how."""
+    f = _adapted(implementation)
     with tempfile.TemporaryDirectory() as nowhere, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         hypothesis.configuration.set_hypothesis_home_dir(nowhere)  # whatever it wants to keep, it keeps there
         try:
-            return [_examined(kind, p, f, budget, seed, shrink) for p in chosen]
+            return [_examined(kind, p, f, budget, seed, shrink) for p in properties]
         finally:
             hypothesis.configuration.set_hypothesis_home_dir(None)
 

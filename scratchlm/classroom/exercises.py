@@ -1,0 +1,250 @@
+"""The exercises: what each asks for, the file that a student starts from, and hints from a nudge to nearly the answer.
+
+In: a number. Out: an `Exercise`, whose parts name the functions to be written, and the kind of function that each is to
+be. `properties_of` gives the properties that a part is held against.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from scratchlm.classroom.tasks import TASKS
+from scratchlm.properties import PROPERTIES, Property
+
+STUBS = Path(__file__).parent / "stubs"
+EXAMINER = "looks_like_softmax"  # a kind without properties: it is held against tasks.CANDIDATES
+
+
+@dataclass(frozen=True)
+class Part:
+    """One function of an exercise, and what it is held against.
+
+    `kind` is a kind of the battery, or of TASKS, or "looks_like_softmax". A starred part is a goal for who wants more,
+    and not required: the accuracy tier of the battery.
+    """
+
+    function: str
+    kind: str
+    starred: bool = False
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: its file, its parts, and its hints, to be read one at a time."""
+
+    number: int
+    title: str
+    file: str
+    parts: tuple[Part, ...]
+    hints: tuple[str, ...]
+
+    @property
+    def stub(self) -> str:
+        """Return the text of the file that a student gets a copy of."""
+        return (STUBS / self.file).read_text(encoding="utf-8")
+
+
+def properties_of(part: Part) -> list[Property]:
+    """Return the properties of a part: of TASKS, or the identities of the battery, or its accuracy for a star.
+
+    The part "looks_like_softmax" has none. Errors: ValueError for a kind that does not exist.
+
+    >>> [p.name for p in properties_of(Part("softmax", "softmax", starred=True))]
+    ['accurate in float64', 'accurate in float32']
+    """
+    if part.kind == EXAMINER:
+        return []
+    if part.kind in TASKS:
+        return list(TASKS[part.kind])
+    if part.kind not in PROPERTIES:
+        raise ValueError(f"there is no kind {part.kind!r}")
+    tier = "accuracy" if part.starred else "identities"
+    return [p for p in PROPERTIES[part.kind] if p.tier == tier]
+
+
+def _with_star(kind: str) -> tuple[Part, Part]:
+    return Part(kind, kind), Part(kind, kind, starred=True)
+
+
+_ALL = (
+    Exercise(
+        1,
+        "softmax",
+        "ex01_softmax.py",
+        _with_star("softmax"),
+        (
+            "Write it as the formula stands, with np.exp and a sum, and try it on [1.0, 2.0] and on [1000.0, 1001.0].",
+            "Adding c to every score of a row multiplies every exp by exp(c), and their sum too. So you may add any c "
+            "that you like before exp. Which one makes the largest exp 1?",
+            "Subtract z.max(axis=axis, keepdims=True), and divide by e.sum(axis=axis, keepdims=True). Without keepdims "
+            "the shapes do not fit, or worse: they fit by chance.",
+            "For the star: z - m is rounded, and exp makes much of it. A whole number is subtracted without rounding; "
+            "and a row with its maximum between 0 and 600 needs no shift at all. For float32, compute in float64.",
+        ),
+    ),
+    Exercise(
+        2,
+        "logsumexp",
+        "ex02_logsumexp.py",
+        _with_star("logsumexp"),
+        (
+            "Take the softmax of exercise 1, and look at what it divides by.",
+            "log(exp(c) * S) = c + log S. Take the maximum out of the sum, and add it back after the logarithm.",
+            "m + np.log(np.exp(z - m).sum(...)), with m = z.max(axis=axis, keepdims=True) inside, and without keepdims "
+            "at the end.",
+            "For the star: the sum is 1 (from one maximum) plus a rest, so the logarithm is log1p(rest). Set one of "
+            "the largest exps to 0 before you sum: np.put_along_axis with z.argmax.",
+        ),
+    ),
+    Exercise(
+        3,
+        "log_softmax",
+        "ex03_log_softmax.py",
+        _with_star("log_softmax"),
+        (
+            "Do not take the logarithm of softmax: put the formula into it first. The logarithm of a quotient is a "
+            "difference, and the logarithm of exp(z) is z.",
+            "z - Z is right, but if both are huge, little is left of the difference. Z = m + log(sum): subtract these "
+            "two one after the other.",
+            "(z - m) - np.log(np.exp(z - m).sum(axis=axis, keepdims=True)).",
+            "For the star: log1p(rest) in place of log(sum), as in exercise 2, exps shifted by a whole number.",
+        ),
+    ),
+    Exercise(
+        4,
+        "the loss",
+        "ex04_loss.py",
+        (Part("nll_loss", "nll_loss"), *_with_star("cross_entropy")),
+        (
+            "Start with nll_loss and reduction='none': one entry of each row, with a minus. Then the mean and the sum "
+            "of those.",
+            "np.take_along_axis(log_probs, targets[..., None], axis=-1) picks them, in an axis of length 1 that has to "
+            "go away: [..., 0].",
+            "cross_entropy is nll_loss of the log_softmax of exercise 3. Multiplying by a one-hot matrix will not do: "
+            "0 times -inf is no number.",
+            "For the star: the loss is log1p(rest) + (m - z[y]), with the rest of exercise 2. Nothing in it cancels.",
+        ),
+    ),
+    Exercise(
+        5,
+        "the gradient of the loss",
+        "ex05_loss_gradient.py",
+        _with_star("cross_entropy_backward"),
+        (
+            "You need softmax: copy yours from exercise 1.",
+            "One entry in each row is lowered by 1. targets[..., None] says which; np.put_along_axis writes there.",
+            "Divide by targets.size for 'mean', and by nothing for 'sum' and 'none'.",
+            "For the star: p - 1 at the target is minus the sum of the other probabilities. Set the target's exp to 0, "
+            "sum the others, and write minus that sum in its place; then divide all by the sum with the target's exp.",
+        ),
+    ),
+    Exercise(
+        6,
+        "the chain rule",
+        "ex06_chain_rule.py",
+        (*_with_star("softmax_backward"), *_with_star("log_softmax_backward")),
+        (
+            "Write the sum over j on paper, and split it: one part has only the term j = k, the other has all j.",
+            "For softmax the first part is g_k p_k, and the second is p_k times sum_j g_j p_j. For log_softmax they "
+            "are g_k, and exp(l_k) times sum_j g_j.",
+            "p * (g - (g * p).sum(axis=axis, keepdims=True)), and g - np.exp(l) * g.sum(axis=axis, keepdims=True).",
+            "For the stars: in softmax_backward, first subtract from g its value at the likeliest class. In "
+            "log_softmax_backward, write the likeliest class as (1 - p) sum(g) - (sum of the other g), with "
+            "1 - p = -np.expm1(l).",
+        ),
+    ),
+    Exercise(
+        7,
+        "temperature without logits",
+        "ex07_temperature.py",
+        (Part("probs_at_temperature", "probs_at_temperature"),),
+        (
+            "Put l = z - Z into softmax(l / T). Every exp has a factor exp(-Z / T), and so has their sum.",
+            "So softmax(l / T) = softmax(z / T). You have written softmax already.",
+            "Take your softmax with its shift: at a low temperature every exp(l / T) of a row can be 0 without it.",
+        ),
+    ),
+    Exercise(
+        8,
+        "the logits come back",
+        "ex08_recover_logits.py",
+        (Part("recover_logits", "recover_logits"),),
+        (
+            "l = z - Z. Solve for z.",
+            "NumPy lines shapes up from the right: (3, 3) and (3,) fit, but the 3 levels go to the columns.",
+            "Z needs a last axis of length 1: Z[..., None], or np.expand_dims(Z, -1).",
+        ),
+    ),
+    Exercise(
+        9,
+        "a bigram by counting",
+        "ex09_bigram.py",
+        (Part("bigram_by_counts", "bigram_by_counts"),),
+        (
+            "Count first, into a table of zeros, in a loop if you like. The logarithm comes last.",
+            "np.add.at(count, (previous, following), 1) counts every pair, also those that come twice.",
+            "Rows that sum to 0: put a 1 into all their entries before you divide, and their shares are 1 / V.",
+            "Divide by count.sum(axis=1, keepdims=True), and take the logarithm. log(0) is the -inf that you want; "
+            "with np.errstate(divide='ignore') it does not warn.",
+        ),
+    ),
+    Exercise(
+        10,
+        "backward through a network",
+        "ex10_mlp_backward.py",
+        (Part("mlp_backward", "mlp_backward"),),
+        (
+            "Copy the lines that make x and h. Then begin with the two gradients that the docstring gives as loops: "
+            "output_bias and output_weight.",
+            "For y = u @ W + b, with the gradient g of y: the gradient of W is u.T @ g, of b it is g.sum(axis=0), and "
+            "of u it is g @ W.T. You need it twice.",
+            "Between the two layers lies tanh: multiply the gradient of h by 1 - h**2.",
+            "The gradient of x, reshaped to (N, C, E), belongs to the lines of the table: np.add.at(grad_embedding, "
+            "contexts, grad_x).",
+        ),
+    ),
+    Exercise(
+        11,
+        "top-k and top-p",
+        "ex11_filters.py",
+        (Part("top_k", "top_k"), Part("top_p", "top_p")),
+        (
+            "Both end with np.where(stays, scores, -np.inf), in the dtype of the scores. All the work is `stays`.",
+            "For top_k: with k = min(k, V), the k-th best score of a row is np.sort(scores, axis=-1)[..., -k]. Who has "
+            "at least that much stays.",
+            "For top_p: order = np.argsort(-scores, axis=-1), probabilities in that order, and "
+            "before = np.cumsum(probs, axis=-1) - probs. Who has before < p stays.",
+            "Back to their places: stays = np.zeros(scores.shape, bool), and np.put_along_axis(stays, order, "
+            "before < p, axis=-1).",
+        ),
+    ),
+    Exercise(
+        12,
+        "logsumexp of a stream",
+        "ex12_streaming.py",
+        (Part("absorb", "absorb"), Part("result", "result")),
+        (
+            "Play it by hand: the chunks [0] and [1]. After the first the state is (0, 1). The second brings a new "
+            "maximum; what is the old 1 worth, measured from there?",
+            "new_max = max(running_max, chunk.max(initial=-np.inf)). Then both the old sum and the new exps are "
+            "measured from new_max.",
+            "new_sum = running_sum * np.exp(running_max - new_max) + np.exp(chunk - new_max).sum().",
+            "If new_max is -inf, nothing came yet: return (-np.inf, 0.0) before any exp is taken.",
+        ),
+    ),
+    Exercise(
+        13,
+        "the examiner",
+        "ex13_examiner.py",
+        (Part(EXAMINER, EXAMINER),),
+        (
+            "Begin with one row, and ask whether the probabilities sum to 1. Which of your own mistakes in exercise 1 "
+            "would have passed that?",
+            "The ratios p_j / p_k = exp(z_j - z_k) and the sum together leave only one answer for a row. What remains "
+            "is to choose the rows: unsorted ones, with ties, with large scores of both signs, with -inf, of length 1.",
+            "Then the same with a batch: each row must give what it gives alone, also beside a row at another level.",
+            "Put it all into try ... except Exception: return False. Write comparisons so that nan fails: "
+            "abs(a - b) <= 1e-10 * abs(b), and then np.all of it.",
+        ),
+    ),
+)
+EXERCISES: dict[int, Exercise] = {exercise.number: exercise for exercise in _ALL}

@@ -1,0 +1,35 @@
+"""Exercise 1: softmax, from scores to probabilities.
+
+A model gives every token a score, any real number. Softmax makes probabilities of a row of scores: positive numbers
+that sum to 1, and the higher the score, the higher the probability. The formula takes one line. The trouble is that
+exp(710) is more than a float64 can hold, and then inf / inf is no number. You will need one idea to get around it.
+
+Next: logsumexp, the logarithm of the sum that you divide by here.
+"""
+
+import numpy as np
+
+
+def softmax(logits, axis=-1):
+    """Return the probabilities that are proportional to exp(logits), along an axis.
+
+    Formula: p_k = exp(z_k) / sum_j exp(z_j), for each row z.
+    Shapes: logits (..., V) -> (..., V); float32 gives float32, float64 gives float64.
+
+    In plain loops, for one row z:
+
+        total = 0
+        for j in range(V):
+            total += exp(z[j])
+        for k in range(V):
+            p[k] = exp(z[k]) / total
+
+    A score of -inf is a masked token: its probability is 0. (No row is masked as a whole.) Leave `logits` as it was.
+
+    Goal with a star: right to the last digits even in rows that are hundreds wide. The rounding of z - m is what
+    costs them: which shift is exact?
+
+    Think: what happens to p if 1 is added to every score of a row? And if 1000 is taken away?
+    Think: two rows lie side by side, one at 0 and one at 5000. Which number suits both?
+    """
+    raise NotImplementedError

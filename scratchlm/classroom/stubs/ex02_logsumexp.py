@@ -1,0 +1,33 @@
+"""Exercise 2: logsumexp, a maximum with rounded corners.
+
+Z = log(sum of exp(z)) is the number that softmax divides by, seen as a score. It lies between the largest score and
+the largest score plus log V. It will come back in every exercise: in the loss, and as the one number that is lost when
+scores are normalised.
+
+Next: log_softmax, which is z - Z.
+"""
+
+import numpy as np
+
+
+def logsumexp(logits, axis=-1, keepdims=False):
+    """Return the logarithm of the sum of the exponentials, along an axis.
+
+    Formula: Z = log sum_j exp(z_j), for each row z.
+    Shapes: logits (..., V) -> (...), or (..., 1) with keepdims=True; the dtype stays.
+
+    In plain loops, for one row z:
+
+        total = 0
+        for j in range(V):
+            total += exp(z[j])
+        Z = log(total)
+
+    A score of -inf is a masked token and adds nothing to the sum. (No row is masked as a whole.)
+
+    Goal with a star: logsumexp([0, -40]) is not 0 but exp(-40), about 4e-18. See `np.log1p`.
+
+    Think: logsumexp(z + c) is what, if you know logsumexp(z)? Try it on paper with two scores.
+    Think: which c makes sure that no exp overflows, and that not all of them become 0?
+    """
+    raise NotImplementedError

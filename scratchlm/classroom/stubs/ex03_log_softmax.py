@@ -1,0 +1,35 @@
+"""Exercise 3: log_softmax, the logarithm of the probabilities.
+
+On paper it is log(softmax(z)). In a computer that is a bad idea: a probability of 1e-400 is 0 to a float64, and its
+logarithm -inf, though the right answer, -921, is an ordinary number. So the logarithm has to come first, and the
+exponentials may not be undone by it.
+
+Next: the loss of a prediction, which is a log-probability with a minus.
+"""
+
+import numpy as np
+
+
+def log_softmax(logits, axis=-1):
+    """Return the logarithms of the probabilities, along an axis.
+
+    Formula: l_k = z_k - Z, with Z = log sum_j exp(z_j), for each row z.
+    Shapes: logits (..., V) -> (..., V); the dtype stays. No entry is ever above 0.
+
+    In plain loops, for one row z:
+
+        total = 0
+        for j in range(V):
+            total += exp(z[j])
+        for k in range(V):
+            l[k] = z[k] - log(total)
+
+    A score of -inf is a masked token: it stays -inf. (No row is masked as a whole.)
+
+    Goal with a star: log_softmax([20, 0]) begins with -2.06e-09, and not with 0. The largest score brings a 1 into the
+    sum, and beside a 1 small numbers are rounded away. Can you leave it out of the sum? See `np.log1p`.
+
+    Think: exercise 2 gave you Z without overflow. Is z - Z all there is to do?
+    Think: z is 1e8 and Z is 1e8 + 0.7. How many digits does the difference have? Which subtraction should come first?
+    """
+    raise NotImplementedError

@@ -1,0 +1,53 @@
+"""Exercise 6: the chain rule through softmax and log_softmax.
+
+Somewhere above, a loss was computed from probabilities (or log-probabilities), and its gradient g with respect to
+them comes down to you. You hand on its gradient with respect to the scores. On paper that is g times a table of V x V
+derivatives, the Jacobian. With a vocabulary of 50,000 that table would have 2.5 billion entries, for every row; so
+work the product out on paper first, and compute only what remains.
+
+Next: a claim from an article, and your turn to refute it.
+"""
+
+import numpy as np
+
+
+def softmax_backward(grad_output, probs, axis=-1):
+    """Return the gradient with respect to the logits, given the one with respect to probs = softmax(logits).
+
+    Formula: dp_j / dz_k = p_j ([j = k] - p_k), where [j = k] is 1 if j = k, else 0.
+    Shapes: grad_output, probs (..., V) -> (..., V), in the dtype of probs.
+
+    In plain loops, for one row:
+
+        for k in range(V):
+            grad[k] = 0
+            for j in range(V):
+                grad[k] += g[j] * p[j] * ((1 if j == k else 0) - p[k])
+
+    Goal with a star: a row with p = [1, 1e-30] and g = [1, 0] has the gradient [1e-30, -1e-30], not 0.
+
+    Think: split the inner sum into the term with j = k and a sum over all j. Which part does not depend on k?
+    Think: what does the result become if the same number is added to every g?
+    """
+    raise NotImplementedError
+
+
+def log_softmax_backward(grad_output, log_probs, axis=-1):
+    """Return the gradient with respect to the logits, given the one with respect to log_probs = log_softmax(logits).
+
+    Formula: dl_j / dz_k = [j = k] - p_k, with p = exp(log_probs).
+    Shapes: grad_output, log_probs (..., V) -> (..., V), in the dtype of log_probs.
+
+    In plain loops, for one row:
+
+        for k in range(V):
+            grad[k] = 0
+            for j in range(V):
+                grad[k] += g[j] * ((1 if j == k else 0) - exp(l[k]))
+
+    Goal with a star: for the likeliest class, g - p * sum(g) is nearly a difference of equals. 1 - p can be had
+    without loss: see `np.expm1`.
+
+    Think: the same split as above. What is left of the sum over j this time?
+    """
+    raise NotImplementedError

@@ -1,0 +1,33 @@
+"""Exercise 7: temperature, from log-probabilities only.
+
+To make a model bolder or duller, its scores are divided by a temperature T before softmax: below 1 the likely tokens
+become likelier, above 1 all draw level. An article says that this needs the scores: who has only log-probabilities is
+stuck with T = 1. Show that this is wrong. You get log-probabilities, and nothing else.
+
+Next: what log-probabilities really lack.
+"""
+
+import numpy as np
+
+
+def probs_at_temperature(log_probs, temperature):
+    """Return the probabilities at a temperature, softmax(logits / T), without knowing the logits.
+
+    Formula: p_k = exp(l_k / T) / sum_j exp(l_j / T), for each row l.
+    Shapes: log_probs (..., V), temperature a number above 0 -> (..., V).
+
+    In plain loops, for one row l of log-probabilities:
+
+        total = 0
+        for j in range(V):
+            total += exp(l[j] / T)
+        for k in range(V):
+            p[k] = exp(l[k] / T) / total
+
+    A log-probability of -inf is a masked token, and stays at probability 0. (No row is masked as a whole.)
+
+    Think: l = z - Z, with one number Z for the whole row. What becomes of Z / T in the formula?
+    Think: log-probabilities are never above 0, so nothing overflows. Is that the only thing that can go wrong? Try
+    five equally likely tokens at T = 0.001.
+    """
+    raise NotImplementedError

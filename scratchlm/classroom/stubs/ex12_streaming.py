@@ -1,0 +1,47 @@
+"""Exercise 12: logsumexp of a stream.
+
+A row may be too long to hold: its scores come in chunks, each is seen once, and then it is gone. All that you may keep
+are two numbers, the largest score so far, and the sum of exp(score - largest) so far. When a larger score comes, the
+old sum was measured from the wrong level, and has to be corrected. This is the "online softmax" (Milakov & Gimelshein
+2018), by which today's attention layers are computed.
+
+Next: you write the examination yourself.
+"""
+
+import numpy as np
+
+
+def absorb(running_max, running_sum, chunk):
+    """Return (new_max, new_sum) after one more chunk.
+
+    Formula: new_max = max(running_max, max of chunk);
+             new_sum = running_sum * exp(running_max - new_max) + sum_k exp(chunk_k - new_max).
+    Shapes: two numbers (floats), chunk (n,) of float64, with n = 0 allowed -> two numbers.
+
+    The start is (-inf, 0.0): nothing came yet. In plain loops:
+
+        for x in chunk:
+            if x > running_max:
+                running_sum = running_sum * exp(running_max - x) + 1
+                running_max = x
+            else:
+                running_sum = running_sum + exp(x - running_max)
+
+    (Even these loops have a trap: x is -inf, and nothing came before it. Then nothing has come yet, and the state is
+    still (-inf, 0.0).)
+
+    Think: what does `chunk.max()` do with an empty chunk? See its argument `initial`.
+    Think: exp(-inf - (-inf)) is what? When does it occur?
+    """
+    raise NotImplementedError
+
+
+def result(running_max, running_sum):
+    """Return the logsumexp of all that was absorbed.
+
+    Formula: Z = running_max + log(running_sum).
+    If nothing was absorbed, or nothing but -inf, the state is (-inf, 0.0), and Z is -inf.
+
+    Think: why can the sum be neither tiny nor huge, however large the scores are?
+    """
+    raise NotImplementedError

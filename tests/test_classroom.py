@@ -1,0 +1,334 @@
+"""The grader: what hostile submissions get, what honest ones get, and that a class gets its gradebook."""
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scratchlm import cli
+from scratchlm.classroom import worker
+from scratchlm.classroom.exercises import EXERCISES, STUBS, Exercise, Part
+from scratchlm.classroom.grader import FAILS, HOLDS, UNTOUCHED, check
+from scratchlm.classroom.sandbox import Submission
+
+SOLUTIONS = Path(__file__).parent / "solutions"
+HONEST = """
+def honest(logits, axis=-1):
+    e = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+"""
+TWO = Exercise(1, "two functions", "two.py", (Part("softmax", "softmax"), Part("honest", "softmax")), ())
+
+
+@pytest.fixture
+def graded(tmp_path):
+    """Return a function that grades a hostile softmax beside an honest one, and gives the lines of both."""
+
+    def grade(source, budget=3):
+        path = tmp_path / "two.py"
+        path.write_text(f"import numpy as np\n{HONEST}\n{source}\n")
+        before = path.read_bytes()
+        report = check(TWO, path, budget=budget)
+        assert path.read_bytes() == before
+        lines = {name: [line for line in report.lines if line.function == name] for name in ("softmax", "honest")}
+        return report, lines["softmax"], lines["honest"]
+
+    return grade
+
+
+def in_softmax(*lines):
+    return "def softmax(logits, axis=-1):\n" + "\n".join(f"    {line}" for line in lines)
+
+
+# What a hostile softmax does, and what its line says.
+HOSTILE = {
+    "an infinite loop": (in_softmax("while True: pass"), "did not return within 3 s"),
+    "recursion without end": (in_softmax("return softmax(logits)"), "RecursionError"),
+    "recursion without a limit": (
+        "import sys\n" + in_softmax("sys.setrecursionlimit(10**9)", "return softmax(logits)"),
+        "(crashed|MemoryError|did not return)",
+    ),
+    "sys.exit": ("import sys\n" + in_softmax("sys.exit(0)"), "SystemExit: 0"),
+    "os._exit": ("import os\n" + in_softmax("os._exit(0)"), r"ended the process \(exit status 0\)"),
+    "a crash": ("import os, signal\n" + in_softmax("signal.raise_signal(signal.SIGSEGV)"), r"crashed \(SIGSEGV\)"),
+    "memory without bound": (in_softmax("return np.ones(10**11)"), "MemoryError"),
+    "memory, bit by bit": (in_softmax("a = []", "while True: a.append(bytearray(10**8))"), "MemoryError"),
+    "None": (in_softmax("return None"), "no array of floats"),
+    "text": (in_softmax("return 'p'"), "no array of floats"),
+    "an array of objects": (in_softmax("return np.array([object()])"), "no array of floats"),
+    "an object that cannot be shown": (
+        "class Odd:\n    def __repr__(self): raise ValueError\n" + in_softmax("return Odd()"),
+        "no array of floats",
+    ),
+    "another shape": (in_softmax("return honest(logits)[..., :0]"), "."),
+    "another dtype": (in_softmax("return honest(logits).astype(np.float16)"), "."),
+    "importing this package": (in_softmax("import scratchlm", "return honest(logits, axis)"), "importing scratchlm is"),
+    "importing and hiding it": (
+        in_softmax("try:", "    import scipy", "except BaseException:", "    pass", "return honest(logits, axis)"),
+        "importing scipy is refused",
+    ),
+    "borrowing by path": (
+        in_softmax(
+            "import importlib.util as u",
+            f"s = u.spec_from_file_location('f', {str(Path(worker.__file__).parent.parent / 'functional.py')!r})",
+            "m = u.module_from_spec(s)",
+            "s.loader.exec_module(m)",
+        ),
+        "reading functional.* is refused",
+    ),
+    "reading the battery": (
+        in_softmax(f"return open({str(Path(worker.__file__).parent.parent / 'properties' / 'rows.py')!r}).read()"),
+        "reading rows.py is refused",
+    ),
+    "reading the grader's memory": (
+        "import os\n" + in_softmax("return open(f'/proc/{os.getppid()}/mem', 'rb').read(10)"),
+        "reading mem is refused",
+    ),
+    "rewriting its own file": (in_softmax("open(__file__, 'w').write('x')"), "writing to .* is refused"),
+    "deleting its own file": ("import os\n" + in_softmax("os.remove(__file__)"), "os.remove is refused"),
+    "a child process": ("import os\n" + in_softmax("os.fork()"), "os.fork is refused"),
+    "a command": ("import os\n" + in_softmax("os.system('true')"), "os.system is refused"),
+    "subprocess": (in_softmax("import subprocess", "subprocess.run(['true'])"), "importing subprocess is refused"),
+    "killing the grader": ("import os\n" + in_softmax("os.kill(os.getppid(), 9)"), "os.kill is refused"),
+    "junk on every descriptor": (
+        "import os\n"
+        + in_softmax("for i in range(3, 64):", "    try: os.write(i, b'junk' * 99)", "    except OSError: pass"),
+        "something else than a frame",
+    ),
+    "closing every descriptor": (
+        "import os\n" + in_softmax("os.closerange(3, 64)", "return honest(logits, axis)"),
+        "(ended the process|closed the pipe|crashed)",
+    ),
+    "a connection": (
+        "import socket\n" + in_softmax("socket.create_connection(('127.0.0.1', 9))"),
+        "socket.* is refused",
+    ),
+    "writing into the input": (in_softmax("logits[...] = honest(logits, axis)", "return logits * 1"), "was changed"),
+    "a view of the input": (in_softmax("logits[...] = honest(logits, axis)", "return logits[...]"), "."),
+    "monkey-patching numpy": (
+        "np.allclose = np.array_equal = lambda *a, **k: True\nnp.testing = None\n" + in_softmax("return logits"),
+        ".",
+    ),
+    "catching everything": (
+        in_softmax("try: raise KeyboardInterrupt", "except BaseException: return logits * 0"),
+        ".",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_submission_is_told_in_one_line_and_harms_nobody(what, graded):
+    source, message = HOSTILE[what]
+    _, hostile, honest = graded(source)
+    failed = [line for line in hostile if line.mark == FAILS]
+    assert failed
+    told = [f"{line.message} {line.actual}" for line in failed]
+    assert any(re.search(message, text) for text in told), told
+    assert all("\n" not in line.message for line in hostile)
+    assert [line.mark for line in honest] == [HOLDS] * len(honest), [line.message for line in honest]
+
+
+AT_IMPORT = {
+    "a syntax error": ("x = = 1", r"SyntaxError: .*\(line 7\)"),
+    "an exception": ("1 / 0", r"ZeroDivisionError: .*\(line 7\)"),
+    "sys.exit": ("import sys; sys.exit(0)", "SystemExit"),
+    "os._exit": ("import os; os._exit(0)", "ended the process"),
+    "an infinite loop": ("while True: pass", "did not return"),
+    "importing torch": ("import torch", "importing torch is refused"),
+    "no Python at all": ("\0", "."),
+}
+
+
+@pytest.mark.parametrize("what", AT_IMPORT)
+def test_what_goes_wrong_at_import_is_told_in_one_line(what, graded):
+    source, message = AT_IMPORT[what]
+    report, *_ = graded(source)
+    assert report.points == 0
+    assert {line.mark for line in report.lines} == {FAILS}
+    (told,) = {line.message for line in report.lines}
+    assert re.search(f"could not be loaded: .*{message}", told)
+
+
+def test_a_flood_of_output_is_cut_and_a_print_disturbs_nothing(graded):
+    report, lines, _ = graded(in_softmax("print('x' * 10**6)", "return honest(logits, axis)"))
+    assert {line.mark for line in lines} == {HOLDS}
+    assert 1000 < len(report.printed) <= 20_000
+
+
+def test_a_thread_left_running_ends_with_the_submission(graded, tmp_path):
+    source = "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,)).start()\n"
+    _, lines, _ = graded(source + in_softmax("return honest(logits, axis)"))
+    assert {line.mark for line in lines} == {HOLDS}
+    path = tmp_path / "t.py"
+    path.write_text(source)
+    with Submission(path) as submission:
+        submission.start()
+        process = submission.process
+    assert process.poll() is not None
+
+
+def test_what_was_seen_under_one_seed_does_not_help_under_another(tmp_path):
+    path = tmp_path / "two.py"
+    path.write_text(
+        f"import numpy as np\n{HONEST}\nseen = []\n"
+        + in_softmax("seen.append(logits.tobytes())", "print(logits.tolist())", "return honest(logits, axis)")
+    )
+    printed = [check(TWO, path, seed=seed, budget=10).printed for seed in (1, 1, 2)]
+    assert printed[0] == printed[1] != printed[2]
+
+
+def test_the_child_is_never_sent_what_was_expected(tmp_path, monkeypatch):
+    sent = []
+    exchange = Submission._exchange
+
+    def spy(self, message, seconds):
+        sent.append(message)
+        return exchange(self, message, seconds)
+
+    monkeypatch.setattr(Submission, "_exchange", spy)
+    path = tmp_path / "two.py"
+    path.write_text(f"import numpy as np\n{HONEST}\nsoftmax = honest\n")
+    check(TWO, path, budget=3)
+    requests = [message for message in sent if message and "function" in message]
+    assert len(requests) > 20
+    assert {key for message in requests for key in message} == {"id", "function", "args", "layouts", "kwargs"}
+    assert {key for message in requests for key in message["kwargs"]} <= {"axis"}
+
+
+@pytest.mark.parametrize(
+    "junk", [b"", b"slm1", b"\x00\x00\x00\x05{}", b"\xff" * 50, b"\x00\x00\x00\x02[]", b"\x00" * 20]
+)
+def test_a_frame_of_junk_is_garbled_and_nothing_else(junk):
+    with pytest.raises(worker.Garbled):
+        worker.from_bytes(junk)
+
+
+def test_a_header_that_promises_more_than_there_is_allocates_nothing():
+    blobs = []
+    worker.pack(np.ones(3), blobs)
+    forged = blobs[0].replace(b"(3,)", b"(9,)")
+    with pytest.raises(worker.Garbled, match="header"):
+        worker.unpack({"array": 0}, [forged])
+    huge = blobs[0].replace(b"(3,), }      ", b"(99999999,), }")
+    with pytest.raises(worker.Garbled):
+        worker.unpack({"array": 0}, [huge])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, 3, -0.5, "text", [1, 2.0], (np.float32([1, 2]), None), {"a": np.arange(3), "b": np.float64(2)}],
+)
+def test_values_come_through_the_wall_as_they_were(value):
+    message = worker.from_bytes(worker.to_bytes({"value": value})[12:])
+    np.testing.assert_equal(message["value"], value)
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_the_solution_gets_full_marks_and_the_stub_none(number):
+    exercise = EXERCISES[number]
+    solved = check(exercise, SOLUTIONS / exercise.file, budget=20)
+    assert [(line.name, line.message) for line in solved.lines if line.mark != HOLDS] == []
+    assert solved.passed
+    assert solved.points == pytest.approx(12 if any(part.starred for part in exercise.parts) else 10, abs=0.02)
+    empty = check(exercise, STUBS / exercise.file, budget=20)
+    assert empty.points == 0
+    assert {line.mark for line in empty.lines} == {UNTOUCHED}
+
+
+def test_a_textbook_softmax_passes_at_the_first_try(tmp_path, capsys):
+    shutil.copy(SOLUTIONS / "textbook_softmax.py", tmp_path / "ex01_softmax.py")
+    assert cli.main(["exercise", "check", str(tmp_path / "ex01_softmax.py")]) == 0
+    text = capsys.readouterr().out
+    assert re.findall(r"✗ .*", text) == re.findall(r"✗ .*☆.*", text)
+    assert "All that is required holds" in text
+
+
+def test_as_a_new_student_would(tmp_path, capsys):
+    folder = tmp_path / "mine"
+    assert cli.main(["exercise", "start", str(folder), "1"]) == 0
+    path = folder / "ex01_softmax.py"
+    assert cli.main(["exercise", "check", str(folder), "1"]) == 1
+    assert "Next: open ex01_softmax.py" in capsys.readouterr().out
+    naive = "    e = np.exp(logits)\n    return e / e.sum(axis=axis, keepdims=True)"
+    path.write_text(path.read_text().replace("    raise NotImplementedError", naive))
+    assert cli.main(["exercise", "check", str(folder)]) == 1
+    text = capsys.readouterr().out
+    assert re.search(r"✗ .*\n +for +logits = np.array\(", text)
+    assert re.search(r"expected: .*\n +actual: ", text)
+    assert "hint:" in text
+    assert "Next: softmax, " in text
+    assert cli.main(["exercise", "start", str(folder), "1"]) == 0
+    assert "left as it is" in capsys.readouterr().out
+    assert naive in path.read_text()
+    path.write_text(path.read_text().replace("np.exp(logits)", "np.exp(logits - logits.max(axis=axis, keepdims=True))"))
+    assert cli.main(["exercise", "check", str(folder)]) == 0
+
+
+def test_hints_come_one_by_one(capsys):
+    for step in (1, 2):
+        assert cli.main(["exercise", "hint", "3", "--step", str(step)]) == 0
+        text = capsys.readouterr().out
+        assert text.count("\n1. ") == 1
+        assert text.count("\n2. ") == step - 1
+    assert cli.main(["exercise", "list"]) == 0
+    assert len(re.findall(r"^ +\d+  ", capsys.readouterr().out, re.MULTILINE)) == len(EXERCISES) >= 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "nowhere.py"], "no such file"),
+        (["check", "."], "exercise start makes it"),
+        (["check", "other.py"], "named like no exercise"),
+        (["check", ".", "--budget", "0"], "--budget must be at least 1"),
+        (["grade", ".", "--out", "graded"], "holds no folder of a student"),
+        (["grade", "nowhere", "--out", "graded"], "No such file"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other.py").write_text("")
+    assert cli.main(["exercise", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_a_class_is_graded_and_goes_on_where_it_stopped(tmp_path, capsys):
+    handed_in, out = tmp_path / "in", tmp_path / "out"
+    sources = {
+        "anna": (SOLUTIONS / "ex01_softmax.py").read_text(),
+        "ben": "import os\ndef softmax(logits, axis=-1): os._exit(0)",
+        "=cem": "x = = 1",
+        "dora": (STUBS / "ex01_softmax.py").read_text(),
+    }
+    for student, source in sources.items():
+        (handed_in / student).mkdir(parents=True)
+        (handed_in / student / "ex01_softmax.py").write_text(source)
+    (handed_in / "emil").mkdir()
+    command = ["exercise", "grade", str(handed_in), "--out", str(out), "--only", "1", "--gradescope", "--budget", "5"]
+    assert cli.main(command) == 0
+    first = capsys.readouterr().out
+    assert len(re.findall(r"^\d of 5", first, re.MULTILINE)) == 5
+    with open(out / "gradebook.csv", encoding="utf-8", newline="") as book:
+        rows = {row["student"]: row for row in csv.DictReader(book)}
+    assert {name: float(row["total"]) for name, row in rows.items()} == {
+        "anna": 12.0,
+        "ben": 0.0,
+        "'=cem": 0.0,
+        "dora": 0.0,
+        "emil": 0.0,
+    }
+    assert "was not handed in" in rows["emil"]["troubles"]
+    assert "ended the process" in (out / "ben.txt").read_text(encoding="utf-8")
+    scope = json.loads((out / "anna.results.json").read_text(encoding="utf-8"))
+    assert scope["score"] == 12.0
+    assert sum(test["max_score"] for test in scope["tests"]) == pytest.approx(10, abs=0.01)
+    (handed_in / "dora" / "ex01_softmax.py").write_text(sources["anna"])
+    assert cli.main(command) == 0
+    again = capsys.readouterr().out
+    assert again.count("as graded before") == 4
+    assert re.search(r"dora +12\.00$", again, re.MULTILINE)
