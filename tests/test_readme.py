@@ -23,7 +23,9 @@ def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path):
         result = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert result.returncode == ("exit status 1" in command), result.stderr
         printed.append(result.stdout)
-    _, sampled, scored, wrong, ours, naive = printed
+    _, sampled, scored, wrong, ours, naive, listed, _, unsolved, _ = printed
+    assert "13  " in listed
+    assert "– a distribution" in unsolved
     assert "18 of 18 properties hold" in ours
     assert "✗ huge, tiny, alone" in naive
     assert len(sampled.splitlines()) == 5

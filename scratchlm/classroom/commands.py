@@ -18,6 +18,8 @@ def run(arguments: Sequence[str], prog: str) -> int:
     for name in ("budget", "workers", "step"):
         if getattr(options, name, 1) < 1:
             raise ValueError(f"--{name} must be at least 1, not {getattr(options, name)}")
+    if not 0 < getattr(options, "seconds", 1) < 3600:
+        raise ValueError(f"--seconds must be above 0 and below 3600, not {options.seconds}")
     status: int = options.run(options)
     return status
 
@@ -55,6 +57,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 def _add_effort(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seed", type=int, default=0, help="another seed, other inputs (default: 0)")
+    p.add_argument("--seconds", type=float, default=3.0, help="limit for a call (default: 3)")
     p.add_argument("--budget", type=int, default=30, metavar="CASES", help="cases for each property (default: 30)")
 
 
@@ -122,7 +125,9 @@ def _check(options: argparse.Namespace) -> int:
 def _checked(files: list[tuple[int, Path]], options: argparse.Namespace) -> list[Report]:
     reports = []
     for number, path in files:
-        reports.append(check(EXERCISES[number], path, seed=options.seed, budget=options.budget))
+        reports.append(
+            check(EXERCISES[number], path, seed=options.seed, budget=options.budget, seconds=options.seconds)
+        )
         print(as_text(reports[-1]) + "\n", flush=True)
     print(next_step(reports), flush=True)
     return reports
@@ -152,6 +157,7 @@ def _grade(options: argparse.Namespace) -> int:
         numbers,
         seed=options.seed,
         budget=options.budget,
+        seconds=options.seconds,
         gradescope=options.gradescope,
         workers=options.workers,
     )

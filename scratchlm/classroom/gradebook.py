@@ -7,7 +7,9 @@ In: a folder with a folder for each student. Out: in another folder, a report fo
 import csv
 import hashlib
 import json
+import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -17,6 +19,7 @@ from scratchlm.checkpoint import beside
 from scratchlm.classroom.exercises import EXERCISES
 from scratchlm.classroom.grader import POINTS, UNTOUCHED, Report, check
 from scratchlm.classroom.paper import as_text
+from scratchlm.classroom.sandbox import OPEN
 
 
 def students_in(folder: Path) -> list[Path]:
@@ -28,7 +31,15 @@ def students_in(folder: Path) -> list[Path]:
 
 
 def grade(
-    students: list[Path], out: Path, numbers: list[int], *, seed: int, budget: int, gradescope: bool, workers: int
+    students: list[Path],
+    out: Path,
+    numbers: list[int],
+    *,
+    seed: int,
+    budget: int,
+    seconds: float,
+    gradescope: bool,
+    workers: int,
 ) -> Iterator[tuple[str, float, bool]]:
     """Grade every student, several at a time; give name, points and whether it was graded before, one by one.
 
@@ -45,26 +56,39 @@ def grade(
         else:
             kept[student.name] = before
             yield student.name, before["points"], True
-    pool = ProcessPoolExecutor(workers)
+    pool = ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, _end))
     try:
-        futures = {pool.submit(_graded, s, out, numbers, seed, budget, gradescope): s for s in left}
+        futures = {pool.submit(_graded, s, out, numbers, seed, budget, seconds, gradescope): s for s in left}
         for future in as_completed(futures):
             student = futures[future]
             kept[student.name] = future.result()
             yield student.name, kept[student.name]["points"], False
+    except BaseException:  # interrupted: nobody goes on behind our back
+        for process in multiprocessing.active_children():
+            os.kill(process.pid or 0, signal.SIGINT)
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     _write_csv(out / "gradebook.csv", [kept[student.name] for student in students], numbers)
 
 
-def _graded(student: Path, out: Path, numbers: list[int], seed: int, budget: int, gradescope: bool) -> dict[str, Any]:
+def _end(*_: object) -> None:
+    """End a process of the pool at once, and the submission that it was running."""
+    for submission in list(OPEN):
+        submission.__exit__()
+    os._exit(2)
+
+
+def _graded(
+    student: Path, out: Path, numbers: list[int], seed: int, budget: int, seconds: float, gradescope: bool
+) -> dict[str, Any]:
     """Grade one student, keep the report, and return it; whatever is wrong with the files becomes part of it."""
     reports, troubles = [], []
     for number in numbers:
         exercise = EXERCISES[number]
         path = student / exercise.file
         try:
-            reports.append(check(exercise, path, seed=seed, budget=budget))
+            reports.append(check(exercise, path, seed=seed, budget=budget, seconds=seconds))
         except FileNotFoundError:
             troubles.append(f"exercise {number}: {exercise.file} was not handed in")
         except Exception as error:  # one broken submission must not stop the others

@@ -73,10 +73,15 @@ class Report:
         return {**asdict(self), "points": self.points, "passed": self.passed}
 
 
-def check(exercise: Exercise, path: Path, *, seed: int = 0, budget: int = 30, shrink: bool = True) -> Report:
-    """Return what becomes of a student's file, whatever is in it. Errors: OSError if it cannot be read."""
+def check(
+    exercise: Exercise, path: Path, *, seed: int = 0, budget: int = 30, shrink: bool = True, seconds: float = 3.0
+) -> Report:
+    """Return what becomes of a student's file, whatever is in it. Errors: OSError if it cannot be read.
+
+    `budget` is the number of cases for a property, `seconds` the limit for a call.
+    """
     worth = _worth(exercise)
-    with Submission(path) as submission:
+    with Submission(path, seconds) as submission:
         try:
             submission.start()
         except Exception as error:

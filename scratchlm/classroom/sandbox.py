@@ -34,6 +34,8 @@ STARTERS = (
     "_ctypes",
     "cffi",
 )  # of other processes, or C
+OPEN: "set[Submission]" = set()  # whose processes have to be ended, should this one be
+LARGEST = 1_000_000  # bytes of a student's file
 CUT = 20_000  # characters of a submission's output that are kept
 
 
@@ -60,16 +62,27 @@ class Submission:
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Submission":
-        """Make a folder that holds a copy of the submission and nothing else."""
+        """Make a folder that holds a copy of the submission and nothing else.
+
+        Errors: OSError if it cannot be read; ValueError if it is no file, or too large to be a student's.
+        """
+        if not self.path.is_file() and self.path.exists():
+            raise ValueError(f"{self.path} is not a file")
+        with open(self.path, "rb") as file:
+            source = file.read(LARGEST + 1)
+        if len(source) > LARGEST:
+            raise ValueError(f"{self.path} has more than {LARGEST:,} bytes")
         self.folder = Path(tempfile.mkdtemp(prefix="submission-"))
+        OPEN.add(self)
         self.copy = self.folder / self.path.name
-        shutil.copyfile(self.path, self.copy)
+        self.copy.write_bytes(source)
         return self
 
     def __exit__(self, *how: object) -> None:
         """End the process, whatever it left running, and remove the folder."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+        OPEN.discard(self)
 
     # --- the process -------------------------------------------------------------------------------------------------
 

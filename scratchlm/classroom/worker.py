@@ -179,7 +179,13 @@ def limit(memory: int) -> None:
             now = int(pages.read().split()[0]) * resource.getpagesize()
     except OSError:  # not Linux
         now = 2**30
-    for what, most in ((resource.RLIMIT_AS, now + memory), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0)):
+    limits = {
+        resource.RLIMIT_AS: now + memory,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CPU: 600,  # seconds, should the grader be killed and leave us alone
+    }
+    for what, most in limits.items():
         _, hard = resource.getrlimit(what)
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (most, most))
