@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from scratchlm import cli
 from scratchlm.classroom import worker
 from scratchlm.classroom.exercises import EXERCISES, STUBS, Exercise, Part
 from scratchlm.classroom.grader import FAILS, HOLDS, UNTOUCHED, check
+from scratchlm.classroom.paper import as_text
 from scratchlm.classroom.sandbox import Submission
 
 SOLUTIONS = Path(__file__).parent / "solutions"
@@ -407,7 +410,6 @@ def test_grading_that_is_interrupted_goes_on_and_leaves_nobody_behind(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path.mkdir(), "is not a file"),
         (lambda path: os.mkfifo(path), "is not a file"),
         (lambda path: path.write_bytes(b"#" * 2_000_000), "has more than 1,000,000 bytes"),
         (lambda path: path.symlink_to("nowhere"), "no such file"),
@@ -419,3 +421,104 @@ def test_what_is_no_students_file_is_one_line(make, message, tmp_path, capsys):
     assert cli.main(["exercise", "check", str(path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+BYPASSES = {
+    "a path that is no text": "import pathlib, io\nio.FileIO(pathlib.Path({file!r})).read()",
+    "a folder's descriptor": "import os\nd = os.open({folder!r}, 0)\nos.open({name!r}, 0, dir_fd=d)",
+    "another realpath": "import os\nos.path.realpath = lambda *a, **k: 'x'\nopen({file!r})",
+    "a way around": "import os\nopen(os.path.dirname(os.__file__) + '/..' * 20 + {file!r})",
+    "numpy's own reader": "np.fromfile({file!r}, np.uint8)",
+    "a history": "import readline\nreadline.read_history_file({file!r})",
+    "the grader's memory": "import os\nos.open('/proc', 0)",
+    "the harness": "import __main__\n__main__.WRITES = 0\n__main__.REFUSED_EVENTS = ('-',)\nimport os\nos.mkdir('x')",
+    "another name for C": "import importlib\nimportlib.import_module('_ctypes').dlopen(None, 0)",
+    "another way to fork": ("import importlib\nimportlib.import_module('_posixsubprocess').fork_exec(*[None] * 21)"),
+    "a signal by descriptor": "import os, signal\nsignal.pidfd_send_signal(os.pidfd_open(os.getppid()), 9)",
+    "a pipe on disk": "import os\nos.mkfifo('x')",
+    "new times": "import os\nos.utime(__file__)",
+}
+
+
+@pytest.mark.parametrize("what", BYPASSES)
+def test_ways_around_the_wall_are_refused(what, graded):
+    file = Path(worker.__file__).parent.parent / "functional.py"
+    source = BYPASSES[what].format(file=str(file), folder=str(file.parent), name=file.name)
+    _, hostile, honest = graded(
+        "def softmax(logits, axis=-1):\n" + textwrap.indent(source, "    ") + "\n    return honest(logits)"
+    )
+    assert hostile[0].mark == FAILS
+    assert re.search("refused", f"{hostile[0].message} {hostile[0].actual}")
+    assert {line.mark for line in honest} == {HOLDS}
+
+
+ODD = {
+    "half a character": in_softmax("raise ValueError('\\ud800 \\x1b[2J')"),
+    "a flood of warnings": (
+        "import warnings\n" + in_softmax("for i in range(3000): warnings.warn(str(i))", "return honest(logits, axis)")
+    ),
+    "a lying signature": (
+        "import inspect\nclass P: kind = None; VAR_KEYWORD = 1; name = '1 x'\n"
+        "class S(inspect.Signature): parameters = {'a': P()}\n"
+        + in_softmax("return logits")
+        + "\nsoftmax.__signature__ = S()"
+    ),
+    "a reply of a million lists": in_softmax("return [[] for _ in range(10**6)]"),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_odd_replies_stop_neither_the_grader_nor_the_rest(what, graded):
+    report, hostile, honest = graded(ODD[what])
+    assert {line.mark for line in honest} == {HOLDS}
+    as_text(report).encode("utf-8")
+    assert "\x1b" not in as_text(report)
+    assert hostile
+
+
+def test_all_calls_together_have_a_limit(tmp_path):
+    path = tmp_path / "two.py"
+    slow = in_softmax("time.sleep(0.2)", "return honest(logits, axis)")
+    path.write_text(f"import numpy as np\nimport time\n{HONEST}\n{slow}")
+    begun = time.monotonic()
+    report = check(TWO, path, budget=20, seconds=0.3)
+    assert time.monotonic() - begun < 30
+    assert any("s in all" in line.message for line in report.lines if line.function == "softmax")
+    assert {line.mark for line in report.lines if line.function == "honest"} == {HOLDS}
+
+
+@pytest.mark.parametrize(
+    "useless", ["logits * 0", "logits", "np.full_like(logits, 1 / logits.shape[-1])", "logits * np.nan"]
+)
+def test_what_computes_nothing_earns_nothing(useless, tmp_path):
+    for number in (1, 2, 3):
+        path = tmp_path / EXERCISES[number].file
+        name = EXERCISES[number].parts[0].function
+        path.write_text(f"import numpy as np\ndef {name}(logits, axis=-1, keepdims=False):\n    return {useless}\n")
+        report = check(EXERCISES[number], path, budget=10, shrink=False)
+        assert report.points == 0, [line.name for line in report.lines if line.points]
+
+
+def test_not_implemented_for_some_inputs_is_a_failure_there(graded):
+    report, lines, _ = graded(
+        in_softmax("if axis != -1: raise NotImplementedError", "return honest(logits, axis)"), budget=20
+    )
+    assert len({line.name for line in lines}) == len(lines)
+    assert [line.name for line in lines if line.mark == FAILS] == ["one axis, slice by slice"]
+    assert sum(line.possible for line in report.lines) == pytest.approx(10)
+
+
+def test_what_it_prints_is_shown(graded):
+    report, *_ = graded("print('hello')\n" + in_softmax("print('there')", "return honest(logits, axis)"))
+    assert report.printed.startswith("hello\nthere\n")
+
+
+def test_a_link_to_another_students_file_earns_nothing(tmp_path, capsys):
+    (tmp_path / "in" / "anna").mkdir(parents=True)
+    (tmp_path / "in" / "ben").mkdir()
+    name = EXERCISES[8].file
+    shutil.copy(SOLUTIONS / name, tmp_path / "in" / "anna" / name)
+    (tmp_path / "in" / "ben" / name).symlink_to("../anna/" + name)
+    assert cli.main(["exercise", "grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--only", "8"]) == 0
+    assert "is a link" in (tmp_path / "out" / "ben.txt").read_text(encoding="utf-8")
+    assert re.search(r"ben +0\.00", capsys.readouterr().out)

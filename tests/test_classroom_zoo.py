@@ -19,7 +19,8 @@ def hand_in(tmp_path, monkeypatch):
     """
     monkeypatch.setattr(sandbox, "BANNED", ())
     monkeypatch.setattr(sandbox, "STARTERS", ())
-    monkeypatch.setattr(sandbox, "_private", lambda: [])
+    monkeypatch.setattr(sandbox, "READERS", ())
+    monkeypatch.setattr(sandbox, "READABLE", ("/",))
 
     def grade(kind, animals, names, budget):
         path = tmp_path / "crowd.py"

@@ -24,7 +24,7 @@ from scratchlm.classroom.sandbox import OPEN
 
 def students_in(folder: Path) -> list[Path]:
     """Return the folders of the students, in alphabetical order. Errors: OSError; ValueError if there are none."""
-    found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink() and path.name[0] != ".")
     if not found:
         raise ValueError(f"{folder} holds no folder of a student")
     return found
@@ -61,7 +61,11 @@ def grade(
         futures = {pool.submit(_graded, s, out, numbers, seed, budget, seconds, gradescope): s for s in left}
         for future in as_completed(futures):
             student = futures[future]
-            kept[student.name] = future.result()
+            try:
+                kept[student.name] = future.result()
+            except Exception as error:  # one student must not stop the others
+                trouble = f"could not be graded: {type(error).__name__} {error}"
+                kept[student.name] = {"student": student.name, "points": 0.0, "exercises": [], "troubles": [trouble]}
             yield student.name, kept[student.name]["points"], False
     except BaseException:  # interrupted: nobody goes on behind our back
         for process in multiprocessing.active_children():
@@ -74,6 +78,7 @@ def grade(
 
 def _end(*_: object) -> None:
     """End a process of the pool at once, and the submission that it was running."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough
     for submission in list(OPEN):
         submission.__exit__()
     os._exit(2)
@@ -87,6 +92,9 @@ def _graded(
     for number in numbers:
         exercise = EXERCISES[number]
         path = student / exercise.file
+        if path.is_symlink():
+            troubles.append(f"exercise {number}: {exercise.file} is a link, and was not followed")
+            continue
         try:
             reports.append(check(exercise, path, seed=seed, budget=budget, seconds=seconds))
         except FileNotFoundError:
@@ -144,13 +152,13 @@ def _kept(path: Path, fingerprint: str) -> dict[str, Any] | None:
 
 def _write(path: Path, text: str) -> None:
     with beside(path) as written:
-        written.write_text(text, encoding="utf-8")
+        written.write_text(text, encoding="utf-8", errors="replace")
         os.replace(written, path)
 
 
 def _write_csv(path: Path, results: list[dict[str, Any]], numbers: list[int]) -> None:
     with beside(path) as written:
-        with open(written, "w", newline="", encoding="utf-8") as file:
+        with open(written, "w", newline="", encoding="utf-8", errors="replace") as file:
             sheet = csv.writer(file)
             sheet.writerow(["student", *(f"exercise {n} (of {POINTS:g})" for n in numbers), "total", "troubles"])
             for result in results:

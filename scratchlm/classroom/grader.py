@@ -7,7 +7,7 @@ on this side.
 
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,12 @@ class Line:
     actual: str = ""
     message: str = ""
     hint: str = ""
+    counts: bool = True
 
     @property
     def points(self) -> float:
         """Return what it earned."""
-        return self.possible if self.mark == HOLDS else 0.0
+        return self.possible if self.mark == HOLDS and self.counts else 0.0
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,36 @@ def check(
         except Exception as error:
             why = f"the file could not be loaded: {_said(error)}"
             marked = [line for part in exercise.parts for line in _all(part, FAILS, worth[part.starred], why)]
-            return Report(exercise.number, exercise.title, path.name, marked, submission.output)
+            return Report(exercise.number, exercise.title, path.name, marked, submission.printed)
         lines = []
         for part in exercise.parts:
-            lines += list(_part(submission, part, worth[part.starred], seed, budget, shrink))
-        return Report(exercise.number, exercise.title, path.name, lines, submission.output)
+            lines += _counted(part, list(_part(submission, part, worth[part.starred], seed, budget, shrink)))
+        return Report(exercise.number, exercise.title, path.name, lines, submission.printed)
+
+
+# A function that computes nothing useful can leave its input alone, raise no warning, and keep the shape. That counts
+# once the function does what it is for: these properties say so; of any other kind, the first does.
+CORE = {
+    "softmax": ("a distribution", "ratios"),
+    "logsumexp": ("in two parts",),
+    "log_softmax": ("normalised", "differences kept"),
+    "nll_loss": ("the target's",),
+    "cross_entropy": ("the target's",),
+    "cross_entropy_backward": ("the formula",),
+    "softmax_backward": ("the Jacobian",),
+    "log_softmax_backward": ("the Jacobian",),
+    "top_k": ("kept as they are", "k of them"),
+    "top_p": ("kept as they are", "the smallest nucleus"),
+}
+
+
+def _counted(part: Part, lines: list[Line]) -> list[Line]:
+    """Return the lines of a function, none of which earns anything while its core fails."""
+    core = CORE.get(part.kind) or tuple(p.name for p in properties_of(part)[:1])
+    failing = [line.name for line in lines if line.name in core and line.mark != HOLDS]
+    if part.starred or not failing:
+        return lines
+    return [replace(line, counts=False, message=line.message or f"counts once {failing[0]!r} holds") for line in lines]
 
 
 def _worth(exercise: Exercise) -> dict[bool, float]:
@@ -124,17 +150,19 @@ def _part(submission: Submission, part: Part, worth: float, seed: int, budget: i
         yield from _tells_apart(submission, part, worth, seed)
         return
     calls = _Calls(submission, part.function)
-    losses = 0
+    losses, submission.spent = 0, 0.0
     for p in properties_of(part):
         if losses >= OFTEN:
             yield _line(part, p, FAILS, worth, message=f"not tried any more: {calls.why}")
             continue
         cases = max(budget, 100) if part.starred else budget  # the last digits go wrong in a few rows only
         verdict = calls.judge(part.kind, p, cases, seed, shrink)
-        if calls.untouched:
+        if calls.untouched and not calls.returned:
             yield from _all(part, UNTOUCHED, worth, "not attempted yet")
             return
-        if calls.why:
+        if calls.untouched:
+            yield _line(part, p, FAILS, worth, message="it raised NotImplementedError here", counterexample=calls.case)
+        elif calls.why:
             losses += 1
             yield _line(part, p, FAILS, worth, message=calls.why, counterexample=calls.case)
         elif verdict.passed:
@@ -145,10 +173,19 @@ def _part(submission: Submission, part: Part, worth: float, seed: int, budget: i
             )
 
 
-def _line(part: Part, p: Property, mark: str, worth: float, counterexample: str = "", *more: str, **named: str) -> Line:
-    fields = dict(zip(("expected", "actual", "message", "hint"), more, strict=False)) | named
-    counterexample = fields.pop("counterexample", counterexample)
-    return Line(part.function, p.name, p.identity, mark, part.starred, worth, counterexample, **fields)
+def _line(
+    part: Part,
+    p: Property,
+    mark: str,
+    worth: float,
+    counterexample: str = "",
+    expected: str = "",
+    actual: str = "",
+    message: str = "",
+    hint: str = "",
+) -> Line:
+    said = (counterexample, expected, actual, message, hint)
+    return Line(part.function, p.name, p.identity, mark, part.starred, worth, *said)
 
 
 class _Calls:
@@ -156,11 +193,11 @@ class _Calls:
 
     def __init__(self, submission: Submission, name: str) -> None:
         self.submission, self.f = submission, submission.function(name)
-        self.why, self.case, self.untouched = "", "", False
+        self.why, self.case, self.untouched, self.returned = "", "", False, False
 
     def judge(self, kind: str, p: Property, budget: int, seed: int, shrink: bool) -> Verdict:
         """Return the verdict on a property; `why` tells if the process was lost on the way, or something refused."""
-        self.why, self.case, self.submission.lost = "", "", ""
+        self.why, self.case, self.untouched, self.submission.lost = "", "", False, ""
         (verdict,) = judged(kind, [p], self._callable(), budget=budget, seed=seed, shrink=shrink)
         return verdict
 
@@ -169,9 +206,11 @@ class _Calls:
             if self.why or self.untouched:  # no second time, however much smaller the case could be made
                 raise Lost(self.why)
             try:
-                return self.f(*args, **kwargs)
+                result = self.f(*args, **kwargs)
+                self.returned = True
+                return result
             except NotImplementedError:
-                self.untouched = True
+                self.untouched, self.case = True, ", ".join(repr(a) for a in args)[:300]
                 raise
             except (Lost, Refused, MemoryError) as error:
                 self.why = _said(error)

@@ -5,8 +5,8 @@ what they return are numbers or the name of what it was; nothing that they do ca
 """
 
 import builtins
-import importlib.util
 import inspect
+import keyword
 import os
 import selectors
 import shutil
@@ -25,15 +25,19 @@ import numpy as np
 from scratchlm.classroom import worker
 
 BANNED = ("scratchlm", "scipy", "torch", "jax", "jaxlib", "tensorflow", "sklearn", "mygrad", "autograd", "cupy", "mlx")
-# By these, other processes could be started, or C be called.
-STARTERS = (
-    "subprocess",
-    "multiprocessing",
-    "_posixsubprocess",
-    "ctypes",
-    "_ctypes",
-    "cffi",
-)  # of other processes, or C
+# By these, other processes could be started, or C be called; by the next, files be opened unseen.
+STARTERS = ("subprocess", "multiprocessing", "_posixsubprocess", "ctypes", "_ctypes", "cffi", "fcntl")
+READERS = (
+    "readline",
+    "sqlite3",
+    "_sqlite3",
+    "dbm",
+    "_dbm",
+    "_gdbm",
+    "tkinter",
+    "_tkinter",
+)  # or files be opened unseen
+READABLE: tuple[str, ...] = ()  # folders that may be read beside Python's own and NumPy's
 OPEN: "set[Submission]" = set()  # whose processes have to be ended, should this one be
 LARGEST = 1_000_000  # bytes of a student's file
 CUT = 20_000  # characters of a submission's output that are kept
@@ -57,6 +61,7 @@ class Submission:
     def __init__(self, path: Path, seconds: float = 3.0, memory: int = 2**30) -> None:
         self.path, self.seconds, self.memory = path, seconds, memory
         self.output, self.lost, self.number = "", "", 0
+        self.spent = 0.0  # seconds, in calls
         self.asked: Callable[..., Any] | None = None
         self.signatures: dict[str, list[str]] = {}
         self.process: subprocess.Popen[bytes] | None = None
@@ -93,7 +98,7 @@ class Submission:
         self._from, back = os.pipe()
         self._printed, printed = os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-B", worker.__file__, str(there), str(back)],
+            [sys.executable, "-I", "-B", "-u", worker.__file__, str(there), str(back)],
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=printed,
@@ -108,13 +113,18 @@ class Submission:
             os.set_blocking(end, False)
         self._received = bytearray()
         self.number = 0
-        config = {"path": str(self.copy), "memory": self.memory, "banned": [*BANNED, *STARTERS], "private": _private()}
+        config = {
+            "path": str(self.copy),
+            "memory": self.memory,
+            "banned": [*BANNED, *STARTERS, *READERS],
+            "readable": list(READABLE),
+        }
         self._exchange(config, 60)  # until NumPy is imported; that is no fault of the submission
         reply = self._exchange(None, self.seconds)
         self._raise_what_it_raised(reply)
         if not isinstance(reply.get("value"), dict):
             self._lose("something else than the harness answered")
-        self.signatures = reply["value"]
+        self.signatures = {name: names if _are_names(names) else ["**"] for name, names in reply["value"].items()}
 
     def stop(self) -> None:
         """End the process and all that it started."""
@@ -134,6 +144,11 @@ class Submission:
         self.stop()
         self.lost = why
         raise Lost(why)
+
+    @property
+    def printed(self) -> str:
+        """Return what the submission printed, without commands to a terminal."""
+        return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in self.output)
 
     def _drain(self) -> None:
         """Take what was printed; keep the beginning of it."""
@@ -157,7 +172,7 @@ class Submission:
             while True:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    self._lose(f"it did not return within {seconds:g} s")
+                    self._lose(f"it did not return within {self.seconds:g} s")
                 for key, _ in selector.select(left):
                     if key.fd == self._to:
                         unsent = self._send_some(unsent)
@@ -241,8 +256,17 @@ class Submission:
 
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a function on the other side. Errors: Lost, Refused, or what it raised."""
+        if self.spent > 20 * self.seconds:
+            self.lost = f"it took more than {20 * self.seconds:g} s in all"
         if self.lost:
             raise Lost(self.lost)
+        begun = time.monotonic()
+        try:
+            return self._call(name, args, kwargs)
+        finally:
+            self.spent += time.monotonic() - begun
+
+    def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.process is None:
             self.start()
         self.number += 1
@@ -271,10 +295,10 @@ class Submission:
     def _raise_what_it_raised(self, reply: dict[str, Any]) -> None:
         refused = reply.get("refused")
         if isinstance(refused, list) and refused:
-            raise Refused(str(refused[0])[:200])
+            raise Refused(_plain(refused[0]))
         if "raised" not in reply:
             return
-        name, text, line = str(reply["raised"])[:60], str(reply.get("text"))[:300], reply.get("line")
+        name, text, line = _plain(reply["raised"]), _plain(reply.get("text")), reply.get("line")
         where = f" (line {line})" if isinstance(line, int) else ""
         kind = getattr(builtins, name, None)
         if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, UnicodeError):
@@ -289,27 +313,34 @@ class Submission:
             given = args[int(place)] if place.isdecimal() and int(place) < len(args) else None
             if isinstance(given, np.ndarray) and given.flags.writeable and np.shape(array) == given.shape:
                 given[...] = array
-        for text in reply.get("warnings") or []:
-            warnings.warn(str(text)[:200], RuntimeWarning, stacklevel=2)
-        for place, offset, strides in reply.get("shares") or []:
+        told, shares = reply.get("warnings"), reply.get("shares")
+        for text in told[:20] if isinstance(told, list) else []:
+            warnings.warn(_plain(text), RuntimeWarning, stacklevel=2)
+        for share in shares[:3] if isinstance(shares, list) else []:
             try:  # the same view of our own array, so that it is seen to be one
+                place, offset, strides = share
                 return np.ndarray(value.shape, value.dtype, args[place], offset, strides)
             except (TypeError, ValueError, IndexError, AttributeError):
                 continue
         return value
 
 
+def _plain(text: Any) -> str:
+    """Return a text from the other side as one that can be printed: no half characters, no commands to a terminal."""
+    words = " ".join(str(text)[:1000].encode("utf-8", "replace").decode().split())
+    return "".join(c if c.isprintable() else "\ufffd" for c in words)[:300]
+
+
+def _are_names(names: Any) -> bool:
+    """Return whether these can be the names of parameters."""
+    return (
+        isinstance(names, list)
+        and all(isinstance(n, str) and (n == "**" or (n.isidentifier() and not keyword.iskeyword(n))) for n in names)
+        and len(set(names)) == len(names)
+    )
+
+
 def _is_small(value: Any) -> bool:
     return isinstance(value, float | int) or (
         isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size <= 10_000
     )
-
-
-def _private() -> list[str]:
-    """Return the folders that a submission may not read: of this package, and of what else it may not import."""
-    found = ["/proc/"]  # where another process could be read
-    for name in BANNED:
-        spec = importlib.util.find_spec(name)
-        if spec and spec.origin:
-            found.append(os.path.realpath(os.path.dirname(spec.origin)) + os.sep)
-    return found

@@ -5,6 +5,7 @@ and text only: JSON, and arrays as npy bytes; never a pickle, which could run co
 is started as a script of its own, and imports nothing of the package. What was expected is never sent here.
 """
 
+import _posixsubprocess
 import inspect
 import io
 import json
@@ -21,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 MAGIC = b"slm1"
-MOST = 256 * 2**20  # bytes in a frame
+MOST, MOST_TEXT = 2**25, 2**20  # bytes in a frame, and in its JSON
 KINDS = "biufc"  # arrays of numbers, and no others
 Blobs = list[bytes]
 
@@ -122,6 +123,8 @@ def from_bytes(payload: bytes) -> dict[str, Any]:
     """Return the message of a frame."""
     try:
         (size,) = struct.unpack_from(">I", payload)
+        if size > MOST_TEXT:
+            raise ValueError("too much of it")
         head = json.loads(payload[4 : 4 + size])
         blobs, place = [], 4 + size
         if place > len(payload):
@@ -141,35 +144,82 @@ REFUSED_EVENTS = (
     "os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.startfile", "subprocess.",
     "os.kill", "os.killpg", "signal.", "pty.", "socket.", "ctypes.", "os.remove", "os.rename", "os.rmdir", "os.mkdir",
     "os.link", "os.symlink", "os.chmod", "os.chown", "os.truncate", "os.putenv", "os.unsetenv", "shutil.", "tempfile.",
-    "resource.", "gc.", "cpython._PySys_ClearAuditHooks",
+    "resource.", "gc.", "fcntl.", "sqlite3.",
+    "os.utime", "os.setxattr", "os.removexattr", "cpython._PySys_ClearAuditHooks",
 )  # fmt: skip
-READS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND  # with none of these, a file is only read
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+UNHEARD = (
+    "pidfd_open",
+    "pidfd_send_signal",
+    "mkfifo",
+    "mknod",
+    "setpriority",
+    "sched_setaffinity",
+    "sched_setscheduler",
+)
 
 
-def guard(
-    banned: frozenset[str], private: tuple[str, ...], refused: list[str]
-) -> Callable[[str, tuple[Any, ...]], None]:
-    """Return an audit hook: Python calls it before it imports, opens, starts or kills, and it cannot be taken away."""
+def guard(banned: frozenset[str], readable: tuple[str, ...], refused: list[str]) -> Callable[[str, Any], None]:
+    """Return an audit hook: Python calls it before it imports, opens, starts or kills, and it cannot be taken away.
 
-    def hook(event: str, args: tuple[Any, ...]) -> None:
+    Only the libraries that are there anyway may be read, by their whole path. What the hook needs is bound here, where
+    the submission cannot exchange it.
+    """
+
+    def hook(
+        event: str,
+        args: Any,
+        banned: frozenset[str] = banned,
+        readable: tuple[str, ...] = readable,
+        refused: list[str] = refused,
+        events: tuple[str, ...] = REFUSED_EVENTS,
+        writes: int = WRITES,
+        kind: Any = type,
+        text: Any = str,
+        number: Any = int,
+        raw: Any = bytes,
+        no_import: Any = ImportError,
+        no_right: Any = PermissionError,
+    ) -> None:
         if event == "import":
-            name = str(args[0]).partition(".")[0]
-            if name in banned:
-                refused.append(f"importing {name} is refused")
-                raise ImportError(refused[-1])
+            parts = text(args[0]).split(".")
+            if parts[0] in banned or parts[-1] in banned:
+                refused.append(f"importing {args[0]} is refused")
+                raise no_import(refused[-1])
         elif event == "open":
             path, _, flags = args
-            if isinstance(flags, int) and flags & READS:
+            if kind(path) is number:
+                return
+            path = path.decode("utf-8", "replace") if kind(path) is raw else path
+            if kind(flags) is number and flags & writes:
                 refused.append(f"writing to {path!s:.80} is refused")
-                raise PermissionError(refused[-1])
-            if isinstance(path, str | bytes) and os.path.realpath(os.fsdecode(path)).startswith(private):
-                refused.append(f"reading {os.path.basename(os.fsdecode(path))} is refused")
-                raise PermissionError(refused[-1])
-        elif event.startswith(REFUSED_EVENTS):
+            elif kind(path) is not text or not path.startswith(readable) or "/../" in path or "-packages/" in path:
+                for library in readable[1:]:  # of all installed packages, NumPy
+                    if kind(path) is text and path.startswith(library) and "/../" not in path:
+                        return
+                name = path.rpartition("/")[2] if kind(path) is text else path
+                refused.append(f"reading {name!s:.80} is refused")
+            else:
+                return
+            raise no_right(refused[-1])
+        elif event.startswith(events):
             refused.append(f"{event} is refused")
-            raise PermissionError(refused[-1])
+            raise no_right(refused[-1])
 
     return hook
+
+
+def silence_the_unheard() -> None:
+    """Take away what could disturb other processes and is not announced to an audit hook."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError("this is refused")
+
+    _posixsubprocess.fork_exec = refuse  # type: ignore[assignment]
+    for module in ("os", "posix", "signal", "_signal"):
+        for name in UNHEARD:
+            if hasattr(sys.modules.get(module), name):
+                setattr(sys.modules[module], name, refuse)
 
 
 def limit(memory: int) -> None:
@@ -213,10 +263,8 @@ class Pipe:
         return data
 
 
-def loaded(path: str) -> types.ModuleType:
-    """Run the submission as a module, and return it."""
-    with open(path, "rb") as file:
-        source = file.read()
+def loaded(source: bytes, path: str) -> types.ModuleType:
+    """Run the source of a submission as a module, and return it."""
     module = types.ModuleType("submission")
     module.__file__ = path
     sys.modules["submission"] = module
@@ -265,7 +313,12 @@ def answer(module: types.ModuleType, request: dict[str, Any], ask: Callable[...,
         for i, a in arrays
         if isinstance(result, np.ndarray) and np.may_share_memory(a, result) and np.shares_memory(a, result)
     ]
-    return {"value": result, "changed": changed, "shares": shares, "warnings": [str(w.message)[:200] for w in caught]}
+    return {
+        "value": result,
+        "changed": changed,
+        "shares": shares,
+        "warnings": [str(w.message)[:200] for w in caught[:20]],
+    }
 
 
 def start_of(array: Any) -> int:
@@ -287,14 +340,19 @@ def signatures(module: types.ModuleType) -> dict[str, list[str]]:
 
 def main() -> None:
     """Serve requests until there are none."""
-    source, sink = (int(number) for number in sys.argv[1:3])
-    pipe = Pipe(os.fdopen(source, "rb"), os.fdopen(sink, "wb"))
+    come, go = (int(number) for number in sys.argv[1:3])
+    pipe = Pipe(os.fdopen(come, "rb"), os.fdopen(go, "wb"))
     config = pipe.receive()
     path, refused = config["path"], []  # type: tuple[str, list[str]]
+    with open(path, "rb") as file:
+        source = file.read()  # while files can be read
     limit(config["memory"])
-    for name in config["banned"]:
+    for name in set(config["banned"]) - {"_posixsubprocess"}:
         sys.modules.pop(name, None)  # NumPy may have loaded it; whoever imports it now is asked first
-    sys.addaudithook(guard(frozenset(config["banned"]), tuple(config["private"]), refused))
+    silence_the_unheard()
+    folders = [os.path.dirname(module.__file__ or "") + os.sep for module in (os, np)]
+    libraries = (*folders, path, *config["readable"])  # its own file is read when a syntax error is told
+    sys.addaudithook(guard(frozenset(config["banned"]), libraries, refused))
 
     def ask(*args: Any) -> Any:
         pipe.send({"id": number, "ask": list(args)})
@@ -306,7 +364,7 @@ def main() -> None:
     number = 0
     pipe.send({"id": -1})  # NumPy is here; what takes long from now on is the submission
     try:
-        module = loaded(path)
+        module = loaded(source, path)
         pipe.send({"id": 0, "value": signatures(module), "refused": refused})
     except BaseException as error:
         pipe.send({"id": 0, **described(error, path), "refused": refused})
