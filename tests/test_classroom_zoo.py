@@ -1,13 +1,18 @@
 """Every mutant of the zoo, handed in as a submission: it loses the points of the property that names its mistake."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import zoo
 
+import scratchlm
 from scratchlm.classroom import grader, sandbox
 from scratchlm.classroom.exercises import EXERCISES, Exercise, Part
 from scratchlm.classroom.grader import FAILS, HOLDS
 from scratchlm.properties import PROPERTIES
 
+PATHS = [str(Path(scratchlm.__file__).parent.parent), *(p for p in sys.path if Path(p).is_absolute())]
 KINDS = {part.kind for exercise in EXERCISES.values() for part in exercise.parts if part.kind in PROPERTIES}
 
 
@@ -26,7 +31,7 @@ def hand_in(tmp_path, monkeypatch):
         path = tmp_path / "crowd.py"
         folder = str(zoo.__file__).rpartition("/")[0]
         path.write_text(
-            f"import sys\nsys.path.insert(0, {folder!r})\nsys.dont_write_bytecode = True\nimport zoo\n"
+            f"import sys\nsys.path[:] = {[folder, *PATHS]!r}\nsys.dont_write_bytecode = True\nimport zoo\n"
             f"ANIMALS = [a for a in zoo.WRONG + zoo.RIGHT if a.kind == {kind!r}]\n"
             "def _of(name):\n    return next(a.function for a in ANIMALS if a.function.__name__ == name)\n"
             + "".join(f"f{i} = _of({animal.function.__name__!r})\n" for i, animal in enumerate(animals))

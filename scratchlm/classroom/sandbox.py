@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -77,8 +78,9 @@ class Submission:
             source = file.read(LARGEST + 1)
         if len(source) > LARGEST:
             raise ValueError(f"{self.path} has more than {LARGEST:,} bytes")
-        self.folder = Path(tempfile.mkdtemp(prefix="submission-"))
-        OPEN.add(self)
+        self.folder = Path(tempfile.gettempdir()) / f"submission-{uuid.uuid4().hex}"
+        OPEN.add(self)  # before there is anything to remove
+        self.folder.mkdir(mode=0o700)
         self.copy = self.folder / self.path.name
         self.copy.write_bytes(source)
         return self

@@ -350,6 +350,8 @@ def main() -> None:
     for name in set(config["banned"]) - {"_posixsubprocess"}:
         sys.modules.pop(name, None)  # NumPy may have loaded it; whoever imports it now is asked first
     silence_the_unheard()
+    sys.path[:] = [p for p in sys.path if p.startswith(os.path.dirname(os.__file__)) and "-packages" not in p]
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "importlib" in str(finder)]  # no editable installs
     folders = [os.path.dirname(module.__file__ or "") + os.sep for module in (os, np)]
     libraries = (*folders, path, *config["readable"])  # its own file is read when a syntax error is told
     sys.addaudithook(guard(frozenset(config["banned"]), libraries, refused))
