@@ -56,7 +56,7 @@ def grade(
         else:
             kept[student.name] = before
             yield student.name, before["points"], True
-    pool = ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, _end))
+    pool = ProcessPoolExecutor(workers, initializer=_begin)
     try:
         futures = {pool.submit(_graded, s, out, numbers, seed, budget, seconds, gradescope): s for s in left}
         for future in as_completed(futures):
@@ -76,9 +76,16 @@ def grade(
     _write_csv(out / "gradebook.csv", [kept[student.name] for student in students], numbers)
 
 
+def _begin() -> None:
+    """Prepare a process of the pool to be ended, by Ctrl-C or because another of the pool was."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+
+
 def _end(*_: object) -> None:
     """End a process of the pool at once, and the submission that it was running."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # once is enough
     for submission in list(OPEN):
         submission.__exit__()
     os._exit(2)

@@ -174,13 +174,9 @@ def guard(banned: frozenset[str], readable: tuple[str, ...], refused: list[str])
         refused: list[str] = refused,
         events: tuple[str, ...] = REFUSED_EVENTS,
         writes: int = WRITES,
-        kind: Any = type,
-        text: Any = str,
-        number: Any = int,
-        raw: Any = bytes,
-        no_import: Any = ImportError,
-        no_right: Any = PermissionError,
+        bound: Any = (type, str, int, bytes, ImportError, PermissionError),
     ) -> None:
+        kind, text, number, raw, no_import, no_right = bound
         if event == "import":
             parts = text(args[0]).split(".")
             if parts[0] in banned or parts[-1] in banned:
