@@ -334,14 +334,8 @@ def signatures(module: types.ModuleType) -> dict[str, list[str]]:
     return found
 
 
-def main() -> None:
-    """Serve requests until there are none."""
-    come, go = (int(number) for number in sys.argv[1:3])
-    pipe = Pipe(os.fdopen(come, "rb"), os.fdopen(go, "wb"))
-    config = pipe.receive()
-    path, refused = config["path"], []  # type: tuple[str, list[str]]
-    with open(path, "rb") as file:
-        source = file.read()  # while files can be read
+def enclose(config: dict[str, Any], path: str, refused: list[str]) -> None:
+    """Put up the wall: limits, no way to other packages, and an ear for what is asked of the system."""
     limit(config["memory"])
     for name in set(config["banned"]) - {"_posixsubprocess"}:
         sys.modules.pop(name, None)  # NumPy may have loaded it; whoever imports it now is asked first
@@ -351,6 +345,17 @@ def main() -> None:
     folders = [os.path.dirname(module.__file__ or "") + os.sep for module in (os, np)]
     libraries = (*folders, path, *config["readable"])  # its own file is read when a syntax error is told
     sys.addaudithook(guard(frozenset(config["banned"]), libraries, refused))
+
+
+def main() -> None:
+    """Serve requests until there are none."""
+    come, go = (int(number) for number in sys.argv[1:3])
+    pipe = Pipe(os.fdopen(come, "rb"), os.fdopen(go, "wb"))
+    config = pipe.receive()
+    path, refused = config["path"], []  # type: tuple[str, list[str]]
+    with open(path, "rb") as file:
+        source = file.read()  # while files can be read
+    enclose(config, path, refused)
 
     def ask(*args: Any) -> Any:
         pipe.send({"id": number, "ask": list(args)})
