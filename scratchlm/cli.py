@@ -25,6 +25,11 @@ from scratchlm.sampling import generate
 from scratchlm.training import Data, Diverged, Optimizer, Progress, mean_nll, train
 
 # What suits each model, where the command line leaves it open.
+# What `examine` can hold a function against: properties.PROPERTIES, without loading Hypothesis for it.
+KINDS = (
+    "softmax, log_softmax, logsumexp, nll_loss, cross_entropy, softmax_backward, log_softmax_backward, "
+    "logsumexp_backward, nll_loss_backward, cross_entropy_backward, apply_temperature, top_k, top_p, min_p"
+)
 DEFAULTS = {"bigram": {"learning_rate": 0.1, "weight_decay": 0.0}, "mlp": {"learning_rate": 0.01, "weight_decay": 0.1}}
 
 
@@ -325,7 +330,7 @@ def _parser() -> _Parser:
     p.set_defaults(run=_examine)
     add = p.add_argument
     add("target", metavar="MODULE:FUNCTION", help="anything importable, as in scipy.special:softmax")
-    add("--as", dest="kind", metavar="KIND", help="what it claims to be, as in log_softmax (default: its own name)")
+    add("--as", dest="kind", metavar="KIND", help=f"what it claims to be, if that is not its name: {KINDS}")
     add("--tier", choices=["identities", "accuracy"], help="only what is true of every textbook, or only the digits")
     add("--budget", type=_whole, default=100, help="cases for each property (default: 100)")
     add("--seed", type=_whole_or_0, default=0, help="the same seed gives the same cases (default: 0)")

@@ -1,9 +1,13 @@
 """The grader: what hostile submissions get, what honest ones get, and that a class gets its gradebook."""
 
 import csv
+import functools
 import json
+import multiprocessing
 import os
+import platform
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -11,16 +15,17 @@ import sys
 import tempfile
 import textwrap
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scratchlm import cli
-from scratchlm.classroom import worker
+from scratchlm.classroom import frames, gradebook
 from scratchlm.classroom.exercises import EXERCISES, STUBS, Exercise, Part
 from scratchlm.classroom.grader import FAILS, HOLDS, UNTOUCHED, check
-from scratchlm.classroom.paper import as_text
+from scratchlm.classroom.paper import as_text, next_step
 from scratchlm.classroom.sandbox import Submission
 
 SOLUTIONS = Path(__file__).parent / "solutions"
@@ -68,7 +73,7 @@ HOSTILE = {
         in_softmax("a = []", "while True: a.append(bytearray(10**8))"),
         "(MemoryError|did not return)",  # whichever limit is met first
     ),
-    "None": (in_softmax("return None"), "no array of floats"),
+    "None": (in_softmax("return None"), "is there a `return`"),
     "text": (in_softmax("return 'p'"), "no array of floats"),
     "an array of objects": (in_softmax("return np.array([object()])"), "no array of floats"),
     "an object that cannot be shown": (
@@ -85,14 +90,14 @@ HOSTILE = {
     "borrowing by path": (
         in_softmax(
             "import importlib.util as u",
-            f"s = u.spec_from_file_location('f', {str(Path(worker.__file__).parent.parent / 'functional.py')!r})",
+            f"s = u.spec_from_file_location('f', {str(Path(frames.__file__).parent.parent / 'functional.py')!r})",
             "m = u.module_from_spec(s)",
             "s.loader.exec_module(m)",
         ),
         "reading functional.* is refused",
     ),
     "reading the battery": (
-        in_softmax(f"return open({str(Path(worker.__file__).parent.parent / 'properties' / 'rows.py')!r}).read()"),
+        in_softmax(f"return open({str(Path(frames.__file__).parent.parent / 'properties' / 'rows.py')!r}).read()"),
         "reading rows.py is refused",
     ),
     "reading the grader's memory": (
@@ -137,9 +142,9 @@ def test_a_hostile_submission_is_told_in_one_line_and_harms_nobody(what, graded)
     _, hostile, honest = graded(source)
     failed = [line for line in hostile if line.mark == FAILS]
     assert failed
-    told = [f"{line.message} {line.actual}" for line in failed]
+    told = [f"{line.message} {line.note} {line.actual}" for line in failed]
     assert any(re.search(message, text) for text in told), told
-    assert all("\n" not in line.message for line in hostile)
+    assert all("\n" not in line.message + line.note for line in hostile)
     assert [line.mark for line in honest] == [HOLDS] * len(honest), [line.message for line in honest]
 
 
@@ -160,8 +165,9 @@ def test_what_goes_wrong_at_import_is_told_in_one_line(what, graded):
     report, *_ = graded(source)
     assert report.points == 0
     assert {line.mark for line in report.lines} == {FAILS}
-    (told,) = {line.message for line in report.lines}
-    assert re.search(f"could not be loaded: .*{message}", told)
+    assert re.search(f"could not be loaded: .*{message}", report.trouble)
+    assert report.trouble in " ".join(as_text(report, width=10_000).splitlines()[2:3])
+    assert next_step([report]) == "Next: repair two.py."
 
 
 def test_a_flood_of_output_is_cut_and_a_print_disturbs_nothing(graded):
@@ -214,19 +220,19 @@ def test_the_child_is_never_sent_what_was_expected(tmp_path, monkeypatch):
     "junk", [b"", b"slm1", b"\x00\x00\x00\x05{}", b"\xff" * 50, b"\x00\x00\x00\x02[]", b"\x00" * 20]
 )
 def test_a_frame_of_junk_is_garbled_and_nothing_else(junk):
-    with pytest.raises(worker.Garbled):
-        worker.from_bytes(junk)
+    with pytest.raises(frames.Garbled):
+        frames.from_bytes(junk)
 
 
 def test_a_header_that_promises_more_than_there_is_allocates_nothing():
     blobs = []
-    worker.pack(np.ones(3), blobs)
+    frames.pack(np.ones(3), blobs)
     forged = blobs[0].replace(b"(3,)", b"(9,)")
-    with pytest.raises(worker.Garbled, match="header"):
-        worker.unpack({"array": 0}, [forged])
+    with pytest.raises(frames.Garbled, match="header"):
+        frames.unpack({"array": 0}, [forged])
     huge = blobs[0].replace(b"(3,), }      ", b"(99999999,), }")
-    with pytest.raises(worker.Garbled):
-        worker.unpack({"array": 0}, [huge])
+    with pytest.raises(frames.Garbled):
+        frames.unpack({"array": 0}, [huge])
 
 
 @pytest.mark.parametrize(
@@ -234,7 +240,7 @@ def test_a_header_that_promises_more_than_there_is_allocates_nothing():
     [None, True, 3, -0.5, "text", [1, 2.0], (np.float32([1, 2]), None), {"a": np.arange(3), "b": np.float64(2)}],
 )
 def test_values_come_through_the_wall_as_they_were(value):
-    message = worker.from_bytes(worker.to_bytes({"value": value})[12:])
+    message = frames.from_bytes(frames.to_bytes({"value": value})[12:])
     np.testing.assert_equal(message["value"], value)
 
 
@@ -293,7 +299,7 @@ def test_hints_come_one_by_one(capsys):
     ("arguments", "message"),
     [
         (["check", "nowhere.py"], "no such file"),
-        (["check", "."], "exercise start makes it"),
+        (["check", "."], "exercise check other.py N"),
         (["check", "other.py"], "named like no exercise"),
         (["check", ".", "--budget", "0"], "--budget must be at least 1"),
         (["grade", ".", "--out", "graded"], "holds no folder of a student"),
@@ -335,8 +341,9 @@ def test_a_class_is_graded_and_goes_on_where_it_stopped(tmp_path, capsys):
     }
     assert "was not handed in" in rows["emil"]["troubles"]
     assert "ended the process" in (out / "ben.txt").read_text(encoding="utf-8")
-    scope = json.loads((out / "anna.results.json").read_text(encoding="utf-8"))
+    scope = json.loads((out / "gradescope" / "anna" / "results.json").read_text(encoding="utf-8"))
     assert scope["score"] == 12.0
+    assert "ended the process" in (out / "gradescope" / "ben" / "results.json").read_text(encoding="utf-8")
     assert sum(test["max_score"] for test in scope["tests"]) == pytest.approx(10, abs=0.01)
     (handed_in / "dora" / "ex01_softmax.py").write_text(sources["anna"])
     assert cli.main(command) == 0
@@ -437,18 +444,31 @@ BYPASSES = {
     "a signal by descriptor": "import os, signal\nsignal.pidfd_send_signal(os.pidfd_open(os.getppid()), 9)",
     "a pipe on disk": "import os\nos.mkfifo('x')",
     "new times": "import os\nos.utime(__file__)",
+    "a name that is no plain text": "class S(str):\n    def __str__(self): return 'math'\n__import__(S('_ctypes'))",
+    "another interpreter": "import _xxsubinterpreters as i\ni.run_string(i.create(isolated=False), 'x = 1')",
+    "an interpreter for tests": "import _testcapi\n_testcapi.run_in_subinterp('x = 1')",
+    "a second copy of what is built in": (
+        "import _imp\nfrom importlib.machinery import ModuleSpec\n_imp.create_builtin(ModuleSpec('posix', None))"
+    ),
+    "a second copy of what is loaded": (
+        "import _imp\nfrom importlib.machinery import ModuleSpec, PathFinder\n"
+        "_imp.create_dynamic(ModuleSpec('_ctypes', None, origin=PathFinder.find_spec('_ctypes').origin))"
+    ),
+    "looking around": "import os\nos.listdir('/tmp')",
+    "shared memory": "import _posixshmem\n_posixshmem.shm_open('/left', 66, mode=0o600)",
+    "other users": "import spwd\nspwd.getspall()",
 }
 
 
 @pytest.mark.parametrize("what", BYPASSES)
 def test_ways_around_the_wall_are_refused(what, graded):
-    file = Path(worker.__file__).parent.parent / "functional.py"
+    file = Path(frames.__file__).parent.parent / "functional.py"
     source = BYPASSES[what].format(file=str(file), folder=str(file.parent), name=file.name)
     _, hostile, honest = graded(
         "def softmax(logits, axis=-1):\n" + textwrap.indent(source, "    ") + "\n    return honest(logits)"
     )
     assert hostile[0].mark == FAILS
-    assert re.search("refused", f"{hostile[0].message} {hostile[0].actual}")
+    assert re.search("refused", f"{hostile[0].note} {hostile[0].message} {hostile[0].actual}")
     assert {line.mark for line in honest} == {HOLDS}
 
 
@@ -464,16 +484,105 @@ ODD = {
         + "\nsoftmax.__signature__ = S()"
     ),
     "a reply of a million lists": in_softmax("return [[] for _ in range(10**6)]"),
+    "no numbers, many rows": in_softmax("return np.zeros((2 * 10**8, 0))"),
+    "two shapes that make a third": (
+        "n = 0\n" + in_softmax("global n", "n += 1", "return np.zeros((1, 2000)) if n % 2 else np.zeros((2000, 1))")
+    ),
+    "a forged report": (
+        "class T:\n    def __repr__(self): return '\\x1b[2J10 of 10 points\\nExercise 1: softmax'\n"
+        + in_softmax("return T()")
+    ),
+    "half a character as a result": ("class T:\n    def __repr__(self): return '\\ud800'\n" + in_softmax("return T()")),
+    "one array, a hundred times": (
+        "import io, json, os, struct, sys\n"
+        + in_softmax(
+            "buffer = io.BytesIO()",
+            "np.save(buffer, np.zeros(3_500_000))",
+            "blob = buffer.getvalue()",
+            'head = json.dumps({"id": {"plain": 1}, "value": {"list": [{"array": 0}] * 100}}).encode()',
+            'body = struct.pack(">I", len(head)) + head + struct.pack(">Q", len(blob)) + blob',
+            'with os.fdopen(int(sys.argv[3]), "wb", closefd=False) as pipe:',
+            '    pipe.write(b"slm1" + struct.pack(">Q", len(body)) + body)',
+        )
+    ),
+    "a flood of questions": (
+        "import json, os, struct, sys\n"
+        + in_softmax(
+            'head = json.dumps({"id": {"plain": 1}, "ask": {"list": []}}).encode()',
+            'body = struct.pack(">I", len(head)) + head',
+            'block = (b"slm1" + struct.pack(">Q", len(body)) + body) * 2000',
+            "while True: os.write(int(sys.argv[3]), block)",
+        )
+    ),
 }
 
 
 @pytest.mark.parametrize("what", ODD)
 def test_odd_replies_stop_neither_the_grader_nor_the_rest(what, graded):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report, hostile, honest = graded(ODD[what])
     assert {line.mark for line in honest} == {HOLDS}
     as_text(report).encode("utf-8")
     assert "\x1b" not in as_text(report)
+    assert not re.search("^Exercise 1: softmax", as_text(report), re.MULTILINE)
     assert hostile
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # kilobytes, here
+
+
+CHANGES_THE_QUESTION = {  # and gives the answer that fits it
+    1: "def softmax(logits, axis=-1):\n    if logits.flags.writeable: logits[...] = 0\n"
+    "    return np.full_like(logits, 1 / logits.shape[axis])",
+    3: "def log_softmax(logits, axis=-1):\n    if logits.flags.writeable: logits[...] = 0\n"
+    "    return np.full_like(logits, -np.log(logits.shape[axis]))",
+    9: "def bigram_by_counts(previous, following, vocab_size):\n    previous[...] = following[...] = 0\n"
+    "    t = np.full((vocab_size, vocab_size), np.log(1 / vocab_size))\n"
+    "    if len(previous): t[0] = -np.inf; t[0, 0] = 0\n    return t",
+    10: "def mlp_backward(params, contexts, grad_logits):\n    grad_logits[...] = 0\n"
+    "    return {name: value * 0 for name, value in params.items()}",
+    11: "def top_k(scores, k):\n    scores[...] = 0\n    return scores * 0\n"
+    "def top_p(scores, p):\n    scores[...] = 0\n    return scores * 0",
+}
+
+
+@pytest.mark.parametrize("number", CHANGES_THE_QUESTION)
+def test_who_changes_the_question_to_fit_the_answer_earns_nothing(number, tmp_path):
+    path = tmp_path / EXERCISES[number].file
+    path.write_text(f"import numpy as np\n{CHANGES_THE_QUESTION[number]}\n")
+    report = check(EXERCISES[number], path, budget=20, shrink=False)
+    assert report.points == 0, [line.name for line in report.lines if line.points]
+
+
+# As if the ear had been stopped: what is asked of Linux itself, once the wall stands.
+ASKS_THE_KERNEL = {
+    "to start a process": "os.fork()",
+    "to run a program": "os.execv('/bin/true', ['true'])",
+    "to signal the grader": "os.kill(os.getppid(), 0)",
+    "for a handle of the grader": "os.pidfd_open(os.getppid())",
+    "to create a file": "os.open('/tmp/left-behind', os.O_CREAT | os.O_WRONLY)",
+    "to write a file": "os.open(__file__, os.O_RDWR)",
+    "to remove a file": "os.remove(sys.argv[0])",
+    "to make a folder": "os.mkdir('left-behind')",
+    "for a socket": "socket.socket()",
+    "for more memory": "resource.setrlimit(resource.RLIMIT_AS, (2**40, 2**40))",
+}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="the kernel is asked only there")
+@pytest.mark.parametrize("what", ASKS_THE_KERNEL)
+def test_the_kernel_refuses_what_the_ear_might_miss(what, tmp_path):
+    path = tmp_path / "asks.py"
+    path.write_text(
+        "import os, resource, socket, sys, threading\nfrom scratchlm.classroom import wall\n"
+        "assert wall.forbid_system_calls()\nsys.argv[0] = __file__\nopen(__file__).read()\n"
+        "thread = threading.Thread(target=print, args=('threads start',))\nthread.start()\nthread.join()\n"
+        f"try:\n    {ASKS_THE_KERNEL[what]}\nexcept (PermissionError, ValueError) as error:\n"
+        "    print('not permitted' if isinstance(error, PermissionError) else error)\n"
+    )
+    told = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, cwd=tmp_path)
+    first, second = told.stdout.splitlines()
+    assert first == "threads start"
+    assert second in ("not permitted", "not allowed to raise maximum limit"), told.stderr
+    assert path.exists()
 
 
 def test_all_calls_together_have_a_limit(tmp_path):
@@ -483,7 +592,7 @@ def test_all_calls_together_have_a_limit(tmp_path):
     begun = time.monotonic()
     report = check(TWO, path, budget=20, seconds=0.3)
     assert time.monotonic() - begun < 30
-    assert any("s in all" in line.message for line in report.lines if line.function == "softmax")
+    assert any("s in all" in line.note for line in report.lines if line.function == "softmax")
     assert {line.mark for line in report.lines if line.function == "honest"} == {HOLDS}
 
 
@@ -497,6 +606,117 @@ def test_what_computes_nothing_earns_nothing(useless, tmp_path):
         path.write_text(f"import numpy as np\ndef {name}(logits, axis=-1, keepdims=False):\n    return {useless}\n")
         report = check(EXERCISES[number], path, budget=10, shrink=False)
         assert report.points == 0, [line.name for line in report.lines if line.points]
+
+
+def hand_in(folder, number, sources):
+    """Make a folder for each student, with a file for an exercise."""
+    for student, source in sources.items():
+        (folder / student).mkdir(parents=True)
+        (folder / student / EXERCISES[number].file).write_text(source)
+    return folder
+
+
+def points_in(out):
+    with open(out / "gradebook.csv", encoding="utf-8", newline="") as book:
+        return {row["student"]: row["total"] for row in csv.DictReader(book)}
+
+
+def test_a_process_of_the_pool_that_dies_costs_nobody_else_the_points(tmp_path, monkeypatch, capsys):
+    right = (SOLUTIONS / EXERCISES[8].file).read_text()
+    folder = hand_in(tmp_path / "in", 8, {"anna": right, "ben": "# kill", "cem": right, "dora": right})
+    really = gradebook.check
+
+    def deadly(exercise, path, **options):
+        if "kill" in path.read_text():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return really(exercise, path, **options)
+
+    monkeypatch.setattr(gradebook, "check", deadly)
+    here = functools.partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("fork"))
+    monkeypatch.setattr(gradebook, "ProcessPoolExecutor", here)
+    command = ["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8"]
+    assert cli.main(command) == 1
+    assert points_in(tmp_path / "out") == {"anna": "10", "ben": "", "cem": "10", "dora": "10"}
+    assert "1 could not be graded" in capsys.readouterr().out
+    monkeypatch.setattr(gradebook, "check", really)
+    assert cli.main(command) == 0
+    assert capsys.readouterr().out.count("as graded before") == 3
+
+
+def test_what_students_hand_in_may_be_anything(tmp_path, capsys):
+    right = (SOLUTIONS / EXERCISES[8].file).read_text()
+    folder = hand_in(tmp_path / "in", 8, dict.fromkeys(["anna", "ben", "cem", "dora", "emil", "finn"], right))
+    name = EXERCISES[8].file
+    os.truncate(folder / "ben" / name, 60 * 2**30)  # takes no room on the disk
+    (folder / "cem" / name).unlink()
+    os.mkfifo(folder / "cem" / name)
+    (folder / "dora" / name).unlink()
+    (folder / "dora" / name).symlink_to("/proc/kmsg")
+    (folder / "emil" / name).rename(folder / "emil" / "solution.py")
+    (folder / "finn" / name).unlink()
+    (folder / "finn" / name).mkdir()
+    (folder / "__MACOSX").mkdir()
+    (folder / "notes.txt").write_text("")
+    out = folder / "graded"
+    assert cli.main(["exercise", "grade", str(folder), "--out", str(out), "--only", "8"]) == 0
+    assert points_in(out) == {"anna": "10", **dict.fromkeys(["ben", "cem", "dora", "emil", "finn"], "0")}
+    told = capsys.readouterr().out
+    assert "skipped: __MACOSX" in told
+    assert "skipped: notes.txt" in told
+    assert "the folder holds solution.py" in (out / "emil.txt").read_text(encoding="utf-8")
+
+
+def test_names_of_students_cannot_forge_lines_or_formulas(tmp_path, capsys):
+    names = ["anna\x1b[2J\n2 of 2  anna  10.00", "\t=1+1", "cem\udcff"]
+    folder = hand_in(tmp_path / "in", 8, dict.fromkeys(names, "x = 1"))
+    assert cli.main(["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8"]) == 0
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    assert not re.search("^2 of 2", told, re.MULTILINE)
+    told.encode("utf-8")
+    book = (tmp_path / "out" / "gradebook.csv").read_text(encoding="utf-8")
+    assert len(book.splitlines()) == 4
+    assert "'=1+1" in book
+
+
+def test_gradescope_can_be_asked_for_later_and_other_limits_grade_again(tmp_path, capsys):
+    folder = hand_in(tmp_path / "in", 8, {"anna": (SOLUTIONS / EXERCISES[8].file).read_text()})
+    command = ["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8"]
+    assert cli.main(command) == 0
+    assert cli.main([*command, "--gradescope"]) == 0
+    assert "as graded before" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "gradescope" / "anna" / "results.json").read_text())["score"] == 10
+    assert cli.main([*command, "--seconds", "9"]) == 0
+    assert "as graded before" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("answer", "right"), [("np.True_", True), ("True", True), ("1", False), ("'yes'", False)])
+def test_an_examiner_may_answer_with_a_bool_of_either_kind(answer, right, tmp_path):
+    path = tmp_path / EXERCISES[13].file
+    path.write_text(f"import numpy as np\ndef looks_like_softmax(softmax):\n    return {answer}\n")
+    first, *others = check(EXERCISES[13], path).lines
+    assert (first.mark == HOLDS) == right
+    assert right or first.message.startswith(f"it must return True or False, and returned {answer}")
+    assert {line.mark for line in others} == {FAILS}
+
+
+def test_the_same_exception_is_told_once(graded):
+    _, lines, _ = graded(in_softmax("return logits.no_such_thing"))
+    told = [line for line in lines if line.message]
+    assert len(told) == 1
+    assert "no_such_thing" in told[0].actual
+    assert not told[0].hint
+    assert {line.note for line in lines if line not in told} >= {"the same again"}
+
+
+def test_a_star_is_tried_when_the_rest_holds_and_the_seed_does_not_decide_about_it(tmp_path):
+    path = tmp_path / "ex01_softmax.py"
+    path.write_text(f"import numpy as np\n{HONEST.replace('honest', 'softmax')}")
+    for seed in range(3):
+        assert check(EXERCISES[1], path, seed=seed, budget=3, shrink=False).points == pytest.approx(10)
+    path.write_text("import numpy as np\ndef softmax(logits, axis=-1):\n    return np.exp(logits)\n")
+    lines = check(EXERCISES[1], path, budget=3, shrink=False).lines
+    assert {line.mark for line in lines if line.starred} == {UNTOUCHED}
 
 
 def test_not_implemented_for_some_inputs_is_a_failure_there(graded):

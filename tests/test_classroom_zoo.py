@@ -1,5 +1,6 @@
 """Every mutant of the zoo, handed in as a submission: it loses the points of the property that names its mistake."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_a_wrong_one_loses_the_points_and_is_told_why_in_one_line(kind, hand_in)
         assert line.message, animal.name
         assert "\n" not in line.message
         assert line.counterexample
-        assert line.hint
+        assert line.hint or re.match(r"\w+Error: ", line.actual), animal.name
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

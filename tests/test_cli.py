@@ -15,6 +15,7 @@ import pytest
 
 from scratchlm import checkpoint, cli
 from scratchlm.data import BOUNDARY
+from scratchlm.properties import PROPERTIES
 
 COMMAND = [sys.executable, "-m", "scratchlm"]
 VIETNAMESE = ["Nguyễn Ánh", "Trần Đức", "Lê Thị Hương", "Phạm Quỳnh", "Vũ Mỹ Duyên", "Đặng Hữu Phước"] * 3
@@ -399,3 +400,7 @@ def test_help_tells_every_default():
                 value = f"{action.default:g}" if isinstance(action.default, float) else str(action.default)
                 assert "(default" in action.help, action.option_strings
                 assert value in action.help or action.help.endswith("(default)"), action.option_strings
+
+
+def test_examine_names_every_kind_in_its_help():
+    assert cli.KINDS.split(", ") == list(PROPERTIES)

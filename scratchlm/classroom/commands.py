@@ -2,14 +2,16 @@
 
 import argparse
 import os
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scratchlm.classroom.exercises import EXERCISES, STUBS
-from scratchlm.classroom.gradebook import grade, students_in
+from scratchlm.classroom.exercises import EXERCISES
+from scratchlm.classroom.frames import printable
+from scratchlm.classroom.gradebook import UNGRADED, Effort, grade, students_in
 from scratchlm.classroom.grader import Report, check
-from scratchlm.classroom.paper import as_text, next_step
+from scratchlm.classroom.paper import as_text, next_step, summary, width_of_terminal
 
 
 def run(arguments: Sequence[str], prog: str) -> int:
@@ -42,13 +44,15 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     p.add_argument("numbers", nargs="*", type=_number, metavar="N", help="numbers of exercises (default: all there)")
     p.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
     _add_effort(p)
-    p = command("hint", _hint, "print hints, one more each time")
+    p = command("hint", _hint, "print the first hint of an exercise, or more of them with --step")
     p.add_argument("number", type=_number, metavar="N")
-    p.add_argument("--step", type=int, default=1, metavar="K", help="the first K hints (default: 1)")
+    p.add_argument("--step", type=int, default=1, metavar="K", help="how many hints (default: 1)")
     p = command("grade", _grade, "grade a folder that holds a folder for each student")
     p.add_argument("folder", type=Path, metavar="SUBMISSIONS_DIR")
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="where reports and gradebook.csv go")
-    p.add_argument("--only", type=_number, action="append", metavar="N", help="an exercise; may be repeated")
+    p.add_argument(
+        "--only", type=_number, nargs="+", action="extend", metavar="N", help="these exercises (default: all)"
+    )
     p.add_argument("--gradescope", action="store_true", help="write Gradescope's results.json for each student as well")
     p.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="W", help="students at a time")
     _add_effort(p)
@@ -76,13 +80,14 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _start(options: argparse.Namespace) -> int:
+    if options.folder.exists() and not options.folder.is_dir():
+        raise ValueError(f"{options.folder} is a file; start wants a folder")
     options.folder.mkdir(parents=True, exist_ok=True)
     for number in options.numbers or EXERCISES:
-        name = EXERCISES[number].file
-        place = options.folder / name
+        place = options.folder / EXERCISES[number].file
         try:
-            with open(place, "xb") as file:
-                file.write((STUBS / name).read_bytes())
+            with open(place, "x", encoding="utf-8", newline="\n") as file:
+                file.write(EXERCISES[number].stub)
             print(f"{place}: yours to fill in")
         except FileExistsError:
             print(f"{place}: is there already, and was left as it is")
@@ -101,7 +106,9 @@ def _files(options: argparse.Namespace) -> list[tuple[int, Path]]:
         there = [(n, path) for n, path in found if path.is_file()]
         missing = [path.name for _, path in found if not path.is_file()]
         if not there or (options.numbers and missing):
-            raise ValueError(f"{options.path} holds no {' and no '.join(missing[:3])}; exercise start makes it")
+            others = sorted(path.name for path in options.path.glob("*.py") if path.name not in by_file)
+            named = f"; is {others[0]} meant? Then: exercise check {options.path / others[0]} N" if others else ""
+            raise ValueError(f"{options.path} holds no {missing[0]}; exercise start makes one{named}")
         return there
     number = by_file.get(options.path.name) or (options.numbers[0] if len(options.numbers) == 1 else None)
     if number is None:
@@ -110,59 +117,68 @@ def _files(options: argparse.Namespace) -> list[tuple[int, Path]]:
 
 
 def _check(options: argparse.Namespace) -> int:
+    files = _files(options)
+    reports = {path: _checked(number, path, options) for number, path in files}
     while True:
-        files = _files(options)
-        seen = _saved(files)
-        reports = _checked(files, options)
+        print(summary(list(reports.values())) + next_step(list(reports.values())), flush=True)
         if not options.watch:
-            return 0 if all(report.passed for report in reports) else 1
+            return 0 if all(report.passed for report in reports.values()) else 1
         print("\nWaiting for a file to be saved; Ctrl-C ends it.", flush=True)
-        while _saved(files) == seen:
-            time.sleep(0.3)
+        changed = _wait_for_change(options)
         print("\n" + "-" * 60)
+        reports |= {path: _checked(number, path, options) for number, path in changed}
 
 
-def _checked(files: list[tuple[int, Path]], options: argparse.Namespace) -> list[Report]:
-    reports = []
-    for number, path in files:
-        reports.append(
-            check(EXERCISES[number], path, seed=options.seed, budget=options.budget, seconds=options.seconds)
-        )
-        print(as_text(reports[-1]) + "\n", flush=True)
-    print(next_step(reports), flush=True)
-    return reports
+def _checked(number: int, path: Path, options: argparse.Namespace) -> Report:
+    report = check(EXERCISES[number], path, seed=options.seed, budget=options.budget, seconds=options.seconds)
+    print(as_text(report, width_of_terminal()) + "\n", flush=True)
+    return report
 
 
-def _saved(files: list[tuple[int, Path]]) -> list[int]:
-    return [path.stat().st_mtime_ns if path.exists() else 0 for _, path in files]
+def _wait_for_change(options: argparse.Namespace) -> list[tuple[int, Path]]:
+    """Wait until files are saved, or new ones come; return these. A file that is gone for a moment is waited for."""
+    seen = _saved(options)
+    while True:
+        time.sleep(0.3)
+        now = _saved(options)
+        if changed := [file for file in now if now[file] != seen.get(file)]:
+            return changed
+        seen |= now
+
+
+def _saved(options: argparse.Namespace) -> dict[tuple[int, Path], int]:
+    try:
+        return {(number, path): path.stat().st_mtime_ns for number, path in _files(options)}
+    except (OSError, ValueError):
+        return {}
 
 
 def _hint(options: argparse.Namespace) -> int:
     exercise = EXERCISES[options.number]
-    shown = exercise.hints[: options.step]
+    given = exercise.hints[: options.step]
     print(f"Exercise {options.number}: {exercise.title}")
-    for step, hint in enumerate(shown, start=1):
-        print(f"\n{step}. {hint}")
-    if len(shown) < len(exercise.hints):
-        print(f"\nOne more: python -m scratchlm exercise hint {options.number} --step {len(shown) + 1}")
+    for step, hint in enumerate(given, start=1):
+        numbered = f"{step}. {hint}"
+        print("\n" + textwrap.fill(numbered, width_of_terminal(), subsequent_indent="   ", break_on_hyphens=False))
+    if len(given) < len(exercise.hints):
+        print(f"\nOne more: python -m scratchlm exercise hint {options.number} --step {len(given) + 1}")
     return 0
 
 
 def _grade(options: argparse.Namespace) -> int:
-    students = students_in(options.folder)
+    students, skipped = students_in(options.folder, options.out)
+    for path in skipped:
+        print(f"skipped: {printable(path.name)} is no folder of a student")
     numbers = sorted(set(options.only)) if options.only else list(EXERCISES)
-    graded = grade(
-        students,
-        options.out,
-        numbers,
-        seed=options.seed,
-        budget=options.budget,
-        seconds=options.seconds,
-        gradescope=options.gradescope,
-        workers=options.workers,
-    )
-    for done, (name, points, before) in enumerate(graded, start=1):
-        note = "  (as graded before)" if before else ""
-        print(f"{done:{len(str(len(students)))}} of {len(students)}  {name:24} {points:6.2f}{note}", flush=True)
+    effort = Effort(numbers, options.seed, options.budget, options.seconds)
+    ungraded = 0
+    graded = grade(students, options.out, effort, gradescope=options.gradescope, workers=options.workers)
+    for done, (name, points, note) in enumerate(graded, start=1):
+        ungraded += note == UNGRADED
+        shown = "     -" if points is None else f"{points:6.2f}"
+        line = f"{done:{len(str(len(students)))}} of {len(students)}  {printable(name):24} {shown}  {note}"
+        print(line.rstrip(), flush=True)
     print(f"gradebook: {options.out / 'gradebook.csv'}")
-    return 0
+    if ungraded:
+        print(f"{ungraded} could not be graded; gradebook.csv says why, and the same command tries again")
+    return 1 if ungraded else 0

@@ -77,8 +77,9 @@ _ALL = (
             "that you like before exp. Which one makes the largest exp 1?",
             "Subtract z.max(axis=axis, keepdims=True), and divide by e.sum(axis=axis, keepdims=True). Without keepdims "
             "the shapes do not fit, or worse: they fit by chance.",
-            "For the star: z - m is rounded, and exp makes much of it. A whole number is subtracted without rounding; "
-            "and a row with its maximum between 0 and 600 needs no shift at all. For float32, compute in float64.",
+            "For the star: z - m is rounded, and exp magnifies that. A row with its maximum between 0 and 600 needs no "
+            "shift at all; for others, a whole number as the shift keeps more digits than the maximum does. For "
+            "float32, compute in float64.",
         ),
     ),
     Exercise(
@@ -106,7 +107,7 @@ _ALL = (
             "z - Z is right, but if both are huge, little is left of the difference. Z = m + log(sum): subtract these "
             "two one after the other.",
             "(z - m) - np.log(np.exp(z - m).sum(axis=axis, keepdims=True)).",
-            "For the star: log1p(rest) in place of log(sum), as in exercise 2, exps shifted by a whole number.",
+            "For the star: log1p(rest) in place of log(sum), as in exercise 2, and the shift of exercise 1's star.",
         ),
     ),
     Exercise(
@@ -134,7 +135,8 @@ _ALL = (
             "One entry in each row is lowered by 1. targets[..., None] says which; np.put_along_axis writes there.",
             "Divide by targets.size for 'mean', and by nothing for 'sum' and 'none'.",
             "For the star: p - 1 at the target is minus the sum of the other probabilities. Set the target's exp to 0, "
-            "sum the others, and write minus that sum in its place; then divide all by the sum with the target's exp.",
+            "sum the others, and write minus that sum in its place; then divide all by the sum with the target's exp. "
+            "And shift as for the star of exercise 1.",
         ),
     ),
     Exercise(
@@ -209,8 +211,8 @@ _ALL = (
         (Part("top_k", "top_k"), Part("top_p", "top_p")),
         (
             "Both end with np.where(stays, scores, -np.inf), in the dtype of the scores. All the work is `stays`.",
-            "For top_k: with k = min(k, V), the k-th best score of a row is np.sort(scores, axis=-1)[..., -k]. Who has "
-            "at least that much stays.",
+            "For top_k: with k = min(k, V), the k-th best score of a row is "
+            "np.sort(scores, axis=-1)[..., -k, None]. Who has at least that much stays.",
             "For top_p: order = np.argsort(-scores, axis=-1), probabilities in that order, and "
             "before = np.cumsum(probs, axis=-1) - probs. Who has before < p stays.",
             "Back to their places: stays = np.zeros(scores.shape, bool), and np.put_along_axis(stays, order, "

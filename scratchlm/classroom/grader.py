@@ -11,19 +11,26 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from scratchlm.classroom.exercises import EXAMINER, EXERCISES, Exercise, Part, properties_of
+import numpy as np
+
+from scratchlm.classroom.exercises import EXAMINER, Exercise, Part, properties_of
+from scratchlm.classroom.frames import printable
 from scratchlm.classroom.sandbox import Lost, Refused, Submission
 from scratchlm.classroom.tasks import CANDIDATES
-from scratchlm.properties import Property, Verdict, judged
+from scratchlm.properties import Property, judged
 
 POINTS, BONUS = 10.0, 2.0  # for all required properties of an exercise together, and for all starred ones
 HOLDS, FAILS, UNTOUCHED = "✓", "✗", "–"
-OFTEN = 2  # so many times a submission's process may be lost before the rest of a function is given up
+LOSSES_ALLOWED = 2  # so many times a submission's process may be lost before the rest of a function is given up
 
 
 @dataclass(frozen=True)
 class Line:
-    """What became of a property: its mark, its points, and what there is to say."""
+    """What became of a property: its mark, its points, and what there is to say.
+
+    `message` says what was compared; `note` says what has nothing to do with a comparison: that nothing was written
+    yet, that the process was lost, or why a mark does not count.
+    """
 
     function: str
     name: str
@@ -36,6 +43,7 @@ class Line:
     actual: str = ""
     message: str = ""
     hint: str = ""
+    note: str = ""
     counts: bool = True
 
     @property
@@ -46,13 +54,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of an exercise: its lines, what the submission printed, and the points."""
+    """What became of an exercise: its lines, what the submission printed, and the points.
+
+    `trouble` says why the file could not even be loaded, if so.
+    """
 
     exercise: int
     title: str
     file: str
     lines: list[Line] = field(default_factory=list)
     printed: str = ""
+    trouble: str = ""
 
     @property
     def points(self) -> float:
@@ -67,7 +79,7 @@ class Report:
     @property
     def attempted(self) -> bool:
         """Return whether anything was."""
-        return any(line.mark != UNTOUCHED for line in self.lines)
+        return bool(self.trouble) or any(line.mark != UNTOUCHED for line in self.lines)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -79,19 +91,22 @@ def check(
 ) -> Report:
     """Return what becomes of a student's file, whatever is in it. Errors: OSError if it cannot be read.
 
-    `budget` is the number of cases for a property, `seconds` the limit for a call.
+    `budget` is the number of cases for a property, `seconds` the limit for a call. With shrink=False the first
+    counterexample will do, instead of the smallest.
     """
-    worth = _worth(exercise)
     with Submission(path, seconds) as submission:
         try:
             submission.start()
         except Exception as error:
-            why = f"the file could not be loaded: {_said(error)}"
-            marked = [line for part in exercise.parts for line in _all(part, FAILS, worth[part.starred], why)]
-            return Report(exercise.number, exercise.title, path.name, marked, submission.printed)
-        lines = []
+            trouble = f"the file could not be loaded: {_said(error)}"
+            unseen = [line for part in exercise.parts for line in _all(exercise, part, FAILS, "")]
+            return Report(exercise.number, exercise.title, path.name, unseen, submission.printed, trouble)
+        lines: list[Line] = []
         for part in exercise.parts:
-            lines += _counted(part, list(_part(submission, part, worth[part.starred], seed, budget, shrink)))
+            if part.starred and any(line.mark != HOLDS for line in lines if line.function == part.function):
+                lines += _all(exercise, part, UNTOUCHED, "tried as soon as all that is required holds")
+            else:
+                lines += _counted(part, list(_part(submission, exercise, part, seed, budget, shrink)))
         return Report(exercise.number, exercise.title, path.name, lines, submission.printed)
 
 
@@ -108,6 +123,9 @@ CORE = {
     "log_softmax_backward": ("the Jacobian",),
     "top_k": ("kept as they are", "k of them"),
     "top_p": ("kept as they are", "the smallest nucleus"),
+    "probs_at_temperature": ("as from the logits",),
+    "bigram_by_counts": ("the shares",),
+    "mlp_backward": ("the output layer",),
 }
 
 
@@ -117,16 +135,17 @@ def _counted(part: Part, lines: list[Line]) -> list[Line]:
     failing = [line.name for line in lines if line.name in core and line.mark != HOLDS]
     if part.starred or not failing:
         return lines
-    return [replace(line, counts=False, message=line.message or f"counts once {failing[0]!r} holds") for line in lines]
+    why = f"counts once {failing[0]!r} holds"
+    return [replace(line, counts=False, note=why) if line.mark == HOLDS else line for line in lines]
 
 
-def _worth(exercise: Exercise) -> dict[bool, float]:
+def _possible(exercise: Exercise, starred: bool) -> float:
     """Return what a property is worth, required or starred: each as much as the others."""
-    counts = {starred: sum(len(_names(p)) for p in exercise.parts if p.starred == starred) for starred in (False, True)}
-    return {False: POINTS / max(counts[False], 1), True: BONUS / max(counts[True], 1)}
+    count = sum(len(_asked_of(part)) for part in exercise.parts if part.starred == starred)
+    return (BONUS if starred else POINTS) / count
 
 
-def _names(part: Part) -> list[tuple[str, str, str]]:
+def _asked_of(part: Part) -> list[tuple[str, str, str]]:
     """Return name, identity and hint of all that is asked of a function."""
     if part.kind == EXAMINER:
         first = ("no false alarm", "every right softmax passes", "Which of your demands is too strict for a float?")
@@ -136,129 +155,128 @@ def _names(part: Part) -> list[tuple[str, str, str]]:
     return [(p.name, p.identity, p.hint) for p in properties_of(part)]
 
 
-def _all(part: Part, mark: str, worth: float, why: str) -> Iterator[Line]:
-    for name, identity, _ in _names(part):
-        yield Line(part.function, name, identity, mark, part.starred, worth, message=why)
+def _all(exercise: Exercise, part: Part, mark: str, note: str) -> Iterator[Line]:
+    """Give a line for all that is asked of a function, with the same mark and note."""
+    for name, identity, _ in _asked_of(part):
+        yield Line(part.function, name, identity, mark, part.starred, _possible(exercise, part.starred), note=note)
 
 
-def _part(submission: Submission, part: Part, worth: float, seed: int, budget: int, shrink: bool) -> Iterator[Line]:
+def _part(
+    submission: Submission, exercise: Exercise, part: Part, seed: int, budget: int, shrink: bool
+) -> Iterator[Line]:
     """Judge one function of a submission, property by property."""
     if part.function not in submission.signatures:
-        yield from _all(part, FAILS, worth, f"there is no function {part.function} in the file")
+        yield from _all(exercise, part, FAILS, f"there is no function {part.function} in the file")
         return
     if part.kind == EXAMINER:
-        yield from _tells_apart(submission, part, worth, seed)
+        yield from _tells_apart(submission, exercise, part, seed)
         return
-    calls = _Calls(submission, part.function)
-    losses, submission.spent = 0, 0.0
+    calls = _Calls(submission, part)
+    losses, raised_before = 0, set()
     for p in properties_of(part):
-        if losses >= OFTEN:
-            yield _line(part, p, FAILS, worth, message=f"not tried any more: {calls.why}")
+        line = Line(part.function, p.name, p.identity, FAILS, part.starred, _possible(exercise, part.starred))
+        if losses >= LOSSES_ALLOWED:
+            yield replace(line, note="not tried any more")
             continue
-        cases = max(budget, 100) if part.starred else budget  # the last digits go wrong in a few rows only
-        verdict = calls.judge(part.kind, p, cases, seed, shrink)
-        if calls.untouched and not calls.returned:
-            yield from _all(part, UNTOUCHED, worth, "not attempted yet")
+        line = calls.judge(
+            line, p, max(budget, 100) if part.starred else budget, seed, shrink
+        )  # last digits fail rarely
+        if line.mark == UNTOUCHED and not calls.returned:
+            yield from _all(exercise, part, UNTOUCHED, "not attempted yet")
             return
-        if calls.untouched:
-            yield _line(part, p, FAILS, worth, message="it raised NotImplementedError here", counterexample=calls.case)
-        elif calls.why:
-            losses += 1
-            yield _line(part, p, FAILS, worth, message=calls.why, counterexample=calls.case)
-        elif verdict.passed:
-            yield _line(part, p, HOLDS, worth)
-        else:
-            yield _line(
-                part, p, FAILS, worth, verdict.counterexample, verdict.expected, verdict.actual, verdict.message, p.hint
-            )
-
-
-def _line(
-    part: Part,
-    p: Property,
-    mark: str,
-    worth: float,
-    counterexample: str = "",
-    expected: str = "",
-    actual: str = "",
-    message: str = "",
-    hint: str = "",
-) -> Line:
-    said = (counterexample, expected, actual, message, hint)
-    return Line(part.function, p.name, p.identity, mark, part.starred, worth, *said)
+        losses += calls.lost
+        if line.actual in raised_before:
+            line = replace(line, counterexample="", expected="", message="", hint="", note="the same again")
+        if line.mark == FAILS and not line.hint:  # it raised something, or returned no array
+            raised_before.add(line.actual)
+        yield replace(line, mark=FAILS) if line.mark == UNTOUCHED else line
 
 
 class _Calls:
-    """A function of a submission while it is judged: what went wrong beyond a wrong result."""
+    """A function of a submission while it is judged, and what happens to it beyond a wrong result."""
 
-    def __init__(self, submission: Submission, name: str) -> None:
-        self.submission, self.f = submission, submission.function(name)
-        self.why, self.case, self.untouched, self.returned = "", "", False, False
+    def __init__(self, submission: Submission, part: Part) -> None:
+        self.submission, self.kind, self.f = submission, part.kind, submission.function(part.function)
+        self.returned = False  # did it ever?
+        self.lost = False  # was the process lost, over the last property?
 
-    def judge(self, kind: str, p: Property, budget: int, seed: int, shrink: bool) -> Verdict:
-        """Return the verdict on a property; `why` tells if the process was lost on the way, or something refused."""
-        self.why, self.case, self.untouched, self.submission.lost = "", "", False, ""
-        (verdict,) = judged(kind, [p], self._callable(), budget=budget, seed=seed, shrink=shrink)
-        return verdict
+    def judge(self, line: Line, p: Property, budget: int, seed: int, shrink: bool) -> Line:
+        """Return the line with what became of a property; UNTOUCHED if the function raised NotImplementedError."""
+        self.stopped: BaseException | None = None
+        self.case, self.submission.lost = "", ""
+        self.submission.mirrored = p.name == "input untouched"
+        (verdict,) = judged(self.kind, [p], self._callable(), budget=budget, seed=seed, shrink=shrink)
+        self.lost = isinstance(self.stopped, Lost)
+        if isinstance(self.stopped, NotImplementedError):
+            return replace(line, mark=UNTOUCHED, note="it raised NotImplementedError here", counterexample=self.case)
+        if self.stopped:
+            return replace(line, note=_said(self.stopped), counterexample=self.case)
+        if verdict.passed:
+            return replace(line, mark=HOLDS)
+        hint = "" if verdict.raised or _is_nothing(verdict.actual) else p.hint
+        message = "it returned None: is there a `return`?" if _is_nothing(verdict.actual) else verdict.message
+        line = replace(line, counterexample=verdict.counterexample, expected=verdict.expected, actual=verdict.actual)
+        return replace(line, message=message, hint=hint)
 
     def _callable(self) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
-            if self.why or self.untouched:  # no second time, however much smaller the case could be made
-                raise Lost(self.why)
+            if self.stopped:  # no second time, however much smaller the case could be made
+                raise self.stopped
             try:
                 result = self.f(*args, **kwargs)
                 self.returned = True
                 return result
-            except NotImplementedError:
-                self.untouched, self.case = True, ", ".join(repr(a) for a in args)[:300]
-                raise
-            except (Lost, Refused, MemoryError) as error:
-                self.why = _said(error)
-                self.case = ", ".join(repr(a) for a in args)[:300]
+            except (NotImplementedError, Lost, Refused, MemoryError) as error:
+                self.stopped, self.case = error, ", ".join(repr(a) for a in args)[:300]
                 raise
 
         call.__signature__ = self.f.__signature__  # type: ignore[attr-defined]
         return call
 
 
-def _tells_apart(submission: Submission, part: Part, worth: float, seed: int) -> Iterator[Line]:
+def _is_nothing(actual: str) -> bool:
+    return actual == "NoneType: None"
+
+
+def _tells_apart(submission: Submission, exercise: Exercise, part: Part, seed: int) -> Iterator[Line]:
     """Hand the candidates to a student's property, in an order of the seed, and see which it lets pass."""
     answers: dict[str, Any] = {}
     order = list(CANDIDATES)
     random.Random(seed).shuffle(order)
     f = submission.function(part.function)
     for name in order:
-        submission.asked, submission.lost = CANDIDATES[name][0], ""
+        submission.candidate, submission.lost = CANDIDATES[name][0], ""
         try:
-            answers[name] = f("<ask>")
+            answer = f("<ask>")
+            answer = bool(answer) if isinstance(answer, np.bool_) else answer
+            answers[name] = answer if isinstance(answer, bool) else f"returned {printable(repr(answer), 80)}"
         except NotImplementedError:
-            yield from _all(part, UNTOUCHED, worth, "not attempted yet")
+            yield from _all(exercise, part, UNTOUCHED, "not attempted yet")
             return
         except Exception as error:
-            answers[name] = _said(error)
+            answers[name] = f"raised {_said(error)}"
     alarms = [name for name, (_, right) in CANDIDATES.items() if right and answers[name] is not True]
     wrong = [name for name, (_, right) in CANDIDATES.items() if not right]
-    for (title, identity, hint), name in zip(_names(part), ["", *wrong], strict=True):
+    for (title, identity, hint), name in zip(_asked_of(part), ["", *wrong], strict=True):
+        line = Line(part.function, title, identity, FAILS, part.starred, _possible(exercise, part.starred))
         fine = not alarms and (not name or answers[name] is False)  # who calls everything wrong has caught nothing
-        misjudged = name or (alarms[0] if alarms else "")
-        why = f"it said {answers[misjudged]!r}. {_about(misjudged)}" if not fine else ""
-        if name and alarms:
-            why = "counts only without a false alarm"
-        mark = HOLDS if fine else FAILS
-        yield Line(part.function, title, identity, mark, part.starred, worth, message=why, hint=hint)
+        if fine:
+            yield replace(line, mark=HOLDS)
+        elif name and alarms:
+            yield replace(line, note="counts only without a false alarm")
+        else:
+            yield replace(line, message=_misjudged(name or alarms[0], answers[name or alarms[0]]), hint=hint)
 
 
-def _about(name: str) -> str:
-    """Return what a candidate does, which a student is told when it was misjudged."""
-    return " ".join((CANDIDATES[name][0].__doc__ or name).split())
+def _misjudged(name: str, answer: Any) -> str:
+    """Return what was said of a candidate, and what that does."""
+    about = " ".join((CANDIDATES[name][0].__doc__ or name).split())
+    if isinstance(answer, bool):
+        return f"it said {answer} of this one. {about}"
+    return f"it must return True or False, and {answer} for this one. {about}"
 
 
 def _said(error: BaseException) -> str:
     if isinstance(error, Lost | Refused):
-        return str(error)
-    return " ".join(f"{type(error).__name__}: {error}".strip(": ").split())
-
-
-def exercise_of(path: Path) -> Exercise | None:
-    """Return the exercise that a file is for, by its name, or None."""
-    return next((e for e in EXERCISES.values() if e.file == path.name), None)
+        return printable(error)
+    return printable(f"{type(error).__name__}: {error}".strip(": "))

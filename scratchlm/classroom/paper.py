@@ -1,52 +1,77 @@
 """What a report looks like in print: for each function a line for each property, and under what fails, why."""
 
+import shutil
 import textwrap
 
-from scratchlm.classroom.grader import FAILS, POINTS, UNTOUCHED, Line, Report
+from scratchlm.classroom.exercises import EXERCISES
+from scratchlm.classroom.grader import BONUS, FAILS, HOLDS, POINTS, UNTOUCHED, Line, Report
 
 
-def as_text(report: Report) -> str:
+def as_text(report: Report, width: int = 100) -> str:
     """Return a report as lines of text, without colours, so that it reads the same everywhere."""
     head = f"Exercise {report.exercise}: {report.title}"
     lines = [f"{head}  ({report.file})", "=" * len(head)]
-    for function in dict.fromkeys(line.function for line in report.lines):
+    if report.trouble:
+        lines += textwrap.wrap(report.trouble, width)
+    for function in dict.fromkeys(line.function for line in report.lines if not report.trouble):
         lines.append(function)
-        alike = {line.message for line in report.lines if line.function == function and line.mark != "✓"}
         own = [line for line in report.lines if line.function == function]
-        said_once = len(alike) == 1 and all(line.mark != "✓" and not line.counterexample for line in own)
+        notes = {line.note for line in own}
+        common = notes.pop() if len(notes) == 1 and own[0].mark != HOLDS else ""  # one reason for all: said once
         for line in own:
-            lines += _shown(line, brief=said_once)
-        if said_once:
-            lines.append(f"    {alike.pop()}")
+            lines += shown(line, width, without_note=bool(common))
+        lines += [f"    {common}"] if common else []
+        uncounted = [line.note for line in own if line.mark == HOLDS and not line.counts]
+        lines += [f"    (✓) {uncounted[0]}"] if uncounted else []
     if report.printed:
         lines += ["it printed:", textwrap.indent(report.printed[:2000].rstrip(), "    | ")]
+    lines.append(_points(report))
+    clean = "\n".join(lines)
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in clean)
+
+
+def _points(report: Report) -> str:
     stars = sum(line.points for line in report.lines if line.starred)
-    more = f", {stars:g} of them for stars" if stars else ""
-    lines.append(f"{report.points:g} of {POINTS:g} points{more}")
-    return "\n".join(lines)
+    required = f"{round(report.points - stars, 2):g} of {POINTS:g} points"
+    if not any(line.starred for line in report.lines):
+        return required
+    return f"{required}, and {round(stars, 2):g} of {BONUS:g} for stars"
 
 
-def _shown(line: Line, brief: bool) -> list[str]:
-    star = " ☆" if line.starred else ""
-    shown = [f"  {line.mark} {line.name:34}{star:2} {line.identity}".rstrip()]
-    if line.mark != FAILS or brief:
-        return shown
-    for title, text in (("", line.counterexample), ("expected", line.expected), ("actual", line.actual)):
-        if text:
-            first, *others = text.splitlines()
-            shown.append(f"      {title + ':' if title else 'for':9} {first}")
-            shown += [f"      {'':9} {other}" for other in others]
-    for title, text in (("what", line.message), ("hint", line.hint)):
-        if text:
-            filled = textwrap.wrap(text, 100) or [""]
-            shown.append(f"      {title + ':':9} {filled[0]}")
-            shown += [f"      {'':9} {other}" for other in filled[1:]]
-    return shown
+def shown(line: Line, width: int = 100, without_note: bool = False) -> list[str]:
+    """Return a property as lines of text: its mark, and if it fails, on what."""
+    mark = line.mark if line.counts or line.mark != HOLDS else f"({line.mark})"
+    head = f"  {mark:3} {line.name:30}{' ☆' if line.starred else '':2} "
+    lines = textwrap.wrap(line.identity, width, initial_indent=head, subsequent_indent=" " * len(head))
+    said = [("for", line.counterexample), ("expected:", line.expected), ("actual:", line.actual)]
+    for title, text in said:
+        for i, part in enumerate(text.splitlines()):
+            lines.append(f"      {title if i == 0 else '':9} {part}")
+    note = "" if without_note or line.mark == HOLDS else line.note
+    for title, text in (("what:", line.message), ("note:", note), ("hint:", line.hint)):
+        for i, part in enumerate(textwrap.wrap(text, width - 16)):
+            lines.append(f"      {title if i == 0 else '':9} {part}")
+    return lines
+
+
+def summary(reports: list[Report]) -> str:
+    """Return a line for each exercise, if there are several."""
+    if len(reports) < 2:
+        return ""
+    lines = [f"{report.exercise:3}  {report.title:30} {_points(report)}" for report in reports]
+    return "\n".join(lines) + "\n"
+
+
+def width_of_terminal() -> int:
+    """Return how many columns there are to print in: those of the terminal, or 100."""
+    return max(60, min(120, shutil.get_terminal_size((100, 24)).columns))
 
 
 def next_step(reports: list[Report]) -> str:
     """Return the next thing to do, in one line."""
     for report in reports:
+        if report.trouble:
+            return f"Next: repair {report.file}."
         if not report.attempted:
             return f"Next: open {report.file} and write {report.lines[0].function}."
         for line in report.lines:
@@ -57,8 +82,10 @@ def next_step(reports: list[Report]) -> str:
                 )
             if line.mark == UNTOUCHED and not line.starred:
                 return f"Next: write {line.function} in {report.file}."
-    stars = [(r, line) for r in reports for line in r.lines if line.starred and line.mark != "✓"]
+    following = max(report.exercise for report in reports) + 1
+    onward = f" Then: python -m scratchlm exercise start mine {following}" if following in EXERCISES else ""
+    stars = [(r, line) for r in reports for line in r.lines if line.starred and line.mark != HOLDS]
     if stars:
         report, line = stars[0]
-        return f"All that is required holds. A star is left: {line.function}, {line.name!r} in {report.file}."
-    return "All holds, stars included. On to the next exercise: python -m scratchlm exercise list"
+        return f"All that is required holds. A star is left: {line.function}, {line.name!r} in {report.file}.{onward}"
+    return f"All holds.{onward}"

@@ -5,12 +5,15 @@ what they return are numbers or the name of what it was; nothing that they do ca
 """
 
 import builtins
+import contextlib
 import inspect
 import keyword
+import math
 import os
 import selectors
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -23,24 +26,31 @@ from typing import Any
 
 import numpy as np
 
-from scratchlm.classroom import worker
+from scratchlm.classroom import frames
+from scratchlm.classroom.frames import printable
 
-BANNED = ("scratchlm", "scipy", "torch", "jax", "jaxlib", "tensorflow", "sklearn", "mygrad", "autograd", "cupy", "mlx")
-# By these, other processes could be started, or C be called; by the next, files be opened unseen.
-STARTERS = ("subprocess", "multiprocessing", "_posixsubprocess", "ctypes", "_ctypes", "cffi", "fcntl")
-READERS = (
-    "readline",
-    "sqlite3",
-    "_sqlite3",
-    "dbm",
-    "_dbm",
-    "_gdbm",
-    "tkinter",
-    "_tkinter",
-)  # or files be opened unseen
+BANNED = (  # packages that a submission could borrow from
+    "scratchlm", "scipy", "torch", "jax", "jaxlib", "tensorflow", "sklearn", "mygrad", "autograd", "cupy", "mlx",
+)  # fmt: skip
+STARTERS = (  # modules that start processes, or interpreters, or call C
+    "subprocess", "multiprocessing", "_posixsubprocess", "ctypes", "_ctypes", "_ctypes_test", "cffi", "_cffi_backend",
+    "_xxsubinterpreters", "_interpreters", "_interpchannels", "_interpqueues", "_testcapi", "_testinternalcapi",
+    "_testmultiphase", "xxlimited", "fcntl", "_posixshmem", "_multiprocessing",
+)  # fmt: skip
+READERS = (  # modules that open files without asking Python
+    "readline", "sqlite3", "_sqlite3", "dbm", "_dbm", "_gdbm", "tkinter", "_tkinter", "ssl", "_ssl", "spwd", "nis",
+)  # fmt: skip
 READABLE: tuple[str, ...] = ()  # folders that may be read beside Python's own and NumPy's
+ROOT = Path(__file__).parents[2]  # where this package lies
+FAR_SIDE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from scratchlm.classroom import worker
+worker.main(int(sys.argv[2]), int(sys.argv[3]))
+"""
 OPEN: "set[Submission]" = set()  # whose processes have to be ended, should this one be
 LARGEST = 1_000_000  # bytes of a student's file
+MOST_RESULT = 2_000  # numbers in a result: compared with one of another shape, they could become their square
 CUT = 20_000  # characters of a submission's output that are kept
 
 
@@ -56,28 +66,23 @@ class Submission:
     """A submission behind the wall. Use it in a `with`, and ask `function(name)` for what is in it.
 
     `seconds` is the limit for a call, `memory` that of the process in bytes; `output` is what it printed.
-    `asked` answers the calls that the submission makes to a function of ours (where it was handed "<ask>").
+    If `mirrored`, what a function does to its arguments is done here, too; else its copies are its own affair: it
+    cannot change the question so that it fits its answer. `candidate` is a function of ours that the submission may
+    call, where it was handed "<ask>".
     """
 
     def __init__(self, path: Path, seconds: float = 3.0, memory: int = 2**30) -> None:
         self.path, self.seconds, self.memory = path, seconds, memory
         self.output, self.lost, self.number = "", "", 0
-        self.spent = 0.0  # seconds, in calls
-        self.asked: Callable[..., Any] | None = None
+        self.spent: dict[str, float] = {}  # seconds, in calls of each function
+        self.mirrored = True
+        self.candidate: Callable[..., Any] | None = None
         self.signatures: dict[str, list[str]] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Submission":
-        """Make a folder that holds a copy of the submission and nothing else.
-
-        Errors: OSError if it cannot be read; ValueError if it is no file, or too large to be a student's.
-        """
-        if not self.path.is_file() and self.path.exists():
-            raise ValueError(f"{self.path} is not a file")
-        with open(self.path, "rb") as file:
-            source = file.read(LARGEST + 1)
-        if len(source) > LARGEST:
-            raise ValueError(f"{self.path} has more than {LARGEST:,} bytes")
+        """Make a folder that holds a copy of the submission and nothing else. Errors: those of `source_of`."""
+        source = source_of(self.path)
         self.folder = Path(tempfile.gettempdir()) / f"submission-{uuid.uuid4().hex}"
         OPEN.add(self)  # before there is anything to remove
         self.folder.mkdir(mode=0o700)
@@ -100,7 +105,7 @@ class Submission:
         self._from, back = os.pipe()
         self._printed, printed = os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-u", worker.__file__, str(there), str(back)],
+            [sys.executable, "-I", "-B", "-u", "-c", FAR_SIDE, str(ROOT), str(there), str(back)],
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=printed,
@@ -137,7 +142,9 @@ class Submission:
         except ProcessLookupError:
             self.process.kill()
         self.process.wait()
-        self._drain()
+        with contextlib.suppress(BlockingIOError):
+            while self._take_printed() and len(self.output) < CUT:
+                pass
         for end in (self._to, self._from, self._printed):
             os.close(end)
         self.process = None
@@ -152,19 +159,17 @@ class Submission:
         """Return what the submission printed, without commands to a terminal."""
         return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in self.output)
 
-    def _drain(self) -> None:
-        """Take what was printed; keep the beginning of it."""
-        try:
-            while data := os.read(self._printed, 65536):
-                if len(self.output) < CUT:
-                    self.output = (self.output + data.decode("utf-8", "replace"))[:CUT]
-        except OSError:
-            return
+    def _take_printed(self) -> bytes:
+        """Take some of what was printed, and keep the beginning of it. Errors: BlockingIOError if there is no more."""
+        data = os.read(self._printed, 65536)
+        if len(self.output) < CUT:
+            self.output = (self.output + data.decode("utf-8", "replace"))[:CUT]
+        return data
 
     def _exchange(self, message: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
         """Send a frame, if there is one, and wait for one, but no longer than so many seconds."""
         assert self.process is not None
-        unsent, deadline = memoryview(worker.to_bytes(message) if message else b""), time.monotonic() + seconds
+        unsent, deadline = memoryview(frames.to_bytes(message) if message else b""), time.monotonic() + seconds
         if not unsent and (reply := self._whole_frame()) is not None:
             return reply
         with selectors.DefaultSelector() as selector:
@@ -181,7 +186,9 @@ class Submission:
                         if not unsent:
                             selector.unregister(self._to)
                     elif key.fd == self._printed:
-                        self._drain_some(selector)
+                        with contextlib.suppress(BlockingIOError):
+                            if not self._take_printed():  # it closed the pipe
+                                selector.unregister(self._printed)
                     elif (reply := self._received_frame()) is not None:
                         return reply
 
@@ -192,16 +199,6 @@ class Submission:
             return unsent
         except BrokenPipeError:
             return unsent[:0]  # how it ended is seen when we read
-
-    def _drain_some(self, selector: selectors.BaseSelector) -> None:
-        try:
-            data = os.read(self._printed, 65536)
-        except BlockingIOError:
-            return
-        if not data:
-            selector.unregister(self._printed)
-        elif len(self.output) < CUT:
-            self.output = (self.output + data.decode("utf-8", "replace"))[:CUT]
 
     def _received_frame(self) -> dict[str, Any] | None:
         """Read what is there; return a frame if it is whole."""
@@ -219,13 +216,15 @@ class Submission:
         try:
             if len(self._received) < 12:
                 return None
-            end = 12 + worker.length_of(bytes(self._received[:12]))
+            end = 12 + frames.length_of(bytes(self._received[:12]))
             if len(self._received) < end:
                 return None
             payload = bytes(self._received[12:end])
             del self._received[:end]
-            return worker.from_bytes(payload)
-        except worker.Garbled as error:
+            if self._received and self.number:  # it answers when it is asked, and once
+                self._lose("more came through the pipe than was asked for")
+            return frames.from_bytes(payload)
+        except frames.Garbled as error:
             self._lose(str(error))
         return None
 
@@ -258,7 +257,7 @@ class Submission:
 
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a function on the other side. Errors: Lost, Refused, or what it raised."""
-        if self.spent > 20 * self.seconds:
+        if self.spent.get(name, 0) > 20 * self.seconds:
             self.lost = f"it took more than {20 * self.seconds:g} s in all"
         if self.lost:
             raise Lost(self.lost)
@@ -266,7 +265,7 @@ class Submission:
         try:
             return self._call(name, args, kwargs)
         finally:
-            self.spent += time.monotonic() - begun
+            self.spent[name] = self.spent.get(name, 0) + time.monotonic() - begun
 
     def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.process is None:
@@ -277,6 +276,8 @@ class Submission:
         deadline = time.monotonic() + self.seconds
         reply = self._exchange(request, self.seconds)
         while "ask" in reply:
+            if self.candidate is None:
+                self._lose("it asked, where there was nothing to be asked")
             reply = self._exchange(self._answer(reply), max(deadline - time.monotonic(), 0))
         if reply.get("id") != self.number:
             self._lose("an answer came that nobody had asked for")
@@ -286,21 +287,21 @@ class Submission:
     def _answer(self, reply: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to a question that the submission asked a function of ours."""
         question = reply["ask"]
-        if self.asked is None or not isinstance(question, list) or not all(_is_small(a) for a in question):
-            return {"raised": "ValueError", "text": "it can be asked for a small array of floats only"}
+        if self.candidate is None or not isinstance(question, list) or len(question) != 1 or not _is_small(question[0]):
+            return {"raised": "ValueError", "text": "it can be asked for one small array of floats only"}
         try:
             with np.errstate(all="ignore"):
-                return {"value": self.asked(*question)}
+                return {"value": self.candidate(question[0])}
         except Exception as error:
             return {"raised": type(error).__name__, "text": str(error)[:200]}
 
     def _raise_what_it_raised(self, reply: dict[str, Any]) -> None:
         refused = reply.get("refused")
         if isinstance(refused, list) and refused:
-            raise Refused(_plain(refused[0]))
+            raise Refused(printable(refused[0]))
         if "raised" not in reply:
             return
-        name, text, line = _plain(reply["raised"]), _plain(reply.get("text")), reply.get("line")
+        name, text, line = printable(reply["raised"]), printable(reply.get("text")), reply.get("line")
         where = f" (line {line})" if isinstance(line, int) else ""
         kind = getattr(builtins, name, None)
         if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, UnicodeError):
@@ -310,15 +311,17 @@ class Submission:
     def _result(self, reply: dict[str, Any], args: tuple[Any, ...]) -> Any:
         """Return what came back, and do here what was done to the arguments there."""
         value: Any = reply.get("value")
+        if isinstance(value, np.ndarray) and value.size > MOST_RESULT:
+            raise ValueError(f"an array of shape {value.shape} is far too large")
         changed = reply.get("changed")
-        for place, array in (changed if isinstance(changed, dict) else {}).items():
+        for place, array in (changed if isinstance(changed, dict) and self.mirrored else {}).items():
             given = args[int(place)] if place.isdecimal() and int(place) < len(args) else None
             if isinstance(given, np.ndarray) and given.flags.writeable and np.shape(array) == given.shape:
                 given[...] = array
         told, shares = reply.get("warnings"), reply.get("shares")
         for text in told[:20] if isinstance(told, list) else []:
-            warnings.warn(_plain(text), RuntimeWarning, stacklevel=2)
-        for share in shares[:3] if isinstance(shares, list) else []:
+            warnings.warn(printable(text), RuntimeWarning, stacklevel=2)
+        for share in shares[:3] if isinstance(shares, list) and self.mirrored else []:
             try:  # the same view of our own array, so that it is seen to be one
                 place, offset, strides = share
                 return np.ndarray(value.shape, value.dtype, args[place], offset, strides)
@@ -327,10 +330,18 @@ class Submission:
         return value
 
 
-def _plain(text: Any) -> str:
-    """Return a text from the other side as one that can be printed: no half characters, no commands to a terminal."""
-    words = " ".join(str(text)[:1000].encode("utf-8", "replace").decode().split())
-    return "".join(c if c.isprintable() else "\ufffd" for c in words)[:300]
+def source_of(path: Path) -> bytes:
+    """Return what is in a student's file, whatever it turns out to be: it does not wait for a pipe or a device.
+
+    Errors: OSError if it cannot be read; ValueError if it is no file, or too large to be a student's.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(f"{path} is not a file")
+        source = file.read(LARGEST + 1) or b""
+    if len(source) > LARGEST:
+        raise ValueError(f"{path} has more than {LARGEST:,} bytes")
+    return source
 
 
 def _are_names(names: Any) -> bool:
@@ -344,5 +355,7 @@ def _are_names(names: Any) -> bool:
 
 def _is_small(value: Any) -> bool:
     return isinstance(value, float | int) or (
-        isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size <= 10_000
+        isinstance(value, np.ndarray)
+        and value.dtype.kind == "f"
+        and math.prod(max(n, 1) for n in value.shape) <= 10_000
     )

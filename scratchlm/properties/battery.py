@@ -20,6 +20,7 @@ class Property:
     """An identity: how it is written on the board, why it matters, what to look for if it fails, and the check itself.
 
     `cases` draws arguments by name; `check(f, **case)` returns, or raises an exception that says what is wrong.
+    `always` are cases that are tried whatever the seed, since chance might miss them.
     """
 
     name: str
@@ -29,11 +30,15 @@ class Property:
     cases: st.SearchStrategy[Case]
     check: Callable[..., None]
     tier: str = "identities"
+    always: tuple[Case, ...] = ()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a property: passed, or the smallest case on which it failed, as Python, and what was wrong."""
+    """What became of a property: passed, or the smallest case on which it failed, as Python, and what was wrong.
+
+    `raised` tells if it failed by an exception, and not by a wrong result.
+    """
 
     kind: str
     property: Property
@@ -42,6 +47,7 @@ class Verdict:
     expected: str = ""
     actual: str = ""
     message: str = ""
+    raised: bool = False
 
 
 class Mismatch(AssertionError):
@@ -65,11 +71,12 @@ def property_of(
     hint: str,
     cases: st.SearchStrategy[Case],
     tier: str = "identities",
+    always: tuple[Case, ...] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Enter the check that follows into PROPERTIES."""
 
     def enter(check: Callable[..., None]) -> Callable[..., None]:
-        PROPERTIES.setdefault(kind, []).append(Property(name, identity, why, hint, cases, check, tier))
+        PROPERTIES.setdefault(kind, []).append(Property(name, identity, why, hint, cases, check, tier, always))
         return check
 
     return enter
@@ -145,7 +152,10 @@ def _examined(kind: str, p: Property, f: Callable[..., Any], budget: int, seed: 
             p.cases, lambda case: _failure(p, f, case) is not None, settings=settings, random=random.Random(seed)
         )
     except hypothesis.errors.NoSuchExample:
-        return Verdict(kind, p, passed=True)
+        failing = [case for case in p.always if _failure(p, f, case) is not None]
+        if not failing:
+            return Verdict(kind, p, passed=True)
+        case = failing[0]
     except hypothesis.errors.Flaky:
         return Verdict(kind, p, passed=False, message="it gives different answers for the same input")
     failure = _failure(p, f, case)
@@ -156,7 +166,14 @@ def _examined(kind: str, p: Property, f: Callable[..., Any], budget: int, seed: 
         return Verdict(kind, p, False, text, message="it gives different answers for the same input")
     raised = f"{type(failure).__name__}: {failure}".strip(": ")
     return Verdict(
-        kind, p, False, text, "a result", raised, "it raised an exception, or returned what cannot be compared"
+        kind,
+        p,
+        False,
+        text,
+        "a result",
+        raised,
+        "it raised an exception, or returned what cannot be compared",
+        raised=True,
     )
 
 
@@ -214,4 +231,8 @@ def _python(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else np.array2string(np.asarray(value), floatmode="unique", threshold=20)
+    if isinstance(value, str):
+        return value
+    array = np.asarray(value)
+    plain = array + 0.0 if array.dtype.kind == "f" else array  # -0 looks like a riddle
+    return np.array2string(plain, floatmode="unique", threshold=20)

@@ -52,7 +52,7 @@ def _of_a_filter(kind: str, setting: str, values: st.SearchStrategy[Any]) -> Non
     @property_of(
         kind,
         "kept as they are",
-        "a token keeps its score, up to a shift of its row, or gets -inf; and the likeliest stays",
+        "who stays keeps its score (or all of a row are shifted alike), the others get -inf; the likeliest stays",
         why="A filter decides who may be drawn. It must not change the odds among those who may, nor leave nobody.",
         hint="Return np.where(stays, z, -np.inf). If you filter probabilities, return their logarithms, not 0.",
         cases=also(only(TIES, "scores"), **{setting: values}),

@@ -169,8 +169,8 @@ def _of_a_loss_backward(kind: str, name: str, identity: str) -> None:
         near(f(z, targets, reduction="mean"), of_sum / len(z), "the gradient of the mean", atol=8 * roundings(z))
 
 
-_of_a_loss_backward("nll_loss_backward", "log_probs", "grad = -onehot(y) / N")
-_of_a_loss_backward("cross_entropy_backward", "logits", "grad = (softmax(z) - onehot(y)) / N")
+_of_a_loss_backward("nll_loss_backward", "log_probs", "grad[i, k] = -[k = y_i] / N")
+_of_a_loss_backward("cross_entropy_backward", "logits", "grad[i, k] = (softmax(z)[i, k] - [k = y_i]) / N")
 
 
 @property_of(

@@ -12,6 +12,7 @@ from scratchlm.properties.battery import Case
 from scratchlm.properties.compare import Array
 
 FLOATS = [np.float64, np.float32]
+SHIFTS = st.sampled_from([0.0, 1.0, -1.0, 30.0, -30.0, 100.0, -100.0, 1000.0, -1000.0])
 
 
 @st.composite
@@ -27,11 +28,21 @@ def rows(
 
 
 @st.composite
+def batches_at_levels(draw: st.DrawFn) -> Array:
+    """Draw a batch whose first row lies at one level, and the others at another."""
+    z = draw(rows(bound=20, dims=(2, 2)))
+    z[1:] += z.dtype.type(draw(SHIFTS))
+    return z
+
+
+@st.composite
 def masked_rows(draw: st.DrawFn) -> Array:
     """Draw rows in which some tokens are masked, but never all of a row."""
     z = draw(rows(bound=20, min_side=2))
     mask = draw(hnp.arrays(bool, z.shape))
-    mask[..., draw(st.integers(0, z.shape[-1] - 1))] = False
+    stays = draw(st.integers(0, z.shape[-1] - 1))
+    mask[..., stays] = False
+    mask[..., (stays + 1) % z.shape[-1]] |= not mask.any()  # one at least, or it would say nothing about masks
     z[mask] = -np.inf
     return z
 
@@ -71,7 +82,6 @@ def grad_and(draw: st.DrawFn, name: str, function: Callable[[Array], Array], bou
 
 PROBS = grad_and("probs", functional.softmax)
 LOG_PROBS = grad_and("log_probs", functional.log_softmax)
-SHIFTS = st.sampled_from([0.0, 1.0, -1.0, 30.0, -30.0, 100.0, -100.0, 1000.0, -1000.0])
 TEMPERATURES = st.floats(0.125, 8, width=32)
 
 

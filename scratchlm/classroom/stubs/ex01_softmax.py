@@ -26,8 +26,8 @@ def softmax(logits, axis=-1):
 
     A score of -inf is a masked token: its probability is 0. (No row is masked as a whole.) Leave `logits` as it was.
 
-    Goal with a star: right to the last digits even in rows that are hundreds wide. The rounding of z - m is what
-    costs them: which shift is exact?
+    Goal with a star (☆, for later): right to the last digits even in rows that are hundreds wide. Errors are counted in
+    ulps; an ulp is the step from one float to the next. What costs the digits is the rounding of z - max z.
 
     Think: what happens to p if 1 is added to every score of a row? And if 1000 is taken away?
     Think: two rows lie side by side, one at 0 and one at 5000. Which number suits both?

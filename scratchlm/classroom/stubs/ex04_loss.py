@@ -15,7 +15,8 @@ def nll_loss(log_probs, targets, reduction="mean"):
     """Return minus the log-probability of the targets: their mean, their sum, or ("none") one number a row.
 
     Formula: loss_i = -l[i, y_i].
-    Shapes: log_probs (..., V), targets (...) of whole numbers from 0 to V - 1 -> a number, or (...) for "none".
+    Shapes: log_probs (..., V), targets (...) of whole numbers from 0 to V - 1 -> a number, or (...) for "none"; the
+    dtype of log_probs stays. One row (V,) has one number as its target; a batch (N, V) has N of them, (N,).
 
     In plain loops, for log_probs (N, V) and targets (N,):
 

@@ -15,7 +15,8 @@ def cross_entropy_backward(logits, targets, reduction="mean"):
 
     Formula: grad[i, k] = (p[i, k] - [k = y_i]) / N for the mean, with p = softmax(z); without the N for "sum" and
     "none". [k = y_i] is 1 at the target and 0 elsewhere.
-    Shapes: logits (..., V), targets (...) of whole numbers -> (..., V). N is the number of rows.
+    Shapes: logits (..., V), targets (...) of whole numbers -> (..., V); the dtype of logits stays. N is the number of
+    rows. One row (V,) has one number as its target; a batch (N, V) has N of them, (N,).
 
     In plain loops, for logits (N, V), targets (N,) and probs = softmax(logits):
 

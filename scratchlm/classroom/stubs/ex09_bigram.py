@@ -14,7 +14,8 @@ def bigram_by_counts(previous, following, vocab_size):
     """Return a table (V, V): in row i, the log of the share that each next token has among those that followed i.
 
     Formula: table[i, j] = log(count[i, j] / sum_k count[i, k]).
-    Shapes: previous (N,) and following (N,) of whole numbers from 0 to V - 1, pair by pair -> (V, V), float64.
+    Shapes: previous (N,) and following (N,) of whole numbers from 0 to V - 1, pair by pair -> (V, V), float64. N may
+    be 0.
     A pair that never came has -inf. A token that nothing followed has a row of log(1 / V): nothing is known about it.
 
     In plain loops:

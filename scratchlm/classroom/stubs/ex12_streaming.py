@@ -18,7 +18,8 @@ def absorb(running_max, running_sum, chunk):
              new_sum = running_sum * exp(running_max - new_max) + sum_k exp(chunk_k - new_max).
     Shapes: two numbers (floats), chunk (n,) of float64, with n = 0 allowed -> two numbers.
 
-    The start is (-inf, 0.0): nothing came yet. In plain loops:
+    The start is (-inf, 0.0): nothing came yet. (A report that shows a `row` and `cuts` means that you were handed the
+    chunks np.split(row, cuts), one after the other.) In plain loops:
 
         for x in chunk:
             if x > running_max:
