@@ -472,7 +472,16 @@ def test_ways_around_the_wall_are_refused(what, graded):
     assert {line.mark for line in honest} == {HOLDS}
 
 
+FLOOD = """
+def flood(data):
+    for number in range(3, 64):
+        try: os.write(number, data)
+        except OSError: continue
+"""
 ODD = {
+    "names without end": in_softmax("return {'10 of 10 points\\n' * 20000: logits}"),
+    "numbers in a list": in_softmax("return [np.zeros(300_000)]"),
+    "a group of exceptions": in_softmax("raise ExceptionGroup('all', [ValueError()])"),
     "half a character": in_softmax("raise ValueError('\\ud800 \\x1b[2J')"),
     "a flood of warnings": (
         "import warnings\n" + in_softmax("for i in range(3000): warnings.warn(str(i))", "return honest(logits, axis)")
@@ -494,24 +503,25 @@ ODD = {
     ),
     "half a character as a result": ("class T:\n    def __repr__(self): return '\\ud800'\n" + in_softmax("return T()")),
     "one array, a hundred times": (
-        "import io, json, os, struct, sys\n"
+        "import io, json, os, struct\n"
+        + FLOOD
         + in_softmax(
             "buffer = io.BytesIO()",
             "np.save(buffer, np.zeros(3_500_000))",
             "blob = buffer.getvalue()",
             'head = json.dumps({"id": {"plain": 1}, "value": {"list": [{"array": 0}] * 100}}).encode()',
             'body = struct.pack(">I", len(head)) + head + struct.pack(">Q", len(blob)) + blob',
-            'with os.fdopen(int(sys.argv[3]), "wb", closefd=False) as pipe:',
-            '    pipe.write(b"slm1" + struct.pack(">Q", len(body)) + body)',
+            'flood(b"slm1" + struct.pack(">Q", len(body)) + body)',
         )
     ),
     "a flood of questions": (
-        "import json, os, struct, sys\n"
+        "import json, os, struct\n"
+        + FLOOD
         + in_softmax(
             'head = json.dumps({"id": {"plain": 1}, "ask": {"list": []}}).encode()',
             'body = struct.pack(">I", len(head)) + head',
             'block = (b"slm1" + struct.pack(">Q", len(body)) + body) * 2000',
-            "while True: os.write(int(sys.argv[3]), block)",
+            "while True: flood(block)",
         )
     ),
 }
@@ -526,7 +536,104 @@ def test_odd_replies_stop_neither_the_grader_nor_the_rest(what, graded):
     assert "\x1b" not in as_text(report)
     assert not re.search("^Exercise 1: softmax", as_text(report), re.MULTILINE)
     assert hostile
+    assert len(as_text(report)) < 40_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # kilobytes, here
+
+
+THROUGH_THE_TRACEBACK = """
+import sys
+try: {refused}
+except (ImportError, OSError) as error:
+    frame = error.__traceback__
+    while frame:
+        for value in list(frame.tb_frame.f_locals.values()):
+            if hasattr(value, "__code__"): value.__code__ = (lambda *a, **k: "").__code__
+            if isinstance(value, list): value.clear()
+        for name in list(frame.tb_frame.f_globals):
+            if frame.tb_frame.f_code.co_name == "hook": frame.tb_frame.f_globals[name] = ()
+        frame = frame.tb_next
+sys.path.insert(0, {root!r})
+from scratchlm.functional import softmax
+"""
+
+
+@pytest.mark.parametrize("refused", ["import scipy", "open('/etc/passwd')"])
+def test_the_ear_cannot_be_stopped_through_a_traceback(refused, tmp_path):
+    path = tmp_path / "ex01_softmax.py"
+    root = str(Path(frames.__file__).parents[2])
+    path.write_text(THROUGH_THE_TRACEBACK.format(refused=refused, root=root))
+    report = check(EXERCISES[1], path, budget=3, shrink=False)
+    assert report.points == 0
+    assert "refused" in report.trouble
+
+
+HONEST_FILES = {
+    "an environment": "import os\nos.environ['OMP_NUM_THREADS'] = '1'",
+    "a parser of arguments": "import argparse\nargparse.ArgumentParser().parse_args()",
+    "NumPy's testing": "from numpy.testing import assert_allclose\nassert_allclose(1, 1)",
+    "doctests": "import doctest\ndoctest.testmod()",
+    "a warning about the caller": "import warnings\nwarnings.warn('x', stacklevel=3)",
+    "the stack in print": "import traceback\ntraceback.print_stack()",
+    "many threads": (
+        "import threading, time\nts = [threading.Thread(target=time.sleep, args=(0.2,)) for _ in range(40)]\n"
+        "[t.start() for t in ts]\n[t.join() for t in ts]"
+    ),
+    "much of the library": (
+        "import math, random, statistics, decimal, fractions, itertools, functools, collections, typing, dataclasses, "
+        "array, heapq, json, csv, re, time, datetime, logging, pathlib, unittest, pprint, enum, abc, contextlib, copy, "
+        "string, textwrap, inspect, os.path, concurrent.futures, threading, timeit, operator, zlib, bz2, lzma, uuid\n"
+        "import numpy.random, numpy.linalg, numpy.fft, numpy.polynomial, numpy.ma, numpy.lib.stride_tricks\n"
+        "np.random.default_rng(0).normal(size=3), np.linalg.inv(np.eye(2)), np.fft.fft(np.ones(4)), uuid.uuid4()"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HONEST_FILES)
+def test_the_wall_is_in_nobody_honests_way(what, graded):
+    report, lines, _ = graded(HONEST_FILES[what] + "\n" + in_softmax("return honest(logits, axis)"))
+    assert report.trouble == ""
+    assert {line.mark for line in lines} == {HOLDS}
+
+
+@pytest.mark.parametrize(
+    "parameters", ["logits, /, axis=-1", "logits, *, axis=-1", "*args, **kwargs", "logits, axis=-1"]
+)
+def test_any_way_to_write_the_parameters_will_do(parameters, graded):
+    passed_on = "*args, **kwargs" if "args" in parameters else "logits, axis"
+    _, lines, _ = graded(f"def softmax({parameters}): return honest({passed_on})", budget=10)
+    assert {line.mark for line in lines} == {HOLDS}
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_grader_that_is_ended_leaves_no_submission_running(how, tmp_path):
+    path = tmp_path / EXERCISES[8].file
+    path.write_text("import time\nprint('here')\nwhile True: time.sleep(1)\n")
+    process = start("check", path.name, "--seconds", "1000", cwd=tmp_path)
+    until = time.monotonic() + 20
+    while not submissions(path) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert submissions(path)
+    time.sleep(1)
+    process.send_signal(how)
+    process.communicate(timeout=20)
+    until = time.monotonic() + 10
+    while processes_of(process.pid) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not processes_of(process.pid)
+    assert how == signal.SIGKILL or not submissions(path)
+    for left in submissions(path):
+        shutil.rmtree(left.parent)
+
+
+def submissions(path):
+    """Return the copies of a file in folders of submissions."""
+    return [copy for copy in Path(tempfile.gettempdir()).glob(f"submission-*/{path.name}") if copy.exists()]
+
+
+def processes_of(pid):
+    """Return what the system lists of children that have lost this parent, or still have it."""
+    listed = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True).stdout.splitlines()
+    return [line for line in listed if "worker.main" in line and line.split()[0] in (str(pid), "1")]
 
 
 CHANGES_THE_QUESTION = {  # and gives the answer that fits it
@@ -563,6 +670,8 @@ ASKS_THE_KERNEL = {
     "to remove a file": "os.remove(sys.argv[0])",
     "to make a folder": "os.mkdir('left-behind')",
     "for a socket": "socket.socket()",
+    "for a file of another package": f"open({str(Path(frames.__file__))!r})",
+    "for a folder": "os.listdir('/tmp')",
     "for more memory": "resource.setrlimit(resource.RLIMIT_AS, (2**40, 2**40))",
 }
 
@@ -573,13 +682,15 @@ def test_the_kernel_refuses_what_the_ear_might_miss(what, tmp_path):
     path = tmp_path / "asks.py"
     path.write_text(
         "import os, resource, socket, sys, threading\nfrom scratchlm.classroom import wall\n"
-        "assert wall.forbid_system_calls()\nsys.argv[0] = __file__\nopen(__file__).read()\n"
+        "library = os.path.dirname(os.__file__) + '/'\n"
+        "assert wall.forbid_reading((library, __file__))\nassert wall.forbid_system_calls()\n"
+        "sys.argv[0] = __file__\nopen(__file__).read()\nos.listdir(library)\nimport this\n"
         "thread = threading.Thread(target=print, args=('threads start',))\nthread.start()\nthread.join()\n"
         f"try:\n    {ASKS_THE_KERNEL[what]}\nexcept (PermissionError, ValueError) as error:\n"
         "    print('not permitted' if isinstance(error, PermissionError) else error)\n"
     )
     told = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, cwd=tmp_path)
-    first, second = told.stdout.splitlines()
+    first, second = told.stdout.splitlines()[-2:]
     assert first == "threads start"
     assert second in ("not permitted", "not allowed to raise maximum limit"), told.stderr
     assert path.exists()
@@ -587,10 +698,10 @@ def test_the_kernel_refuses_what_the_ear_might_miss(what, tmp_path):
 
 def test_all_calls_together_have_a_limit(tmp_path):
     path = tmp_path / "two.py"
-    slow = in_softmax("time.sleep(0.2)", "return honest(logits, axis)")
+    slow = in_softmax("time.sleep(0.1)", "return honest(logits, axis)")
     path.write_text(f"import numpy as np\nimport time\n{HONEST}\n{slow}")
     begun = time.monotonic()
-    report = check(TWO, path, budget=20, seconds=0.3)
+    report = check(TWO, path, budget=20, seconds=0.15)
     assert time.monotonic() - begun < 30
     assert any("s in all" in line.note for line in report.lines if line.function == "softmax")
     assert {line.mark for line in report.lines if line.function == "honest"} == {HOLDS}

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import textwrap
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,8 @@ def run(arguments: Sequence[str], prog: str) -> int:
             raise ValueError(f"--{name} must be at least 1, not {getattr(options, name)}")
     if not 0 < getattr(options, "seconds", 1) < 3600:
         raise ValueError(f"--seconds must be above 0 and below 3600, not {options.seconds}")
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: whatever runs is ended and removed first
+        signal.signal(number, signal.default_int_handler)
     status: int = options.run(options)
     return status
 
@@ -117,14 +120,14 @@ def _files(options: argparse.Namespace) -> list[tuple[int, Path]]:
 
 
 def _check(options: argparse.Namespace) -> int:
-    files = _files(options)
-    reports = {path: _checked(number, path, options) for number, path in files}
+    seen = _saved(options)  # before they are read: who saves meanwhile is not missed
+    reports = {path: _checked(number, path, options) for number, path in _files(options)}
     while True:
         print(summary(list(reports.values())) + next_step(list(reports.values())), flush=True)
         if not options.watch:
             return 0 if all(report.passed for report in reports.values()) else 1
         print("\nWaiting for a file to be saved; Ctrl-C ends it.", flush=True)
-        changed = _wait_for_change(options)
+        changed = _wait_for_change(options, seen)
         print("\n" + "-" * 60)
         reports |= {path: _checked(number, path, options) for number, path in changed}
 
@@ -135,15 +138,15 @@ def _checked(number: int, path: Path, options: argparse.Namespace) -> Report:
     return report
 
 
-def _wait_for_change(options: argparse.Namespace) -> list[tuple[int, Path]]:
+def _wait_for_change(options: argparse.Namespace, seen: dict[tuple[int, Path], int]) -> list[tuple[int, Path]]:
     """Wait until files are saved, or new ones come; return these. A file that is gone for a moment is waited for."""
-    seen = _saved(options)
     while True:
-        time.sleep(0.3)
         now = _saved(options)
-        if changed := [file for file in now if now[file] != seen.get(file)]:
-            return changed
+        changed = [file for file in now if now[file] != seen.get(file)]
         seen |= now
+        if changed:
+            return changed
+        time.sleep(0.3)
 
 
 def _saved(options: argparse.Namespace) -> dict[tuple[int, Path], int]:

@@ -23,6 +23,12 @@ class Garbled(Exception):
     """What came through the wall is no frame."""
 
 
+def printable_lines(text: str) -> str:
+    """Return a text of a few lines as one that can be printed."""
+    lines = [line[:300] for line in text[:6000].split("\n")[:20]]
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in "\n".join(lines))
+
+
 def printable(text: Any, most: int = 300) -> str:
     """Return a text from the other side in one line that can be printed: no half characters, no terminal commands.
 
@@ -79,7 +85,7 @@ def unpack(tree: Any, blobs: Blobs) -> Any:
             items = [unpack(item, blobs) for item in value]
             return tuple(items) if kind == "tuple" else items
         if kind == "dict":
-            return {str(key): unpack(item, blobs) for key, item in value.items()}
+            return {printable(key, 80): unpack(item, blobs) for key, item in value.items()}
         if kind in ("array", "scalar"):
             array = _array(blobs[value])
             blobs[value] = b""  # each array once: a frame of 30 MB must not become one of 30 GB
@@ -94,9 +100,12 @@ def unpack(tree: Any, blobs: Blobs) -> Any:
 def _array(blob: bytes) -> Any:
     """Return the array of npy bytes, after a look at the header: it must promise no more than the bytes hold."""
     buffer = io.BytesIO(blob)
-    if np.lib.format.read_magic(buffer) != (1, 0):
-        raise ValueError("not the first version of npy")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(buffer)
+    try:
+        if np.lib.format.read_magic(buffer) != (1, 0):
+            raise ValueError("not the first version of npy")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(buffer)
+    except Exception as error:  # a header is Python's own syntax, and may fail in as many ways
+        raise ValueError(f"no header: {error!s:.80}") from None
     data = blob[buffer.tell() :]
     if dtype.kind not in KINDS or len(data) != dtype.itemsize * math.prod(shape):
         raise ValueError("a header that does not fit its data")

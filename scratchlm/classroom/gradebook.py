@@ -24,7 +24,9 @@ from scratchlm.classroom.frames import printable
 from scratchlm.classroom.grader import POINTS, UNTOUCHED, Line, Report, check
 from scratchlm.classroom.paper import as_text, shown
 from scratchlm.classroom.sandbox import OPEN, source_of
+from scratchlm.classroom.wall import die_with
 
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 UNGRADED = "could not be graded"
 NO_STUDENTS = ("__MACOSX", "__pycache__")
 
@@ -115,14 +117,15 @@ def _result(student: Path, result: Any) -> dict[str, Any]:
 
 
 def _begin() -> None:
-    """Prepare a process of the pool to be ended, by Ctrl-C or because another of the pool was."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """Prepare a process of the pool to be ended: by Ctrl-C, because another of the pool was, or with its parent."""
+    for number in ENDS:
         signal.signal(number, _end)
+    die_with(os.getppid(), signal.SIGTERM)
 
 
 def _end(*_: object) -> None:
     """End a process of the pool at once, and the submission that it was running."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDS:
         signal.signal(number, signal.SIG_IGN)  # once is enough
     for submission in list(OPEN):
         submission.__exit__()

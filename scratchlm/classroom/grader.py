@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from scratchlm.classroom.exercises import EXAMINER, Exercise, Part, properties_of
-from scratchlm.classroom.frames import printable
+from scratchlm.classroom.frames import printable, printable_lines
 from scratchlm.classroom.sandbox import Lost, Refused, Submission
 from scratchlm.classroom.tasks import CANDIDATES
 from scratchlm.properties import Property, judged
@@ -198,7 +198,7 @@ class _Calls:
     def __init__(self, submission: Submission, part: Part) -> None:
         self.submission, self.kind, self.f = submission, part.kind, submission.function(part.function)
         self.returned = False  # did it ever?
-        self.lost = False  # was the process lost, over the last property?
+        self.lost = False  # was the process, or much time, lost over the last property?
 
     def judge(self, line: Line, p: Property, budget: int, seed: int, shrink: bool) -> Line:
         """Return the line with what became of a property; UNTOUCHED if the function raised NotImplementedError."""
@@ -206,7 +206,7 @@ class _Calls:
         self.case, self.submission.lost = "", ""
         self.submission.mirrored = p.name == "input untouched"
         (verdict,) = judged(self.kind, [p], self._callable(), budget=budget, seed=seed, shrink=shrink)
-        self.lost = isinstance(self.stopped, Lost)
+        self.lost = isinstance(self.stopped, Lost | MemoryError)
         if isinstance(self.stopped, NotImplementedError):
             return replace(line, mark=UNTOUCHED, note="it raised NotImplementedError here", counterexample=self.case)
         if self.stopped:
@@ -215,8 +215,9 @@ class _Calls:
             return replace(line, mark=HOLDS)
         hint = "" if verdict.raised or _is_nothing(verdict.actual) else p.hint
         message = "it returned None: is there a `return`?" if _is_nothing(verdict.actual) else verdict.message
-        line = replace(line, counterexample=verdict.counterexample, expected=verdict.expected, actual=verdict.actual)
-        return replace(line, message=message, hint=hint)
+        seen = [printable_lines(text) for text in (verdict.counterexample, verdict.expected, verdict.actual)]
+        line = replace(line, counterexample=seen[0], expected=seen[1], actual=seen[2])
+        return replace(line, message=printable(message), hint=hint)
 
     def _callable(self) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:

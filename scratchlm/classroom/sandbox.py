@@ -28,18 +28,9 @@ import numpy as np
 
 from scratchlm.classroom import frames
 from scratchlm.classroom.frames import printable
+from scratchlm.classroom.wall import BORROWED, READERS, STARTERS
 
-BANNED = (  # packages that a submission could borrow from
-    "scratchlm", "scipy", "torch", "jax", "jaxlib", "tensorflow", "sklearn", "mygrad", "autograd", "cupy", "mlx",
-)  # fmt: skip
-STARTERS = (  # modules that start processes, or interpreters, or call C
-    "subprocess", "multiprocessing", "_posixsubprocess", "ctypes", "_ctypes", "_ctypes_test", "cffi", "_cffi_backend",
-    "_xxsubinterpreters", "_interpreters", "_interpchannels", "_interpqueues", "_testcapi", "_testinternalcapi",
-    "_testmultiphase", "xxlimited", "fcntl", "_posixshmem", "_multiprocessing",
-)  # fmt: skip
-READERS = (  # modules that open files without asking Python
-    "readline", "sqlite3", "_sqlite3", "dbm", "_dbm", "_gdbm", "tkinter", "_tkinter", "ssl", "_ssl", "spwd", "nis",
-)  # fmt: skip
+BANNED = (*BORROWED, *STARTERS, *READERS)
 READABLE: tuple[str, ...] = ()  # folders that may be read beside Python's own and NumPy's
 ROOT = Path(__file__).parents[2]  # where this package lies
 FAR_SIDE = """
@@ -112,7 +103,7 @@ class Submission:
             pass_fds=(there, back),
             start_new_session=True,
             cwd=self.folder,
-            env={"OPENBLAS_NUM_THREADS": "1", "PATH": os.defpath, "LANG": "C.UTF-8"},
+            env={"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "PATH": os.defpath, "LANG": "C.UTF-8"},
         )
         for end in (there, back, printed):
             os.close(end)
@@ -123,7 +114,8 @@ class Submission:
         config = {
             "path": str(self.copy),
             "memory": self.memory,
-            "banned": [*BANNED, *STARTERS, *READERS],
+            "banned": list(BANNED),
+            "grader": os.getpid(),
             "readable": list(READABLE),
         }
         self._exchange(config, 60)  # until NumPy is imported; that is no fault of the submission
@@ -304,15 +296,16 @@ class Submission:
         name, text, line = printable(reply["raised"]), printable(reply.get("text")), reply.get("line")
         where = f" (line {line})" if isinstance(line, int) else ""
         kind = getattr(builtins, name, None)
-        if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, UnicodeError):
+        odd = (UnicodeError, BaseExceptionGroup)  # these want more than a text
+        if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, odd):
             raise kind(f"{text}{where}")
         raise RuntimeError(f"{name}: {text}{where}")
 
     def _result(self, reply: dict[str, Any], args: tuple[Any, ...]) -> Any:
         """Return what came back, and do here what was done to the arguments there."""
         value: Any = reply.get("value")
-        if isinstance(value, np.ndarray) and value.size > MOST_RESULT:
-            raise ValueError(f"an array of shape {value.shape} is far too large")
+        if _numbers_in(value) > MOST_RESULT:
+            raise ValueError("it returned far too many numbers")
         changed = reply.get("changed")
         for place, array in (changed if isinstance(changed, dict) and self.mirrored else {}).items():
             given = args[int(place)] if place.isdecimal() and int(place) < len(args) else None
@@ -324,8 +317,11 @@ class Submission:
         for share in shares[:3] if isinstance(shares, list) and self.mirrored else []:
             try:  # the same view of our own array, so that it is seen to be one
                 place, offset, strides = share
+                size = args[place].nbytes
+                if not 0 <= offset < size or any(abs(step) > size for step in strides):
+                    continue
                 return np.ndarray(value.shape, value.dtype, args[place], offset, strides)
-            except (TypeError, ValueError, IndexError, AttributeError):
+            except (TypeError, ValueError, IndexError, AttributeError, OverflowError):
                 continue
         return value
 
@@ -351,6 +347,14 @@ def _are_names(names: Any) -> bool:
         and all(isinstance(n, str) and (n == "**" or (n.isidentifier() and not keyword.iskeyword(n))) for n in names)
         and len(set(names)) == len(names)
     )
+
+
+def _numbers_in(value: Any) -> int:
+    """Return how many numbers there are in a result, whatever holds them."""
+    if isinstance(value, np.ndarray):
+        return value.size
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return sum(_numbers_in(part) for part in parts)
 
 
 def _is_small(value: Any) -> bool:

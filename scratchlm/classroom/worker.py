@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchlm.classroom import frames
 from scratchlm.classroom.frames import Pipe
 from scratchlm.classroom.wall import enclose
 
@@ -84,11 +85,12 @@ def start_of(array: Any) -> int:
 
 def signatures(module: types.ModuleType) -> dict[str, list[str]]:
     """Return the names of the parameters of every function; ** stands for any."""
-    found = {}
+    found, kinds = {}, inspect.Parameter
     for name, value in vars(module).items():
         if isinstance(value, types.FunctionType):
             parameters = inspect.signature(value).parameters.values()
-            found[name] = ["**" if p.kind is p.VAR_KEYWORD else p.name for p in parameters]
+            by_name = [p for p in parameters if p.kind not in (kinds.POSITIONAL_ONLY, kinds.VAR_POSITIONAL)]
+            found[name] = ["**" if p.kind is kinds.VAR_KEYWORD else p.name for p in by_name]
         elif callable(value) and not isinstance(value, type):
             found[name] = ["**"]
     return found
@@ -106,9 +108,12 @@ def serve(come: int, go: int) -> None:
     pipe = Pipe(os.fdopen(come, "rb"), os.fdopen(go, "wb"))
     config = pipe.receive()
     path, refused = config["path"], []  # type: tuple[str, list[str]]
+    sys.argv[:] = [path]
     with open(path, "rb") as file:
         source = file.read()  # while files can be read
-    enclose(config, path, refused)
+    import numpy.testing  # noqa: F401  (a natural thing to test oneself with, and it needs what is refused later)
+
+    enclose({**config, "frames": [__file__, frames.__file__]}, path, refused)
 
     def ask(*args: Any) -> Any:
         pipe.send({"id": number, "ask": list(args)})
