@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,9 +49,12 @@ class Page:
     option --rows, and page.rows is 200, with --quick 20.
     """
 
-    def __init__(self, file: str, doc: str, **counts: tuple[int, int]) -> None:
+    def __init__(
+        self, file: str, doc: str, parents: Sequence[argparse.ArgumentParser] = (), **counts: tuple[int, int]
+    ) -> None:
         self.name = Path(file).stem
-        parser = argparse.ArgumentParser(description=doc.strip().splitlines()[0], allow_abbrev=False)
+        first = doc.strip().splitlines()[0]
+        parser = argparse.ArgumentParser(description=first, allow_abbrev=False, parents=list(parents))
         parser.add_argument("--out", type=Path, default=Path("pictures"), help="folder for the pictures")
         parser.add_argument("--show", action="store_true", help="open each picture in a window as well")
         parser.add_argument("--quick", action="store_true", help="measure less: rougher digits, same story")

@@ -1,20 +1,34 @@
-"""How a formula for one row is applied to an array of any shape, dtype and memory layout. No mathematics lives here.
+"""How a formula for rows is applied to an array of any shape, dtype, memory layout and size. No mathematics lives here.
 
-A formula in `functional.py` sees a block: a 2-D array of shape (rows, classes), float32 or float64, C-ordered, and its
-own private copy, so it may work in place. Everything a caller can do differently (another axis, several axes, integers,
-float16, views, read-only or broadcast memory, masked and infinite entries) is settled here, once.
+A formula in `functional.py` sees a block: some rows (n, V) in float32 or float64, and a second array of the same shape
+to write into. Everything a caller can do differently (another axis, several axes, integers, float16, views, masked and
+infinite entries) is settled here, once; and so is speed:
 
-In: the caller's array. Out: a new array of the same shape and dtype, which shares no memory with it.
+- A block is about as large as the second-level cache, so only a formula's first step waits for memory.
+- Blocks are shared out among threads: NumPy lets go of Python's lock while it computes. SCRATCHLM_THREADS says how many
+  there are; without it, as many as this process may use cores.
+- In short rows a step along the row costs more than it computes. So a block of short rows is laid out with the rows
+  side by side, class after class: each step then runs through all the rows at once.
+
+In: the caller's array. Out: a new array of the same shape and dtype, which shares no memory with it. What a row gives
+depends on that row alone, to the last bit: not on its neighbours, and not on the number of threads.
 """
 
+import functools
+import os
+import threading
+from collections import deque
 from collections.abc import Callable
 from math import prod
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 Axis = int | tuple[int, ...] | None
 FloatArray = NDArray[np.floating[Any]]
@@ -22,54 +36,192 @@ IntArray = NDArray[np.integer[Any]]
 
 REDUCTIONS = ("mean", "sum", "none")
 
+BLOCK = 2**21  # bytes: about a second-level cache. Smaller ones wait less for memory, but threads for Python's lock
+SMALL = 2**18  # entries: below, waking up another thread takes longer than the work
+SHORT, MANY = 64, 256  # classes, rows: if a row is at most so short, and there are so many, they lie side by side
+LONG = 512  # classes: from here on a sum of float32 may begin in float32
+STEPS = 1024  # entries that NumPy may copy ahead where a column is combined with a block; by itself it copies too many
 
-def map_rows(formula: Callable[..., FloatArray], axis: Axis, **arrays: ArrayLike) -> FloatArray:
-    """Apply `formula`, rows (n, V) -> rows (n, V), along `axis`; the result has the dtype of the last array."""
+
+def map_rows(formula: Callable[..., None], axis: Axis, **arrays: ArrayLike) -> FloatArray:
+    """Apply `formula`, which writes rows (n, V) into its last argument, along `axis`; keep the last array's dtype."""
     named = as_floats(**arrays)
-    shape, dtype = named[-1].shape, named[-1].dtype
-    axes = _class_axes(axis, shape)
-    blocks = [_as_block(array, axes, dtype) for array in named]
-    result = np.empty(shape, dtype)
-    rows_of_result = np.moveaxis(result, axes, _last(axes))
-    with np.errstate(all="ignore"):  # -inf, inf and nan are ordinary input here; each formula says what they give
-        rows_of_result[...] = formula(*blocks).reshape(rows_of_result.shape)
-    return result
+    axes = _class_axes(axis, named[-1].shape)
+    moved, rows = _classes_last(named, axes)
+    result = np.empty(moved[-1].shape, moved[-1].dtype)
+    _in_blocks(formula, rows, result.reshape(rows[-1].shape))
+    return result if moved is named else np.ascontiguousarray(np.moveaxis(result, _last(axes), axes))
 
 
 def reduce_rows(formula: Callable[..., FloatArray], axis: Axis, keepdims: bool, **arrays: ArrayLike) -> Any:
     """Apply `formula`, rows (n, V) -> numbers (n,), along `axis`, which goes away or, with keepdims, becomes 1."""
-    (array,) = as_floats(**arrays)
+    (array,) = named = as_floats(**arrays)
     axes = _class_axes(axis, array.shape)
-    shape = reduced_shape(array.shape, axes, keepdims)
-    with np.errstate(all="ignore"):
-        numbers = formula(_as_block(array, axes, array.dtype))
-        return _as_result(numbers, shape, array.dtype)
+    _, rows = _classes_last(named, axes)
+    return _as_result(_in_blocks(formula, rows), reduced_shape(array.shape, axes, keepdims), array.dtype)
 
 
 def loss_rows(
-    formula: Callable[..., tuple[FloatArray, ...]], reduction: str, targets: ArrayLike, **arrays: ArrayLike
-) -> tuple[Any, ...]:
-    """Apply `formula`, rows (n, V) and targets (n,) and the divisor of the mean -> a tuple of losses and gradients.
+    formula: Callable[..., FloatArray], reduction: str, targets: ArrayLike, *, gradient: bool, **arrays: ArrayLike
+) -> tuple[Any, FloatArray]:
+    """Apply `formula` to the divisor of the mean, rows (n, V), targets (n,), and an array (n, V) to write into.
 
-    Each item of shape (n,) holds losses: it is reduced to their mean or sum, or kept ("none"). Each item of shape
-    (n, V) is a gradient: it goes back in the shape of the scores.
+    It returns losses (n,), which are reduced to their mean or sum, or kept ("none"). If a gradient is asked for, it is
+    what the formula wrote; else what the formula writes is forgotten, and an empty array stands in its place.
     """
     (scores,) = as_floats(**arrays)
-    axes = _class_axes(-1, scores.shape)
-    ids = _checked_targets(targets, scores.shape)
+    _, rows = _classes_last([scores], _class_axes(-1, scores.shape))
+    ids = checked_targets(targets, scores.shape)
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, not {reduction!r}")
     if reduction == "mean" and ids.size == 0:
         raise ValueError('the mean over no rows is not defined; an empty batch needs reduction="sum" or "none"')
     divisor = ids.size if reduction == "mean" else 1
+    grad = np.empty(scores.shape if gradient else 0, scores.dtype)
+    for_block = functools.partial(formula, divisor)
+    losses = _in_blocks(for_block, rows, grad.reshape(rows[0].shape) if gradient else None, ids.reshape(-1))
+    if reduction == "none":
+        return _as_result(losses, ids.shape, scores.dtype), grad
     with np.errstate(all="ignore"):
-        items = formula(_as_block(scores, axes, scores.dtype), ids.reshape(-1), divisor)
-        return tuple(
-            _as_result(item, scores.shape, scores.dtype)
-            if item.ndim == 2
-            else _as_result(_reduced(item, reduction), ids.shape if reduction == "none" else (), scores.dtype)
-            for item in items
-        )
+        mean = losses.sum() / divisor  # in float64, so that the mean of many float32 losses is as exact as one of them
+        return scores.dtype.type(mean), grad
+
+
+def gradient_in_place(
+    formula: Callable[..., FloatArray], logits: FloatArray, ids: IntArray, divisor: int
+) -> FloatArray:
+    """Apply `formula`, as loss_rows does, to rows (n, V) that become their own gradient; return the losses (n,)."""
+    return _in_blocks(functools.partial(formula, divisor), [logits], logits, ids)
+
+
+# --- blocks and threads ----------------------------------------------------------------------------------------------
+
+
+def _in_blocks(
+    formula: Callable[..., Any], rows: list[FloatArray], result: FloatArray | None = None, ids: IntArray | None = None
+) -> FloatArray:
+    """Call the formula for block after block, and return the numbers (n,) that it gave, if it gave any.
+
+    `rows` and `result` have the shape (n, V). Without a result, what the formula writes is forgotten.
+    """
+    n, classes = rows[0].shape
+    work = rows[-1].dtype if rows[-1].itemsize > 2 else np.dtype(np.float32)  # float16 has too few digits to work in
+    numbers = np.empty(n, work if work.itemsize > 8 else np.float64)
+    side_by_side = classes <= SHORT and n >= MANY and ids is None  # a loss looks along its row only once, for a sum
+    if n * classes <= SMALL:
+        if n:
+            with np.errstate(all="ignore"):
+                if side_by_side:
+                    np.setbufsize(STEPS)
+                _one_block(formula, rows, result, ids, numbers, work, side_by_side)
+        return numbers
+    threads = min(thread_count(), n)
+    size = max(1, min(BLOCK // (classes * work.itemsize), -(-n // threads)))
+    starts = deque(range(0, n, size))
+
+    def work_off() -> None:
+        with np.errstate(all="ignore"):  # -inf, inf and nan are ordinary input; each formula says what they give
+            np.setbufsize(STEPS)  # until the end of this `with`
+            while starts:
+                try:
+                    part = slice(start := starts.popleft(), start + size)
+                except IndexError:  # another thread was faster
+                    return
+                _one_block(
+                    formula,
+                    [array[part] for array in rows],
+                    None if result is None else result[part],
+                    None if ids is None else ids[part],
+                    numbers[part],
+                    work,
+                    side_by_side,
+                )
+
+    _share(work_off, threads, starts)
+    return numbers
+
+
+def _one_block(
+    formula: Callable[..., Any],
+    rows: list[FloatArray],
+    result: FloatArray | None,
+    ids: IntArray | None,
+    numbers: FloatArray,
+    work: "np.dtype[Any]",
+    side_by_side: bool,
+) -> None:
+    """Call the formula for one block; what it gives goes into numbers, what it writes into result."""
+    blocks = [_block(array, place, work, side_by_side) for place, array in enumerate(rows, start=1)]
+    direct = result is not None and result.dtype == work and not side_by_side
+    written = result if direct else _scratch(0, rows[0].shape, work, side_by_side)
+    found = formula(*blocks, written) if ids is None else formula(*blocks, ids, written)
+    if found is not None:
+        numbers[...] = found
+    if result is not None and not direct:
+        result[...] = written
+
+
+def _block(rows: FloatArray, place: int, dtype: "np.dtype[Any]", side_by_side: bool) -> FloatArray:
+    """Return the rows as a formula can read them fast: as they are, or copied to scratch memory."""
+    if rows.dtype == dtype and not side_by_side and rows.flags.c_contiguous and rows.flags.aligned:
+        return rows
+    copy = _scratch(place, rows.shape, dtype, side_by_side)
+    copy[...] = rows
+    return copy
+
+
+_desk = threading.local()
+
+
+def _scratch(place: int, shape: tuple[int, ...], dtype: "np.dtype[Any]", side_by_side: bool) -> FloatArray:
+    """Return memory of this thread, used again and again: memory that is new to a process is slow."""
+    size = prod(shape) * dtype.itemsize
+    memory: NDArray[np.uint8] | None = getattr(_desk, f"place{place}", None)
+    if memory is None or memory.size < size:
+        memory = np.empty(max(size, BLOCK), np.uint8)
+        if size <= 4 * BLOCK:  # a giant's is not kept
+            setattr(_desk, f"place{place}", memory)
+    flat: FloatArray = memory[:size].view(dtype)
+    return flat.reshape(shape[::-1]).T if side_by_side else flat.reshape(shape)
+
+
+def thread_count() -> int:
+    """Return how many threads share the work: SCRATCHLM_THREADS, or as many as this process may use cores.
+
+    Errors: ValueError if SCRATCHLM_THREADS is no whole number above 0.
+    """
+    told = os.environ.get("SCRATCHLM_THREADS", "")
+    if not told:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not told.isdecimal() or int(told) == 0:
+        raise ValueError(f"SCRATCHLM_THREADS must be a whole number of at least 1, not {told!r}")
+    return int(told)
+
+
+@functools.cache
+def _helpers(count: int) -> "ThreadPoolExecutor":
+    from concurrent.futures import ThreadPoolExecutor  # not before it is needed: it takes as long as a third of NumPy
+
+    return ThreadPoolExecutor(count, "scratchlm-rows")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.cache_clear)  # threads do not survive a fork
+
+
+def _share(work_off: Callable[[], None], threads: int, starts: "deque[int]") -> None:
+    """Let this thread and some helpers work off the blocks; when it returns, or raises, all have stopped."""
+    futures = [_helpers(threads - 1).submit(work_off) for _ in range(threads - 1)] if threads > 1 else []
+    try:
+        work_off()
+    finally:
+        starts.clear()  # if this thread was interrupted
+        for future in futures:
+            if not future.cancel():
+                future.result()
+
+
+# --- arrays, axes and targets -----------------------------------------------------------------------------------------
 
 
 def as_floats(**arrays: ArrayLike) -> list[FloatArray]:
@@ -102,6 +254,8 @@ def reduced_shape(shape: tuple[int, ...], axis: Axis, keepdims: bool) -> tuple[i
 
 def _class_axes(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the axes as a tuple of indices from the left; a class axis with nothing on it is a ValueError."""
+    if axis == -1 and shape[-1]:
+        return (len(shape) - 1,)
     try:
         axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (index(axis),)
         axes = normalize_axis_tuple(tuple(axes), len(shape))
@@ -116,30 +270,25 @@ def _last(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(range(-len(axes), 0))
 
 
-def _as_block(array: FloatArray, axes: tuple[int, ...], dtype: DTypeLike) -> FloatArray:
-    """Copy the array to a block (rows, classes) in which a formula may work: float16 is computed in float32."""
-    work = np.float32 if dtype == np.float16 else dtype
-    classes = prod(array.shape[i] for i in axes)
-    rows: FloatArray = np.array(np.moveaxis(array, axes, _last(axes)), dtype=work, order="C")
-    return rows.reshape(array.size // classes, classes)
+def _classes_last(arrays: list[FloatArray], axes: tuple[int, ...]) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Return the arrays with the class axes at the end, and these as rows (n, V): views, where memory allows."""
+    shape = arrays[0].shape
+    if axes != tuple(range(len(shape) - len(axes), len(shape))):
+        arrays = [np.moveaxis(array, axes, _last(axes)) for array in arrays]
+        shape = arrays[0].shape
+    rows = prod(shape[: -len(axes)]), prod(shape[-len(axes) :])
+    return arrays, [array if array.shape == rows else array.reshape(rows) for array in arrays]
 
 
 def _as_result(numbers: FloatArray, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
     """Copy numbers, rounded once, to an array that owns its memory; a single number becomes a NumPy scalar."""
     result = np.empty(shape, dtype)
-    result[...] = numbers.reshape(shape)
+    with np.errstate(all="ignore"):  # a number too small, or too large, for the dtype becomes 0, or inf
+        result[...] = numbers.reshape(shape)
     return result if shape else result[()]
 
 
-def _reduced(losses: FloatArray, reduction: str) -> FloatArray:
-    """Sum in float64 or better, so that the mean of many float32 losses is as exact as one of them."""
-    if reduction == "none":
-        return losses
-    total: FloatArray = in_double(losses).sum(keepdims=True)
-    return total / losses.size if reduction == "mean" else total
-
-
-def _checked_targets(targets: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
+def checked_targets(targets: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
     """Return the class ids; a TypeError or ValueError names the first bad one and where it stands."""
     ids = np.asarray(targets)
     if isinstance(targets, list) and not targets:
@@ -156,31 +305,90 @@ def _checked_targets(targets: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.i
     return ids.astype(np.intp)
 
 
+# --- sums ------------------------------------------------------------------------------------------------------------
+
 _GROUP = 32
+
+
+def top_classes(block: FloatArray) -> NDArray[np.intp]:
+    """Return the class of the largest entry of each row, (n, V) -> (n,), as argmax does; any class for a row with nan.
+
+    Along short rows argmax is slow. Where they lie side by side, all entries are compared with the largest of their
+    row, and each that is as large bids its distance from the end: the highest bid is that of the first.
+    """
+    classes = block.shape[1]
+    if classes > SHORT or len(block) < MANY:
+        first: NDArray[np.intp] = block.argmax(axis=-1)
+        return first
+    bids = (block == block.max(axis=-1, keepdims=True)).view(np.uint8)
+    bids *= np.arange(classes, 0, -1, dtype=np.uint8)
+    first = classes - np.maximum(bids.max(axis=-1), 1).astype(np.intp)
+    return first  # noqa: RET504 (a name for the type checker)
 
 
 def in_double(numbers: FloatArray) -> FloatArray:
     """Return numbers in float64 or better. A row's own numbers are few, and kept wide they add no rounding."""
-    return numbers.astype(np.result_type(numbers.dtype, np.float64), copy=False)
+    return numbers if numbers.itemsize >= 8 else numbers.astype(np.float64)
 
 
 def row_sums(block: FloatArray) -> FloatArray:
-    """Return the sum of each row of a block, (n, V) -> (n,): of float32 in float64, of float64 in groups of 32.
+    """Return the sum of each row of a block, (n, V) -> (n,), in float64.
 
-    Adding groups of 32, then groups of those sums, and so on, lets a number pass through few additions: a thousand
-    equal entries cannot all be rounded the same way, one after the other. Each row's sum depends on that row only, and
-    on short rows this is faster than `block.sum(axis=-1)`.
+    Numbers of float32 have room enough in float64, and may be added in any order. Those of float64 must pass through
+    few additions, or a thousand equal ones would all be rounded the same way, one after the other.
     """
     if block.dtype == np.float32:
-        wide: FloatArray = np.einsum("nk->n", block, dtype=np.float64)
-        return wide
+        return _one_by_one(block) if block.shape[1] <= SHORT else np.einsum("nk->n", block, dtype=np.float64)
+    return _by_halves(block) if block.shape[1] <= SHORT else _by_groups(block)
+
+
+def exp_sums(block: FloatArray) -> FloatArray:
+    """Return row_sums of numbers that are not negative; of long rows in float32, the first 32 meet in float32.
+
+    Where nothing cancels, five roundings on the way cost 2.5 ulps at worst, and save half of the time of a sum.
+    """
+    if block.dtype == np.float32 and block.shape[1] > LONG:
+        block = _sums_of_groups(block)
+        sums: FloatArray = np.einsum("ng->n", block, dtype=np.float64)
+        return sums
+    return row_sums(block)
+
+
+def _one_by_one(block: FloatArray) -> FloatArray:
+    """Add class after class, for all rows at once."""
+    if len(block) == 1:  # here NumPy would choose another order
+        return np.cumsum(block, axis=-1, dtype=np.float64)[:, -1]
+    sums: FloatArray = np.add.reduce(np.ascontiguousarray(block.T), axis=0, dtype=np.float64)
+    return sums
+
+
+def _by_halves(block: FloatArray) -> FloatArray:
+    """Add the second half of the classes to the first, and so on, for all rows at once."""
+    classes = np.ascontiguousarray(block.T)
+    while len(classes) > 1:
+        half = len(classes) // 2
+        sums = classes[:half] + classes[half : 2 * half]
+        if len(classes) % 2:
+            sums[0] += classes[-1]
+        classes = sums
+    total: FloatArray = classes[0]
+    return total
+
+
+def _by_groups(block: FloatArray) -> FloatArray:
+    """Add groups of 32 classes, then groups of those sums, and so on."""
     while block.shape[1] > _GROUP:
-        n, classes = block.shape
-        groups, left_over = divmod(classes, _GROUP)
-        sums = np.empty((n, groups + (left_over > 0)), block.dtype)
-        np.einsum("ngk->ng", block[:, : classes - left_over].reshape(n, groups, _GROUP), out=sums[:, :groups])
-        if left_over:
-            np.einsum("nk->n", block[:, classes - left_over :], out=sums[:, groups])
-        block = sums
+        block = _sums_of_groups(block)
     total: FloatArray = np.einsum("nk->n", block)
     return total
+
+
+def _sums_of_groups(block: FloatArray) -> FloatArray:
+    """Return the sums of 32 neighbours each, (n, V) -> (n, V / 32)."""
+    n, classes = block.shape
+    groups, left_over = divmod(classes, _GROUP)
+    sums = np.empty((n, groups + (left_over > 0)), block.dtype)
+    np.einsum("ngk->ng", block[:, : classes - left_over].reshape(n, groups, _GROUP), out=sums[:, :groups])
+    if left_over:
+        np.einsum("nk->n", block[:, classes - left_over :], out=sums[:, groups])
+    return sums

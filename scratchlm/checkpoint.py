@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchlm.data import Vocabulary
+from scratchlm.data import Vocabulary, WordVocabulary
 from scratchlm.models import MLPLM, BigramLM, LanguageModel
 from scratchlm.objectives import Objective
 
@@ -29,7 +29,7 @@ class Checkpoint:
     """A model, the vocabulary that its token ids belong to, and the objective that it was trained with."""
 
     model: LanguageModel
-    vocabulary: Vocabulary
+    vocabulary: Vocabulary | WordVocabulary
     objective: Objective
 
 
@@ -42,10 +42,13 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
     config: dict[str, Any] = {
         "format": FORMAT,
         "model": "mlp" if isinstance(model, MLPLM) else "bigram",
-        "characters": checkpoint.vocabulary.characters,
         "head": checkpoint.objective.head,
         "loss": checkpoint.objective.loss,
     }
+    if isinstance(checkpoint.vocabulary, WordVocabulary):
+        config["words"] = checkpoint.vocabulary.words
+    else:
+        config["characters"] = checkpoint.vocabulary.characters
     if isinstance(model, MLPLM):
         config["sizes"] = [model.context_length, model.embedding_dim, model.hidden_dim]
     arrays: dict[str, Any] = {f"param.{name}": param for name, param in model.params.items()}
@@ -92,7 +95,8 @@ def load(path: str | Path) -> Checkpoint:
         config = json.loads(arrays.pop("config").tobytes())
         if config["format"] != FORMAT:
             raise ValueError(f"its format is {config['format']}, and this version reads format {FORMAT}")
-        vocabulary = Vocabulary(config["characters"])
+        of_words = "words" in config
+        vocabulary = WordVocabulary(config["words"]) if of_words else Vocabulary(config["characters"])
         params = {name.removeprefix("param."): array for name, array in arrays.items()}
         model = _model(config, len(vocabulary), params)
         return Checkpoint(model, vocabulary, Objective(config["head"], config["loss"]))

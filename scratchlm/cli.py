@@ -17,7 +17,7 @@ import numpy as np
 
 from scratchlm import checkpoint
 from scratchlm.checkpoint import Checkpoint
-from scratchlm.data import Vocabulary, contexts_and_targets, load_names, read_text, split_texts
+from scratchlm.data import Vocabulary, WordVocabulary, contexts_and_targets, load_names, read_text, split_texts
 from scratchlm.models import MLPLM, BigramLM, LanguageModel
 from scratchlm.objectives import HEADS, LOSSES, Objective
 from scratchlm.optim import SGD, AdamW
@@ -30,6 +30,7 @@ KINDS = (
     "softmax, log_softmax, logsumexp, nll_loss, cross_entropy, softmax_backward, log_softmax_backward, "
     "logsumexp_backward, nll_loss_backward, cross_entropy_backward, apply_temperature, top_k, top_p, min_p"
 )
+VOCABULARIES: dict[str, type[Vocabulary] | type[WordVocabulary]] = {"character": Vocabulary, "word": WordVocabulary}
 DEFAULTS = {"bigram": {"learning_rate": 0.1, "weight_decay": 0.0}, "mlp": {"learning_rate": 0.01, "weight_decay": 0.1}}
 
 
@@ -78,7 +79,7 @@ def _train(options: argparse.Namespace) -> None:
         if getattr(options, name) is None:
             setattr(options, name, value)
     texts = read_text(options.text) if options.text else load_names()
-    vocabulary = Vocabulary.from_texts(texts)
+    vocabulary = VOCABULARIES[options.tokens].from_texts(texts)
     model = _new_model(options, len(vocabulary))
     result = Checkpoint(model, vocabulary, Objective(options.head, options.loss))
 
@@ -211,6 +212,10 @@ def _imported(target: str) -> Callable[..., object]:
 
 def _new_model(options: argparse.Namespace, vocab_size: int) -> LanguageModel:
     if options.model == "bigram":
+        if vocab_size > 10_000:
+            raise Complaint(
+                f"a table for {vocab_size:,} tokens has {vocab_size**2:,} entries; --model mlp needs far fewer"
+            )
         return BigramLM(vocab_size)
     return MLPLM(vocab_size, options.context_length, options.embedding_dim, options.hidden_dim, options.seed)
 
@@ -293,6 +298,7 @@ def _parser() -> _Parser:
     add = p.add_argument
     add("--model", choices=["bigram", "mlp"], default="mlp", help="a table of logits, or Bengio's network (default)")
     add("--text", type=Path, metavar="FILE", help="a UTF-8 file, one text a line (default: 5,163 given names)")
+    add("--tokens", choices=list(VOCABULARIES), default="character", help="what a token is (default: character)")
     add("--out", type=Path, metavar="MODEL.npz", help="where to keep the model (default: nowhere)")
     add("--steps", type=_whole_or_0, default=4000, help="how many minibatches to learn from (default: 4000)")
     add("--batch-size", type=_whole, default=128, help="targets in a minibatch (default: 128)")

@@ -111,11 +111,56 @@ class Vocabulary:
 
     def decode(self, ids: ArrayLike) -> str:
         """Return the text of token ids; boundaries are left out. ValueError for an id that is not in the vocabulary."""
-        tokens = [index(i) for i in np.asarray(ids).reshape(-1).tolist()]
-        for i in tokens:
-            if not 0 <= i < len(self):
-                raise ValueError(f"there is no token {i}; ids run from 0 to {len(self) - 1}")
-        return "".join(self.characters[i - 1] for i in tokens if i != BOUNDARY)
+        return "".join(self.characters[i - 1] for i in _tokens(ids, len(self)) if i != BOUNDARY)
+
+
+class WordVocabulary:
+    """The words of a corpus, parted by white space, and their token ids, 1, 2, ... in sorted order; 0 is the boundary.
+
+    >>> vocabulary = WordVocabulary.from_texts(["to be or", "not to be"])
+    >>> vocabulary.words, len(vocabulary)
+    (('be', 'not', 'or', 'to'), 5)
+    >>> vocabulary.encode("to be")
+    array([4, 1])
+    >>> vocabulary.decode([2, 4, 1, BOUNDARY])
+    'not to be'
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words = tuple(sorted({part for word in words for part in unicodedata.normalize("NFC", word).split()}))
+        self._ids = {word: i for i, word in enumerate(self.words, start=1)}
+        if not self.words:
+            raise ValueError("a vocabulary needs at least one word")
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str]) -> "WordVocabulary":
+        """Return the vocabulary of all words that stand in the texts."""
+        return cls(texts)
+
+    def __len__(self) -> int:
+        """Return the number of tokens, the boundary included."""
+        return len(self.words) + 1
+
+    def encode(self, text: str) -> NDArray[np.intp]:
+        """Return the token ids of a text, in NFC, without boundaries; ValueError names a word it does not know."""
+        words = unicodedata.normalize("NFC", text).split()
+        for word in words:
+            if word not in self._ids:
+                raise ValueError(f"the word {word[:80]!r} is not in the vocabulary")
+        return np.array([self._ids[word] for word in words], dtype=np.intp)
+
+    def decode(self, ids: ArrayLike) -> str:
+        """Return the text of token ids; boundaries are left out. ValueError for an id that is not in the vocabulary."""
+        return " ".join(self.words[i - 1] for i in _tokens(ids, len(self)) if i != BOUNDARY)
+
+
+def _tokens(ids: ArrayLike, size: int) -> list[int]:
+    """Return token ids as a list of ints; ValueError for one that a vocabulary of this size does not have."""
+    tokens = [index(i) for i in np.asarray(ids).reshape(-1).tolist()]
+    for i in tokens:
+        if not 0 <= i < size:
+            raise ValueError(f"there is no token {i}; ids run from 0 to {size - 1}")
+    return tokens
 
 
 def _code_points(text: str) -> NDArray[np.uint32]:
@@ -123,13 +168,13 @@ def _code_points(text: str) -> NDArray[np.uint32]:
 
 
 def contexts_and_targets(
-    texts: Sequence[str], vocabulary: Vocabulary, context_length: int
+    texts: Sequence[str], vocabulary: Vocabulary | WordVocabulary, context_length: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return every token of the texts as a target, with the tokens before it as its context.
 
-    Shapes: contexts (N, context_length) and targets (N,), N being the number of characters and of texts; what would lie
+    Shapes: contexts (N, context_length) and targets (N,), N being the number of tokens and of texts; what would lie
     before the start of a text is filled with boundary tokens, so no context ever looks into another text.
-    Errors: ValueError for a context_length below 1, or a character that is not in the vocabulary.
+    Errors: ValueError for a context_length below 1, or a token that is not in the vocabulary.
 
     >>> contexts, targets = contexts_and_targets(["ab"], Vocabulary("ab"), context_length=2)
     >>> contexts.tolist(), targets.tolist()

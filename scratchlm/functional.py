@@ -7,7 +7,8 @@ large, small, confident or masked the row. Three ideas do all the work, and you 
    largest score, and no exp overflows. (Textbooks subtract exactly the largest. That difference is rounded, and exp
    makes much of the rounding: see `_exp_shifted`.)
 2. **Leave the largest out of the sum.** Beside exp(0) = 1, what the other classes have may be a billion times smaller
-   and would be rounded away. So sum the *rest*, and use log1p(rest), which is log(1 + rest) without the addition.
+   and would be rounded away. So sum the *rest*, and use log1p(rest), which is log(1 + rest) without the addition. (For
+   a loss, leave the target out: what the others have beside it are the odds against it.)
 3. **Never compute p - 1.** A confident p rounds to 1, and the difference to 0. What p lacks to be 1 is what the other
    classes have: sum the others.
 
@@ -34,43 +35,55 @@ from scratchlm._rows import (
     FloatArray,
     IntArray,
     as_floats,
+    checked_targets,
+    exp_sums,
+    gradient_in_place,
     in_double,
     loss_rows,
     map_rows,
     reduce_rows,
     reduced_shape,
     row_sums,
+    top_classes,
 )
 
+# Exp may be taken of scores up to here: what does not overflow, less 24, which leaves space to sum e^24 terms.
+ROOM = {dtype: float(np.log(np.finfo(dtype).max) - 24) for dtype in (np.float32, np.float64, np.longdouble)}
 
-def _exp_shifted(z: FloatArray, m: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return e = exp(z - c) for rows z with largest scores m (n, 1), and exp(c - m), which turns e into exp(z - m).
+
+ZERO = np.zeros(1)
+
+
+def _exp_shifted(z: FloatArray, e: FloatArray, m: FloatArray | None = None) -> FloatArray:
+    """Write exp(z - c) into e for rows z, and return c, as (n,) or one number; m (n,), if known, is each row's maximum.
 
     Textbooks take c = m. But z - m is rounded, and exp makes an absolute error of half an ulp of 30 a relative error of
-    8 ulps. Exp needs less: a score up to 88.72 (float32) or 709.78 (float64) does not overflow. So c = 0 will do for m
-    up to `room`, which leaves space to sum e^24 terms; a larger m is brought down to it, and a negative m up to 0, lest
-    the whole row underflow. A whole number c has no low digits that z - c could lose: it is exact, but for scores so
-    far below c that they need another bit. From 1 / eps up all floats are whole numbers, and c = m will do.
+    8 ulps. Exp needs less: a score up to 88.72 (float32) or 709.78 (float64) does not overflow. So c = 0 will do for
+    most rows; a larger m is brought down to `room`, and a negative m up to 0, lest the whole row underflow. A whole
+    number c has no low digits that z - c could lose: it is exact, but for scores so far below c that they need another
+    bit. From 1 / eps up all floats are whole numbers, and c = m will do.
     """
-    info = np.finfo(z.dtype)
-    room = np.log(info.max) - 24
-    c = np.where(m < 1 / info.eps, np.floor(m - np.clip(m, 0, room)), m)
-    return np.exp(z - c), np.exp(in_double(c - m))
+    room = ROOM[z.dtype.type]
+    seen, least = (z, -room) if m is None else (m, 0.0)  # e^-room is far from underflow, too
+    if least <= seen.min() and seen.max() <= room:
+        np.exp(z, out=e)
+        return ZERO
+    lowest = np.where(
+        (z if m is None else m[:, None]).min(axis=-1) >= least, least, 0
+    )  # row by row, as if it were alone
+    m = z.max(axis=-1) if m is None else m
+    c = np.where(m < 1 / np.finfo(z.dtype).eps, np.floor(m - np.clip(m, lowest, room)), m)
+    np.exp(np.subtract(z, c[:, None], out=e), out=e)
+    return c
 
 
-def _in_units_of_top(sums: FloatArray, e_top: FloatArray, scale: FloatArray) -> FloatArray:
-    """Return sums of exp(z - c) as sums of exp(z - m): by division if others tie with the top, so that each gives 1."""
-    return np.where(sums < e_top, sums * scale, sums / e_top)
-
-
-def _max_and_log1p_rest(z: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return, (n, 1) each, the largest score m of rows z, and log(1 + sum of exp(z - m) over all entries but one m)."""
-    i, top = np.arange(len(z)), z.argmax(axis=-1)
-    m = z[i, top][:, None]
-    e, scale = _exp_shifted(z, m)
-    e_top = e[i, top][:, None]
+def _max_and_log1p_rest(z: FloatArray, e: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return, (n,) each, the largest score m of rows z, and log(1 + sum of exp(z - m) over all entries but one m)."""
+    i, top = np.arange(len(z)), top_classes(z)
+    m = z[i, top]
+    c = _exp_shifted(z, e, m)
     e[i, top] = 0
-    return m, np.log1p(_in_units_of_top(row_sums(e)[:, None], e_top, scale))
+    return m, np.log1p(exp_sums(e) * np.exp(c - in_double(m)))
 
 
 # --- logsumexp -------------------------------------------------------------------------------------------------------
@@ -89,8 +102,8 @@ def logsumexp(logits: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any
     np.float32(4.248354e-18)
     """
 
-    def formula(z: FloatArray) -> FloatArray:
-        m, log1p_rest = _max_and_log1p_rest(z)
+    def formula(z: FloatArray, e: FloatArray) -> FloatArray:
+        m, log1p_rest = _max_and_log1p_rest(z, e)
         return np.where(np.isinf(m), m, m + log1p_rest)  # all masked: -inf; an infinite score: inf
 
     return reduce_rows(formula, axis, keepdims, logits=logits)
@@ -112,8 +125,9 @@ def logsumexp_backward(grad_output: ArrayLike, logits: ArrayLike, axis: Axis = -
     if grad.shape not in (kept, reduced_shape(shape, axis, keepdims=False)):
         raise ValueError(f"grad_output has shape {grad.shape}, which is not logsumexp's for logits of shape {shape}")
 
-    def formula(g: FloatArray, z: FloatArray) -> FloatArray:
-        return g * _softmax(z)
+    def formula(g: FloatArray, z: FloatArray, grad: FloatArray) -> None:
+        _softmax(z, grad)
+        grad *= g
 
     return map_rows(formula, axis, grad_output=np.broadcast_to(grad.reshape(kept), shape), logits=logits)
 
@@ -133,9 +147,9 @@ def softmax(logits: ArrayLike, axis: Axis = -1) -> FloatArray:
     return map_rows(_softmax, axis, logits=logits)
 
 
-def _softmax(z: FloatArray) -> FloatArray:
-    e, _ = _exp_shifted(z, z.max(axis=-1, keepdims=True))
-    return e / row_sums(e)[:, None].astype(z.dtype)
+def _softmax(z: FloatArray, p: FloatArray) -> None:
+    _exp_shifted(z, p)
+    p /= exp_sums(p)[:, None].astype(z.dtype)
 
 
 def softmax_backward(grad_output: ArrayLike, probs: ArrayLike, axis: Axis = -1) -> FloatArray:
@@ -151,10 +165,10 @@ def softmax_backward(grad_output: ArrayLike, probs: ArrayLike, axis: Axis = -1) 
     array([ 0.25, -0.25])
     """
 
-    def formula(g: FloatArray, p: FloatArray) -> FloatArray:
-        g = g - g[np.arange(len(p)), p.argmax(axis=-1)][:, None]
-        grad: FloatArray = p * (g - row_sums(g * p)[:, None].astype(g.dtype))
-        return grad
+    def formula(g: FloatArray, p: FloatArray, grad: FloatArray) -> None:
+        np.subtract(g, g[np.arange(len(p)), top_classes(p)][:, None], out=grad)
+        grad -= row_sums(grad * p)[:, None].astype(g.dtype)
+        grad *= p
 
     return map_rows(formula, axis, grad_output=grad_output, probs=probs)
 
@@ -174,9 +188,10 @@ def log_softmax(logits: ArrayLike, axis: Axis = -1) -> FloatArray:
     array([-2.0611537e-09, -2.0000000e+01], dtype=float32)
     """
 
-    def formula(z: FloatArray) -> FloatArray:
-        m, log1p_rest = _max_and_log1p_rest(z)
-        return (z - m) - log1p_rest.astype(z.dtype)
+    def formula(z: FloatArray, log_p: FloatArray) -> None:
+        m, log1p_rest = _max_and_log1p_rest(z, log_p)
+        np.subtract(z, m[:, None], out=log_p)
+        log_p -= log1p_rest[:, None].astype(z.dtype)
 
     return map_rows(formula, axis, logits=logits)
 
@@ -194,16 +209,17 @@ def log_softmax_backward(grad_output: ArrayLike, log_probs: ArrayLike, axis: Axi
     array([-4.24835426e-18,  4.24835426e-18])
     """
 
-    def formula(g: FloatArray, log_p: FloatArray) -> FloatArray:
-        i, top = np.arange(len(g)), log_p.argmax(axis=-1)
-        without_top = g.copy()
-        without_top[i, top] = 0
-        g_others = row_sums(without_top)
+    def formula(g: FloatArray, log_p: FloatArray, grad: FloatArray) -> None:
+        i, top = np.arange(len(g)), top_classes(log_p)
+        np.copyto(grad, g)
+        grad[i, top] = 0
+        g_others = row_sums(grad)
         g_sum = g_others + g[i, top]
-        grad: FloatArray = g - np.exp(log_p) * g_sum[:, None].astype(g.dtype)
+        np.exp(log_p, out=grad)
+        grad *= g_sum[:, None].astype(g.dtype)
+        np.subtract(g, grad, out=grad)
         grad[i, top] = -g_others - np.expm1(log_p[i, top]) * g_sum
         grad[log_p == -np.inf] = 0  # a masked token does not move
-        return grad
 
     return map_rows(formula, axis, grad_output=grad_output, log_probs=log_probs)
 
@@ -224,10 +240,10 @@ def nll_loss(log_probs: ArrayLike, targets: ArrayLike, reduction: str = "mean") 
     np.float64(1.5)
     """
 
-    def formula(log_p: FloatArray, y: IntArray, n: int) -> tuple[FloatArray]:
-        return (-log_p[np.arange(len(y)), y],)
+    def formula(n: int, log_p: FloatArray, y: IntArray, _: FloatArray) -> FloatArray:
+        return -log_p[np.arange(len(y)), y]
 
-    return loss_rows(formula, reduction, targets, log_probs=log_probs)[0]
+    return loss_rows(formula, reduction, targets, gradient=False, log_probs=log_probs)[0]
 
 
 def nll_loss_backward(log_probs: ArrayLike, targets: ArrayLike, reduction: str = "mean") -> FloatArray:
@@ -241,13 +257,12 @@ def nll_loss_backward(log_probs: ArrayLike, targets: ArrayLike, reduction: str =
            [ 0. , -0.5]])
     """
 
-    def formula(log_p: FloatArray, y: IntArray, n: int) -> tuple[FloatArray]:
-        grad = np.zeros_like(log_p)
+    def formula(n: int, log_p: FloatArray, y: IntArray, grad: FloatArray) -> FloatArray:
+        grad[...] = 0
         grad[np.arange(len(y)), y] = -1 / n
-        return (grad,)
+        return -log_p[np.arange(len(y)), y]
 
-    grad: FloatArray = loss_rows(formula, reduction, targets, log_probs=log_probs)[0]
-    return grad
+    return loss_rows(formula, reduction, targets, gradient=True, log_probs=log_probs)[1]
 
 
 # --- cross_entropy ---------------------------------------------------------------------------------------------------
@@ -256,12 +271,12 @@ def nll_loss_backward(log_probs: ArrayLike, targets: ArrayLike, reduction: str =
 def cross_entropy(logits: ArrayLike, targets: ArrayLike, reduction: str = "mean") -> Any:
     """Return the cross-entropy between the targets and softmax(logits), in nats.
 
-    Formula: loss_i = Z_i - z[i, y_i] = log1p(rest_i) + (m_i - z[i, y_i]); then the mean over the N rows, their sum, or,
-    with "none", one loss a row. Here m = max z, and rest is the sum of exp(z - m) without one m.
+    Formula: loss_i = Z_i - z[i, y_i] = log1p(odds_i), with odds_i = sum of exp(z[i, k] - z[i, y_i]) over all k but y_i:
+    the odds against the target. Then the mean over the N rows, their sum, or, with "none", one loss a row.
     Shapes: logits (..., V), targets (...) of integers in 0 ... V - 1 -> a number, or (...) for "none".
 
-    It is nll_loss(log_softmax(logits), targets). Subtracting the maximum *before* anything is added keeps the loss
-    where Z - z[y] would cancel:
+    It is nll_loss(log_softmax(logits), targets). Subtracting z[y] *before* anything is added keeps the loss where
+    Z - z[y] would cancel:
 
     >>> cross_entropy(np.float32([[1e8, 1e8]]), [0])  # log 2, not 0
     np.float32(0.6931472)
@@ -269,11 +284,11 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, reduction: str = "mean"
     Errors: ValueError or TypeError that names the first bad target and its index. A masked target costs inf.
     """
 
-    def formula(z: FloatArray, y: IntArray, n: int) -> tuple[FloatArray]:
-        loss, *_ = _target_against_others(z, y)
-        return (loss,)
+    def formula(n: int, z: FloatArray, y: IntArray, e: FloatArray) -> FloatArray:
+        loss, *_ = _target_against_others(z, y, e)
+        return loss
 
-    return loss_rows(formula, reduction, targets, logits=logits)[0]
+    return loss_rows(formula, reduction, targets, gradient=False, logits=logits)[0]
 
 
 def cross_entropy_backward(logits: ArrayLike, targets: ArrayLike, reduction: str = "mean") -> FloatArray:
@@ -286,54 +301,88 @@ def cross_entropy_backward(logits: ArrayLike, targets: ArrayLike, reduction: str
     >>> cross_entropy_backward([[40.0, 0.0]], [0])  # sure, and right: p - 1 would be 0
     array([[-4.24835426e-18,  4.24835426e-18]])
     """
-
-    def formula(z: FloatArray, y: IntArray, n: int) -> tuple[FloatArray]:
-        _, e, others, total = _target_against_others(z, y)
-        return (_gradient(z, y, n, e, others, total),)
-
-    grad: FloatArray = loss_rows(formula, reduction, targets, logits=logits)[0]
-    return grad
+    return cross_entropy_with_grad(logits, targets, reduction)[1]
 
 
 def cross_entropy_with_grad(logits: ArrayLike, targets: ArrayLike, reduction: str = "mean") -> tuple[Any, FloatArray]:
     """Return cross_entropy and its gradient from one pass over the logits: what a training step needs.
 
-    Formula: loss = log1p(rest) + (m - z[y]) and grad = (p - onehot) / N, with exp computed once for both.
+    Formula: loss = log1p(odds) and grad = (p - onehot) / N, with exp computed once for both.
     Shapes: logits (..., V), targets (...) -> a number, or (...) for "none", and (..., V).
     The same to the last bit as cross_entropy and cross_entropy_backward; errors as theirs.
 
     >>> cross_entropy_with_grad([[0.0, 0.0]], [1])
     (np.float64(0.6931471805599453), array([[ 0.5, -0.5]]))
     """
-
-    def formula(z: FloatArray, y: IntArray, n: int) -> tuple[FloatArray, FloatArray]:
-        loss, e, others, total = _target_against_others(z, y)
-        return loss, _gradient(z, y, n, e, others, total)
-
-    loss, grad = loss_rows(formula, reduction, targets, logits=logits)
-    return loss, grad
+    return loss_rows(_loss_and_gradient, reduction, targets, gradient=True, logits=logits)
 
 
-def _target_against_others(z: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return the losses of rows z, and for the gradient e = exp(z - c) with 0 at the target, its sum, and all of e's.
+def _loss_and_gradient(n: int, z: FloatArray, y: IntArray, grad: FloatArray) -> FloatArray:
+    loss, z_y, others, total = _target_against_others(z, y, grad)
+    total *= n
+    grad /= total[:, None].astype(z.dtype)
+    grad[np.arange(len(y)), y] = np.where(z_y == -np.inf, 0 * total, -others / total)  # a masked target does not move
+    return loss
 
-    If the target is the largest score, rest is exactly what the others have. If not, the largest is among the others:
-    take it out, and put the target's in.
+
+def _target_against_others(z: FloatArray, y: IntArray, e: FloatArray) -> tuple[FloatArray, ...]:
+    """Return, (n,) each, the losses of rows z, the targets' scores, and sums of e = exp(z - c) without and with theirs.
+
+    The odds against the target are what the others have, divided by what it has, and the loss is log(1 + odds): one sum
+    without the target, and nothing cancels, be it the largest score or not. In e, the target's is left at 0. (e may lie
+    where z lies.)
     """
-    i, top = np.arange(len(z)), z.argmax(axis=-1)
-    m = z[i, top]
-    e, scale = _exp_shifted(z, m[:, None])
-    e_top, e_y = in_double(e[i, top]), in_double(e[i, y])
-    e[i, y] = 0
-    others = row_sums(e)
-    rest = _in_units_of_top(others + (e_y - e_top), e_top, scale[:, 0])
-    return np.log1p(rest) + (in_double(m) - z[i, y]), e, others, others + e_y
-
-
-def _gradient(z: FloatArray, y: IntArray, n: int, e: FloatArray, others: FloatArray, total: FloatArray) -> FloatArray:
-    """Return the softmax of rows z, with -(sum of the other probabilities) at the target, divided by n."""
     i = np.arange(len(z))
-    total = total * n
-    grad = e / total[:, None].astype(e.dtype)
-    grad[i, y] = np.where(z[i, y] == -np.inf, 0 * total, -others / total)  # a masked target does not move
-    return grad
+    z_y = in_double(z[i, y])
+    c = _exp_shifted(z, e)
+    e_y = in_double(e[i, y])
+    e[i, y] = 0
+    others = exp_sums(e)
+    odds = others * np.exp(c - z_y)
+    loss = np.where(odds < np.inf, np.log1p(odds), np.log(others) + (c - z_y))
+    return loss, z_y, others, others + e_y
+
+
+# --- a linear layer and its loss -------------------------------------------------------------------------------------
+
+
+def linear_cross_entropy_with_grad(
+    hidden: ArrayLike, weight: ArrayLike, bias: ArrayLike, targets: ArrayLike
+) -> tuple[Any, FloatArray, FloatArray, FloatArray]:
+    """Return the mean cross-entropy of logits = hidden @ weight + bias, and its gradients, without all of the logits.
+
+    Formula: with G = (softmax(logits) - onehot) / N, the gradients are G weight^T, hidden^T G and the sum of G's rows.
+    Shapes: hidden (N, H), weight (H, V), bias (V,), targets (N,) -> a number, (N, H), (H, V), (V,).
+
+    A large vocabulary makes the logits the largest thing there is: 4,096 x 50,257 in float32 take 824 MB. But a row of
+    them is needed only until its gradient has gone into the sums. So a few rows at a time are computed, become their
+    own gradient in place, and are forgotten.
+    Source: Wijmans et al. 2024, "Cut your losses in large-vocabulary language models". Errors: as cross_entropy; and a
+    ValueError for shapes that do not fit.
+
+    >>> loss, *grads = linear_cross_entropy_with_grad([[1.0], [2.0]], [[0.0, 0.0]], [0.0, 0.0], [0, 1])
+    >>> loss, grads[1]
+    (np.float64(0.6931471805599453), array([[ 0.25, -0.25]]))
+    """
+    (h,), (w,), (b,) = as_floats(hidden=hidden), as_floats(weight=weight), as_floats(bias=bias)
+    if h.ndim != 2 or w.ndim != 2 or b.shape != w.shape[1:] or h.shape[1] != w.shape[0]:
+        raise ValueError(
+            f"hidden, weight and bias have shapes {h.shape}, {w.shape} and {b.shape}, not (N, H), (H, V), (V,)"
+        )
+    (n, _), classes = h.shape, w.shape[1]
+    y = checked_targets(targets, (n, classes))
+    if 0 in (n, classes):
+        raise ValueError("the mean over no rows, or no classes, is not defined")
+    dtype = np.result_type(h, w, b)
+    h, w, b = (array.astype(np.result_type(dtype, np.float32), copy=False) for array in (h, w, b))
+    grad_h, grad_w, grad_b = np.empty_like(h), np.zeros_like(w), np.zeros_like(b)
+    losses, size = np.empty(n, in_double(b).dtype), max(1, 2**24 // (classes * b.itemsize))
+    for start in range(0, n, size):
+        rows = slice(start, start + size)
+        logits = h[rows] @ w
+        logits += b
+        losses[rows] = gradient_in_place(_loss_and_gradient, logits, y[rows], n)  # now they are the gradient
+        np.matmul(logits, w.T, out=grad_h[rows])
+        grad_w += h[rows].T @ logits
+        grad_b += logits.sum(axis=0)
+    return dtype.type(losses.mean()), *(g.astype(dtype, copy=False) for g in (grad_h, grad_w, grad_b))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from scratchlm._rows import FloatArray, IntArray
+from scratchlm.functional import linear_cross_entropy_with_grad
 
 Params = dict[str, FloatArray]
 
@@ -113,6 +114,7 @@ class MLPLM:
         self.context_length = _positive("context_length", context_length)
         self.embedding_dim = _positive("embedding_dim", embedding_dim)
         self.hidden_dim = _positive("hidden_dim", hidden_dim)
+        self._kept: dict[str, FloatArray] = {}
         rng, inputs = np.random.default_rng(seed), context_length * embedding_dim
         params = {
             "embedding": rng.normal(0, 1, (vocab_size, embedding_dim)),
@@ -126,11 +128,42 @@ class MLPLM:
     def forward(self, contexts: ArrayLike) -> FloatArray:
         """Return the logits (N, V) of the token after each context (N, C)."""
         p = self.params
-        self._contexts = _checked(contexts, self.context_length, self.vocab_size)
-        self._x = p["embedding"][self._contexts].reshape(len(self._contexts), -1)
-        self._h = np.tanh(self._x @ p["hidden_weight"] + p["hidden_bias"])
-        logits: FloatArray = self._h @ p["output_weight"] + p["output_bias"]
+        self._hidden(contexts)
+        logits: FloatArray = self._h @ p["output_weight"]
+        logits += p["output_bias"]
         return logits
+
+    def loss_and_grads(self, contexts: ArrayLike, targets: ArrayLike) -> tuple[Any, Params]:
+        """Return the mean cross-entropy of the targets and the gradient of every parameter, without all of the logits.
+
+        The same as forward, cross_entropy_with_grad and backward, for vocabularies so large that a batch of logits is
+        more than all else together.
+        """
+        self._hidden(contexts)
+        loss, grad_h, grad_weight, grad_bias = linear_cross_entropy_with_grad(
+            self._h, self.params["output_weight"], self.params["output_bias"], targets
+        )
+        below = self._backward_from_hidden(grad_h)
+        return loss, {**below, "output_weight": grad_weight, "output_bias": grad_bias}
+
+    def _hidden(self, contexts: ArrayLike) -> None:
+        """Compute x and h, and remember them for backward. Their memory is used again by the next forward."""
+        p = self.params
+        self._contexts = _checked(contexts, self.context_length, self.vocab_size)
+        n, inputs = len(self._contexts), self.context_length * self.embedding_dim
+        self._x, self._h = self._memory("x", n, inputs), self._memory("h", n, self.hidden_dim)
+        rows = self._x.reshape(n, self.context_length, self.embedding_dim)
+        p["embedding"].take(self._contexts, axis=0, out=rows, mode="clip")  # they are checked; "raise" would copy
+        np.matmul(self._x, p["hidden_weight"], out=self._h)
+        self._h += p["hidden_bias"]
+        np.tanh(self._h, out=self._h)
+
+    def _memory(self, name: str, n: int, width: int) -> FloatArray:
+        """Return an array (n, width), the same as last time if it still fits: new memory costs more than the sums."""
+        have = self._kept.get(name)
+        if have is None or have.shape != (n, width) or have.dtype != self.params["embedding"].dtype:
+            self._kept[name] = have = np.empty((n, width), self.params["embedding"].dtype)
+        return have
 
     def backward(self, grad_logits: FloatArray) -> Params:
         """Return the gradient of every parameter, given that of the logits (N, V) from the last forward.
@@ -138,15 +171,23 @@ class MLPLM:
         Read forward from its last line up. A product's gradient is the gradient above it times the other factor.
         """
         p = self.params
-        grad_h = grad_logits @ p["output_weight"].T
-        grad_a = grad_h * (1 - self._h**2)  # tanh' = 1 - tanh^2
-        grad_x = grad_a @ p["hidden_weight"].T
+        grad_h = np.matmul(grad_logits, p["output_weight"].T, out=self._memory("grad_h", *self._h.shape))
+        return {
+            **self._backward_from_hidden(grad_h),
+            "output_weight": self._h.T @ grad_logits,
+            "output_bias": grad_logits.sum(axis=0),
+        }
+
+    def _backward_from_hidden(self, grad_h: FloatArray) -> Params:
+        """Return the gradients of what lies below h, given that of h, whose memory is used up."""
+        p = self.params
+        slope = np.square(self._h, out=self._memory("slope", *self._h.shape))
+        grad_a = np.multiply(grad_h, np.subtract(1, slope, out=slope), out=slope)  # tanh' = 1 - tanh^2
+        grad_x = np.matmul(grad_a, p["hidden_weight"].T, out=self._memory("grad_x", *self._x.shape))
         return {
             "embedding": _add_rows(self._contexts.reshape(-1), grad_x.reshape(-1, self.embedding_dim), self.vocab_size),
             "hidden_weight": self._x.T @ grad_a,
             "hidden_bias": grad_a.sum(axis=0),
-            "output_weight": self._h.T @ grad_logits,
-            "output_bias": grad_logits.sum(axis=0),
         }
 
 
@@ -154,14 +195,17 @@ def _add_rows(ids: IntArray, rows: FloatArray, size: int) -> FloatArray:
     """Return a table (size, D) in which each of the rows (N, D) was added to line ids[n]: the derivative of a look-up.
 
     Picking lines is a product with a one-hot matrix, and adding to them one with its transpose. While the table is
-    small, so is that matrix, and a product is the fastest thing there is; for a large one we add line by line.
+    small, so is that matrix, and a product is the fastest thing there is; for a large one we sort, and add runs.
     """
     if size <= 256:
         one_hot = np.zeros((size, len(ids)), rows.dtype)
         one_hot[ids, np.arange(len(ids))] = 1
         return one_hot @ rows
+    order = np.argsort(ids, kind="stable")
+    first = np.flatnonzero(np.diff(ids[order], prepend=-1))  # of each run of equal ids
     table = np.zeros((size, rows.shape[1]), rows.dtype)
-    np.add.at(table, ids, rows)
+    if ids.size:
+        table[ids[order[first]]] = np.add.reduceat(rows[order], first, axis=0)
     return table
 
 

@@ -68,6 +68,7 @@ class AdamW:
         self.steps = 0
         self.mean = {name: np.zeros_like(param) for name, param in params.items()}
         self.square = {name: np.zeros_like(param) for name, param in params.items()}
+        self._work = {name: np.empty_like(param) for name, param in params.items()}  # so that no step needs new memory
 
     def step(self, grads: Params, learning_rate: float) -> None:
         """Move every parameter a little against its gradient, and a little towards 0."""
@@ -75,11 +76,17 @@ class AdamW:
         mean_correction = 1 - self.beta1**self.steps
         square_correction = 1 - self.beta2**self.steps
         for name, param in self.params.items():
-            grad, mean, square = grads[name], self.mean[name], self.square[name]
-            mean += (1 - self.beta1) * (grad - mean)
-            square += (1 - self.beta2) * (grad * grad - square)
-            direction = (mean / mean_correction) / (np.sqrt(square / square_correction) + self.epsilon)
-            param -= learning_rate * (direction + self.weight_decay * param)
+            grad, mean, square, work = grads[name], self.mean[name], self.square[name], self._work[name]
+            mean *= self.beta1
+            mean += np.multiply(grad, 1 - self.beta1, out=work)
+            square *= self.beta2
+            square += np.multiply(np.multiply(grad, grad, out=work), 1 - self.beta2, out=work)
+            work = np.sqrt(np.divide(square, square_correction, out=work), out=work)  # sqrt(v^)
+            work += self.epsilon
+            work = np.divide(mean, work, out=work)
+            work *= learning_rate / mean_correction
+            param *= 1 - learning_rate * self.weight_decay
+            param -= work
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

@@ -13,14 +13,16 @@ import math
 import sys
 import time
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO
 
 import numpy as np
 
 from scratchlm._rows import IntArray
 from scratchlm.functional import cross_entropy
-from scratchlm.models import LanguageModel, Params
+from scratchlm.models import MLPLM, LanguageModel, Params
 from scratchlm.objectives import Objective
+
+LARGE_VOCABULARY = 4096  # tokens: from here on the logits of a batch are not all held at once
 
 
 class Data(NamedTuple):
@@ -73,12 +75,13 @@ def learning_rate_at(step: int, steps: int, peak: float, warmup: int = 0) -> flo
 def mean_nll(model: LanguageModel, data: Data, rows: int = 4096) -> float:
     """Return the mean negative log-likelihood of the targets under softmax(logits), in nats per token.
 
-    The model is asked for `rows` contexts at a time, so that memory does not grow with the data.
+    The model is asked for `rows` contexts at a time, or fewer if the vocabulary is large, so that memory does not grow
+    with the data.
     Errors: ValueError if there are no targets.
     """
     if not len(data.targets):
         raise ValueError("there is no target to measure the NLL of")
-    total = 0.0
+    total, rows = 0.0, max(1, min(rows, 2**22 // model.vocab_size))
     for start in range(0, len(data.targets), rows):
         part = slice(start, start + rows)
         total += float(cross_entropy(model.forward(data.contexts[part]), data.targets[part], reduction="sum"))
@@ -124,12 +127,11 @@ def train(
     for step in range(steps):
         batch = training if batch_size is None else _draw(training, batch_size, rng)
         with np.errstate(over="ignore", invalid="ignore"):  # Diverged says it better
-            logits = model.forward(batch.contexts)
-            loss, grad_logits = objective.value_and_grad(logits, batch.targets)
+            loss, grads = loss_and_grads(model, objective, batch)
             losses.append(float(loss))
             if not math.isfinite(losses[-1]):
                 raise Diverged(step, losses[-1], history)
-            optimizer.step(model.backward(grad_logits), learning_rate_at(step, steps, learning_rate, warmup))
+            optimizer.step(grads, learning_rate_at(step, steps, learning_rate, warmup))
         if (step + 1) % record_every == 0 or step + 1 == steps:
             with np.errstate(over="ignore", invalid="ignore"):
                 nll = mean_nll(model, judged_by)
@@ -142,6 +144,16 @@ def train(
         elif progress:
             progress.tick(step + 1)
     return history
+
+
+def loss_and_grads(model: LanguageModel, objective: Objective, batch: Data) -> tuple[Any, Params]:
+    """Return the objective's loss of a batch, and the gradient of every parameter."""
+    plain = (objective.head, objective.loss) == ("logits", "cross_entropy")
+    if plain and isinstance(model, MLPLM) and model.vocab_size >= LARGE_VOCABULARY:
+        return model.loss_and_grads(batch.contexts, batch.targets)
+    logits = model.forward(batch.contexts)
+    loss, grad_logits = objective.value_and_grad(logits, batch.targets)
+    return loss, model.backward(grad_logits)
 
 
 def _draw(data: Data, count: int, rng: np.random.Generator) -> Data:

@@ -33,8 +33,10 @@ HONEST = """
 def honest(logits, axis=-1):
     e = np.exp(logits - logits.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
+def beside(log_probs, Z):
+    return log_probs + Z[..., None]
 """
-TWO = Exercise(1, "two functions", "two.py", (Part("softmax", "softmax"), Part("honest", "softmax")), ())
+TWO = Exercise(1, "two functions", "two.py", (Part("softmax", "softmax"), Part("beside", "recover_logits")), ())
 
 
 @pytest.fixture
@@ -47,8 +49,8 @@ def graded(tmp_path):
         before = path.read_bytes()
         report = check(TWO, path, budget=budget, seconds=1)
         assert path.read_bytes() == before
-        lines = {name: [line for line in report.lines if line.function == name] for name in ("softmax", "honest")}
-        return report, lines["softmax"], lines["honest"]
+        lines = {name: [line for line in report.lines if line.function == name] for name in ("softmax", "beside")}
+        return report, lines["softmax"], lines["beside"]
 
     return grade
 
@@ -149,8 +151,8 @@ def test_a_hostile_submission_is_told_in_one_line_and_harms_nobody(what, graded)
 
 
 AT_IMPORT = {
-    "a syntax error": ("x = = 1", r"SyntaxError: .*\(line 7\)"),
-    "an exception": ("1 / 0", r"ZeroDivisionError: .*\(line 7\)"),
+    "a syntax error": ("x = = 1", r"SyntaxError: .*\(line 9\)"),
+    "an exception": ("1 / 0", r"ZeroDivisionError: .*\(line 9\)"),
     "sys.exit": ("import sys; sys.exit(0)", "SystemExit"),
     "os._exit": ("import os; os._exit(0)", "ended the process"),
     "an infinite loop": ("while True: pass", "did not return"),
@@ -704,7 +706,7 @@ def test_all_calls_together_have_a_limit(tmp_path):
     report = check(TWO, path, budget=20, seconds=0.15)
     assert time.monotonic() - begun < 30
     assert any("s in all" in line.note for line in report.lines if line.function == "softmax")
-    assert {line.mark for line in report.lines if line.function == "honest"} == {HOLDS}
+    assert {line.mark for line in report.lines if line.function == "beside"} == {HOLDS}
 
 
 @pytest.mark.parametrize(

@@ -404,3 +404,28 @@ def test_help_tells_every_default():
 
 def test_examine_names_every_kind_in_its_help():
     assert cli.KINDS.split(", ") == list(PROPERTIES)
+
+
+def test_a_model_of_words_is_trained_sampled_and_scored(tmp_path):
+    text, model = tmp_path / "text.txt", tmp_path / "words.npz"
+    text.write_text("the cat sat on the mat\nthe dog sat on the cat\n" * 20)
+    sizes = ["--context-length", 2, "--embedding-dim", 4, "--hidden-dim", 8]
+    trained = run("train", "--tokens", "word", "--text", text, "--steps", 200, "--held-out", 0, *sizes, "--out", model)
+    assert trained.returncode == 0, trained.stderr
+    assert "for 7 tokens" in trained.stdout
+    sampled = run("sample", model, "--count", 5).stdout.splitlines()
+    assert {word for line in sampled for word in line.split()} <= {"the", "cat", "sat", "on", "mat", "dog"}
+    likely, unlikely = (float(run("score", model, line).stdout.splitlines()[1].split()[0])
+                        for line in ("the cat sat on the mat", "mat mat on on on on"))  # fmt: skip
+    assert likely < unlikely
+    unknown = run("score", model, "the bird")
+    assert unknown.returncode == 2
+    assert "the word 'bird' is not in the vocabulary" in unknown.stderr
+
+
+def test_a_table_for_a_hundred_million_pairs_is_refused(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text(" ".join(f"w{i}" for i in range(10_001)))
+    result = run("train", "--model", "bigram", "--tokens", "word", "--text", text, "--held-out", 0)
+    assert result.returncode == 2
+    assert "a table for 10,002 tokens" in result.stderr

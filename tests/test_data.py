@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scratchlm.data import (
     BOUNDARY,
     Vocabulary,
+    WordVocabulary,
     contexts_and_targets,
     load_name_lists,
     load_names,
@@ -121,3 +122,26 @@ def test_a_split_depends_on_its_seed_and_checks_its_fraction():
             split_texts(names, bad)
     with pytest.raises(ValueError, match="leaves none"):
         split_texts(["a", "a"], 0.9)
+
+
+def test_words_there_and_back():
+    texts = ["to be or not to be", "  cafe\u0301 \t be "]
+    vocabulary = WordVocabulary.from_texts(texts)
+    assert vocabulary.words == ("be", "café", "not", "or", "to")
+    assert [vocabulary.decode(vocabulary.encode(text)) for text in texts] == [texts[0], "café be"]
+    contexts, targets = contexts_and_targets(texts, vocabulary, 2)
+    assert targets.tolist() == [5, 1, 4, 3, 5, 1, BOUNDARY, 2, 1, BOUNDARY]
+    assert contexts[:3].tolist() == [[0, 0], [0, 5], [5, 1]]
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda: WordVocabulary([" ", ""]), "at least one word"),
+        (lambda: WordVocabulary(["a b"]).encode("a c"), "the word 'c' is not in the vocabulary"),
+        (lambda: WordVocabulary(["a b"]).decode([3]), "there is no token 3"),
+    ],
+)
+def test_a_vocabulary_of_words_says_what_it_does_not_know(act, message):
+    with pytest.raises(ValueError, match=message):
+        act()

@@ -64,7 +64,8 @@ def test_the_verdicts_are_those_of_the_pictures():
 
 def test_the_gallery_shows_every_picture_that_the_demos_draw(verdict_page, run):
     gallery = (ROOT / "demos" / "README.md").read_text(encoding="utf-8")
-    drawn = {picture for number in run.pages for picture in run(number).pictures} | {"explorer.png"}
+    drawn = {picture for number in run.pages for picture in run(number).pictures}
+    drawn |= {"explorer.png", "benchmark.png", "benchmark_size.png"}
     assert drawn == set(re.findall(r"!\[\]\(gallery/([^)]+)\)", gallery))
     assert drawn == {path.name for path in (ROOT / "demos" / "gallery").glob("*.png")}
 

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from scratchlm import training
 from scratchlm.data import Vocabulary, contexts_and_targets, load_names, split_texts
 from scratchlm.functional import softmax
 from scratchlm.models import MLPLM, BigramLM, _add_rows
@@ -278,3 +279,43 @@ def test_progress(stream):
     assert "s left" in shown[-1]
     assert "nats per token" in shown[-1]
     assert ("\r" in out.getvalue()) == (stream is Terminal)
+
+
+def test_a_large_vocabulary_is_learned_from_the_same_gradients_without_all_the_logits(monkeypatch):
+    rng = np.random.default_rng(0)
+    batch = Data(rng.integers(0, 300, (50, 2)), rng.integers(0, 300, 50))
+    model = MLPLM(300, 2, 4, 8, dtype=np.float64)
+    whole = training.loss_and_grads(model, Objective(), batch)
+    monkeypatch.setattr(training, "LARGE_VOCABULARY", 300)
+    forward, asked = model.forward, []
+    model.forward = lambda contexts: asked.append(1) or forward(contexts)
+    in_parts = training.loss_and_grads(model, Objective(), batch)
+    assert not asked
+    assert in_parts[0] == pytest.approx(whole[0], rel=1e-13)
+    for name, grad in whole[1].items():
+        np.testing.assert_allclose(in_parts[1][name], grad, rtol=1e-10, atol=1e-14)
+    training.loss_and_grads(model, Objective("log_softmax", "nll_loss"), batch)
+    assert asked
+
+
+def test_what_forward_gave_is_not_overwritten_by_the_next():
+    model = MLPLM(9, 2, 4, 8)
+    first = model.forward([[1, 2], [3, 4]])
+    kept = first.copy()
+    grads = model.backward(np.ones_like(first))
+    copies = {name: grad.copy() for name, grad in grads.items()}
+    model.backward(2 * np.ones_like(first))
+    model.forward([[5, 6], [7, 8]])
+    np.testing.assert_array_equal(first, kept)
+    for name, grad in grads.items():
+        np.testing.assert_array_equal(grad, copies[name])
+
+
+@pytest.mark.parametrize("size", [3, 256, 257, 1000])
+def test_adding_to_lines_of_a_table_adds_every_time(size):
+    rng = np.random.default_rng(0)
+    ids, rows = rng.integers(0, min(size, 20), 200), rng.normal(size=(200, 3))
+    right = np.zeros((size, 3))
+    np.add.at(right, ids, rows)
+    np.testing.assert_allclose(_add_rows(ids, rows, size), right, atol=1e-13)
+    np.testing.assert_array_equal(_add_rows(ids[:0], rows[:0], size), np.zeros((size, 3)))

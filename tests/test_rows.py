@@ -1,0 +1,195 @@
+"""Blocks, threads and layouts: they make things fast, and must not change a bit."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from scratchlm import _rows, oracle
+from scratchlm import functional as F
+
+FUNCTIONS = {
+    "softmax": lambda z, y: F.softmax(z),
+    "log_softmax": lambda z, y: F.log_softmax(z),
+    "logsumexp": lambda z, y: F.logsumexp(z),
+    "cross_entropy": lambda z, y: F.cross_entropy(z, y, "none"),
+    "cross_entropy_backward": lambda z, y: F.cross_entropy_backward(z, y, "sum"),
+    "nll_loss_backward": lambda z, y: F.nll_loss_backward(z, y, "sum"),
+    "softmax_backward": lambda z, y: F.softmax_backward(z, F.softmax(z)),
+    "log_softmax_backward": lambda z, y: F.log_softmax_backward(z, F.log_softmax(z)),
+}
+SHAPES = [(20_000, 27), (5_000, 64), (5_000, 65), (700, 500), (7, 50_257)]  # rows side by side, and one after the other
+
+
+def scores(shape, dtype):
+    rng = np.random.default_rng(0)
+    z = rng.normal(0, 3, shape).astype(dtype)
+    z[1::7] += 5000  # each kind of row beside every other: loud, quiet, masked, broken
+    z[2::7] -= 5000
+    z[3::7, ::3] = -np.inf
+    z[4::701, 0] = np.nan
+    return z, rng.integers(0, shape[1], shape[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_row_gives_the_same_bits_alone_in_a_batch_and_with_any_threads(name, shape, dtype, monkeypatch):
+    f = FUNCTIONS[name]
+    z, y = scores(shape, dtype)
+    if dtype == np.float16:
+        z = np.clip(z, -5e4, 5e4)
+    results = []
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv("SCRATCHLM_THREADS", threads)
+        results.append(f(z, y))
+    assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
+    for rows in ([0], [1], [2], [3], [4], [0, 1, 2, 3, 4], [shape[0] - 1]):
+        np.testing.assert_array_equal(f(z[rows], y[rows]), results[0][rows])
+
+
+@pytest.mark.parametrize("shape", [(20_000, 27), (700, 500)])
+def test_the_classes_may_lie_along_any_axis_of_a_large_array(shape):
+    z, _ = scores(shape, np.float32)
+    np.testing.assert_array_equal(F.softmax(z.T, axis=0), F.softmax(z).T)
+    cube = z.reshape(shape[0] // 4, 4, shape[1])
+    np.testing.assert_array_equal(
+        F.log_softmax(cube.transpose(2, 0, 1), axis=0), F.log_softmax(cube).transpose(2, 0, 1)
+    )
+    assert F.softmax(z.T, axis=0).flags.owndata
+
+
+def test_nothing_is_left_changed_behind():
+    z, y = scores((20_000, 27), np.float32)
+    before, steps, errors = z.copy(), np.getbufsize(), np.geterr()
+    for f in FUNCTIONS.values():
+        f(z, y)
+    np.testing.assert_array_equal(z, before)
+    assert np.getbufsize() == steps
+    assert np.geterr() == errors
+
+
+def test_scratch_memory_is_kept_if_it_is_no_giants():
+    z, _ = scores((20_000, 27), np.float32)
+    F.softmax(z)
+    assert 0 < _rows._desk.place0.nbytes <= 4 * _rows.BLOCK
+
+
+@pytest.mark.parametrize("told", ["0", "-1", "two", "1.5"])
+def test_a_number_of_threads_that_is_none_is_told(told, monkeypatch):
+    monkeypatch.setenv("SCRATCHLM_THREADS", told)
+    with pytest.raises(ValueError, match=f"SCRATCHLM_THREADS must be a whole number of at least 1, not '{told}'"):
+        F.softmax(np.zeros((20_000, 27)))
+
+
+def test_an_exception_in_one_block_is_raised_and_the_next_call_works(monkeypatch):
+    monkeypatch.setenv("SCRATCHLM_THREADS", "2")
+
+    def fails_in_the_last_block(z, out):
+        if np.isnan(z).any():
+            raise RuntimeError("a block failed")
+        out[...] = z
+
+    z = np.zeros((20_000, 27))
+    z[-1] = np.nan
+    with pytest.raises(RuntimeError, match="a block failed"):
+        _rows.map_rows(fails_in_the_last_block, -1, logits=z)
+    assert F.softmax(z)[0, 0] == pytest.approx(1 / 27)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "fork") or sys.version_info >= (3, 12), reason="forking beside threads is warned of"
+)
+def test_after_a_fork_there_are_threads_again(monkeypatch):
+    monkeypatch.setenv("SCRATCHLM_THREADS", "2")
+    z = np.zeros((20_000, 27))
+    right = F.softmax(z)
+    child = os.fork()
+    if not child:
+        os._exit(0 if np.array_equal(F.softmax(z), right) else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+# 4 ulps, and 5 roundings (2.5 ulps) of the groups of a long row: see _rows.exp_sums.
+@pytest.mark.parametrize("kind", ["equal", "ordinary", "confident", "two levels"])
+@pytest.mark.parametrize("length", [513, 1000, 5000])
+def test_long_rows_in_float32_are_right_to_the_last_few_bits(kind, length):
+    rng = np.random.default_rng(length)
+    row = {
+        "equal": np.full(length, 3.3),
+        "ordinary": rng.normal(0, 3, length),
+        "confident": rng.normal(0, 1, length) + 25 * (np.arange(length) == 7),
+        "two levels": np.where(np.arange(length) % 2, 0.1, 0.7),
+    }[kind].astype(np.float32)
+    exact_log_p, exact_p = oracle.log_softmax(row), oracle.softmax(row)
+    assert np.max(oracle.ulp_error(F.log_softmax(row), exact_log_p)) <= 4
+    assert np.max(oracle.ulp_error(F.softmax(row), exact_p)) <= 4
+    for y in (int(row.argmax()), 0, length - 1):
+        assert oracle.ulp_error(F.cross_entropy(row, np.array(y)), oracle.cross_entropy(row, y)) <= 4
+
+
+# --- the linear layer ------------------------------------------------------------------------------------------------
+
+
+def layer(n, h, v, dtype):
+    rng = np.random.default_rng(0)
+    hidden, weight, bias = (rng.normal(size=shape).astype(dtype) for shape in ((n, h), (h, v), (v,)))
+    return hidden, weight, bias, rng.integers(0, v, n)
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (5, 3, 7), (40, 8, 300_000)])
+def test_a_linear_layer_and_its_loss_are_those_of_the_logits(size):
+    hidden, weight, bias, y = layer(*size, np.float64)
+    loss, grad_hidden, grad_weight, grad_bias = F.linear_cross_entropy_with_grad(hidden, weight, bias, y)
+    right, grad = F.cross_entropy_with_grad(hidden @ weight + bias, y)
+    assert loss == pytest.approx(right, rel=1e-13)
+    np.testing.assert_allclose(grad_hidden, grad @ weight.T, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(grad_weight, hidden.T @ grad, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(grad_bias, grad.sum(axis=0), rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_linear_layer_keeps_the_dtype_and_the_tiny_gradient_of_a_sure_row(dtype):
+    hidden, weight, bias = np.ones((1, 1), dtype), np.array([[12, 0]], dtype), np.zeros(2, dtype)
+    loss, *grads = F.linear_cross_entropy_with_grad(hidden, weight, bias, [0])
+    assert loss.dtype == dtype
+    assert {g.dtype for g in grads} == {np.dtype(dtype)}
+    p, info = 1 / (1 + np.exp(12.0)), np.finfo(dtype)
+    allowed = {"rtol": 4 * float(info.eps), "atol": float(info.smallest_subnormal)}
+    np.testing.assert_allclose(loss, -np.log1p(-p), **allowed)
+    np.testing.assert_allclose(grads[2], [-p, p], **allowed)
+
+
+def test_a_linear_layer_never_holds_its_logits():
+    import tracemalloc
+
+    arguments = layer(1024, 16, 50_257, np.float32)
+    tracemalloc.start()
+    try:
+        results = F.linear_cross_entropy_with_grad(*arguments)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    gradients = sum(g.nbytes for g in results[1:])
+    assert peak - gradients < 50e6 < 1024 * 50_257 * 4  # bytes; a block of 16 MiB, and a product for the weights
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"hidden": np.ones((2, 4))}, ValueError, r"not \(2, 4\), \(3, 5\) and \(5,\)|have shapes"),
+        ({"hidden": np.ones(3)}, ValueError, "shapes"),
+        ({"bias": np.ones(4)}, ValueError, "shapes"),
+        ({"weight": np.ones((3, 5), complex)}, TypeError, "weight must hold real numbers"),
+        ({"targets": [0, 5]}, ValueError, r"targets\[1\] is 5"),
+        ({"targets": [0.0, 1.0]}, TypeError, "targets must be integer"),
+        ({"targets": [0]}, ValueError, "targets must have shape"),
+        ({"hidden": np.ones((0, 3)), "targets": []}, ValueError, "not defined"),
+    ],
+)
+def test_a_linear_layer_says_what_does_not_fit(change, error, message):
+    arguments = {"hidden": np.ones((2, 3)), "weight": np.ones((3, 5)), "bias": np.ones(5), "targets": [0, 1], **change}
+    with pytest.raises(error, match=message):
+        F.linear_cross_entropy_with_grad(**arguments)
