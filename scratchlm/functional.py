@@ -68,10 +68,9 @@ def _exp_shifted(z: FloatArray, e: FloatArray, m: FloatArray | None = None) -> F
     if least <= seen.min() and seen.max() <= room:
         np.exp(z, out=e)
         return ZERO
-    lowest = np.where(
-        (z if m is None else m[:, None]).min(axis=-1) >= least, least, 0
-    )  # row by row, as if it were alone
-    m = z.max(axis=-1) if m is None else m
+    lowest = np.zeros(1)
+    if m is None:  # row by row, as if it were alone
+        m, lowest = z.max(axis=-1), np.where(z.min(axis=-1) >= least, least, 0)
     c = np.where(m < 1 / np.finfo(z.dtype).eps, np.floor(m - np.clip(m, lowest, room)), m)
     np.exp(np.subtract(z, c[:, None], out=e), out=e)
     return c

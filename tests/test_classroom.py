@@ -1,5 +1,6 @@
 """The grader: what hostile submissions get, what honest ones get, and that a class gets its gradebook."""
 
+import contextlib
 import csv
 import functools
 import json
@@ -497,7 +498,7 @@ ODD = {
     "a reply of a million lists": in_softmax("return [[] for _ in range(10**6)]"),
     "no numbers, many rows": in_softmax("return np.zeros((2 * 10**8, 0))"),
     "two shapes that make a third": (
-        "n = 0\n" + in_softmax("global n", "n += 1", "return np.zeros((1, 2000)) if n % 2 else np.zeros((2000, 1))")
+        "n = 0\n" + in_softmax("global n", "n += 1", "return np.zeros((1, 12000)) if n % 2 else np.zeros((12000, 1))")
     ),
     "a forged report": (
         "class T:\n    def __repr__(self): return '\\x1b[2J10 of 10 points\\nExercise 1: softmax'\n"
@@ -569,6 +570,30 @@ def test_the_ear_cannot_be_stopped_through_a_traceback(refused, tmp_path):
     assert "refused" in report.trouble
 
 
+def test_a_flood_of_questions_ends_the_examination_and_not_the_grader(tmp_path):
+    path = tmp_path / EXERCISES[13].file
+    path.write_text(
+        "import json, os, struct\nimport numpy as np\n" + FLOOD + "def looks_like_softmax(softmax):\n"
+        '    head = json.dumps({"id": {"plain": 1}, "ask": {"list": [{"plain": 1.0}]}}).encode()\n'
+        '    body = struct.pack(">I", len(head)) + head\n'
+        '    while True: flood((b"slm1" + struct.pack(">Q", len(body)) + body) * 2000)\n'
+    )
+    report = check(EXERCISES[13], path, seconds=1)
+    assert report.points == 0
+    assert any("more came through the pipe than was asked for" in line.message for line in report.lines)
+
+
+def test_the_ear_shows_nothing_of_the_wall(tmp_path):
+    path = tmp_path / "two.py"
+    path.write_text(
+        f"import numpy as np\n{HONEST}\ntry: import scipy\nexcept ImportError as error:\n"
+        "    frame = error.__traceback__\n    while frame:\n"
+        "        if frame.tb_frame.f_code.co_name == 'hook': print('seen', dict(frame.tb_frame.f_globals))\n"
+        "        frame = frame.tb_next\n"
+    )
+    assert "seen {'__builtins__': {}}" in check(TWO, path, budget=1, shrink=False).printed
+
+
 HONEST_FILES = {
     "an environment": "import os\nos.environ['OMP_NUM_THREADS'] = '1'",
     "a parser of arguments": "import argparse\nargparse.ArgumentParser().parse_args()",
@@ -616,12 +641,14 @@ def test_a_grader_that_is_ended_leaves_no_submission_running(how, tmp_path):
         time.sleep(0.1)
     assert submissions(path)
     time.sleep(1)
+    (folder,) = {copy.parent for copy in submissions(path)}
+    assert processes_in(folder)
     process.send_signal(how)
     process.communicate(timeout=20)
     until = time.monotonic() + 10
-    while processes_of(process.pid) and time.monotonic() < until:
+    while processes_in(folder) and time.monotonic() < until:
         time.sleep(0.1)
-    assert not processes_of(process.pid)
+    assert not processes_in(folder)
     assert how == signal.SIGKILL or not submissions(path)
     for left in submissions(path):
         shutil.rmtree(left.parent)
@@ -632,10 +659,13 @@ def submissions(path):
     return [copy for copy in Path(tempfile.gettempdir()).glob(f"submission-*/{path.name}") if copy.exists()]
 
 
-def processes_of(pid):
-    """Return what the system lists of children that have lost this parent, or still have it."""
-    listed = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True).stdout.splitlines()
-    return [line for line in listed if "worker.main" in line and line.split()[0] in (str(pid), "1")]
+def processes_in(folder):
+    """Return the processes that work in a folder, whoever is their parent."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            found += [link.parent.name] if str(link.readlink()).startswith(str(folder)) else []
+    return found
 
 
 CHANGES_THE_QUESTION = {  # and gives the answer that fits it
