@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -356,13 +355,15 @@ def test_a_class_is_graded_and_goes_on_where_it_stopped(tmp_path, capsys):
 
 
 def start(*arguments, cwd):
-    """Start a command that Ctrl-C can reach, also if the tests run in the background."""
+    """Start a command that Ctrl-C can reach, also if the tests run in the background, and that has its own /tmp."""
+    (cwd / "temporary").mkdir(exist_ok=True)
     return subprocess.Popen(
         [sys.executable, "-m", "scratchlm", "exercise", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=cwd,
+        env=os.environ | {"TMPDIR": str(cwd / "temporary")},
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
@@ -412,9 +413,8 @@ def test_grading_that_is_interrupted_goes_on_and_leaves_nobody_behind(tmp_path):
     assert again.returncode == 0
     assert stdout.count("as graded before") == 2
     assert stdout.count("10.00") == 6
-    everyone = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
-    assert str(tmp_path) not in everyone
-    assert not [path for path in Path(tempfile.gettempdir()).glob("submission-*") if (path / name).exists()]
+    assert not processes_in(tmp_path)
+    assert not submissions(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -637,26 +637,26 @@ def test_a_grader_that_is_ended_leaves_no_submission_running(how, tmp_path):
     path.write_text("import time\nprint('here')\nwhile True: time.sleep(1)\n")
     process = start("check", path.name, "--seconds", "1000", cwd=tmp_path)
     until = time.monotonic() + 20
-    while not submissions(path) and time.monotonic() < until:
+    while not submissions(tmp_path) and time.monotonic() < until:
         time.sleep(0.1)
-    assert submissions(path)
-    time.sleep(1)
-    (folder,) = {copy.parent for copy in submissions(path)}
+    (folder,) = submissions(tmp_path)
+    until = time.monotonic() + 20
+    while not processes_in(folder) and time.monotonic() < until:
+        time.sleep(0.1)
     assert processes_in(folder)
+    time.sleep(1)  # it is past its own beginning
     process.send_signal(how)
     process.communicate(timeout=20)
     until = time.monotonic() + 10
     while processes_in(folder) and time.monotonic() < until:
         time.sleep(0.1)
     assert not processes_in(folder)
-    assert how == signal.SIGKILL or not submissions(path)
-    for left in submissions(path):
-        shutil.rmtree(left.parent)
+    assert how == signal.SIGKILL or not submissions(tmp_path)
 
 
-def submissions(path):
-    """Return the copies of a file in folders of submissions."""
-    return [copy for copy in Path(tempfile.gettempdir()).glob(f"submission-*/{path.name}") if copy.exists()]
+def submissions(cwd):
+    """Return the folders of submissions that a command started in a folder has made, and not removed."""
+    return list((cwd / "temporary").glob("submission-*"))
 
 
 def processes_in(folder):
