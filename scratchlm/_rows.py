@@ -1,14 +1,15 @@
 """How a formula for rows is applied to an array of any shape, dtype, memory layout and size. No mathematics lives here.
 
-A formula in `functional.py` sees a block: some rows (n, V) in float32 or float64, and a second array of the same shape
-to write into. Everything a caller can do differently (another axis, several axes, integers, float16, views, masked and
-infinite entries) is settled here, once; and so is speed:
+A formula in `functional.py` sees a block: some rows (n, V) in float32 or float64, memory of the same shape to work in,
+and an array of the same shape to write into. Everything a caller can do differently (another axis, several axes,
+integers, float16, views, masked and infinite entries) is settled here, once; and so is speed:
 
-- A block is about as large as the second-level cache, so only a formula's first step waits for memory.
+- A block is small enough to stay near the processor, so only a formula's first step waits for memory. A large result is
+  memory that is new to the process, and slow when first touched: there a formula works in old memory, and writes once.
 - Blocks are shared out among threads: NumPy lets go of Python's lock while it computes. SCRATCHLM_THREADS says how many
   there are; without it, as many as this process may use cores.
-- In short rows a step along the row costs more than it computes. So a block of short rows is laid out with the rows
-  side by side, class after class: each step then runs through all the rows at once.
+- In short rows a step along the row costs more than it computes. Sums are taken by `einsum`, which has the shortest
+  step; the largest entries are looked for with the rows side by side, class after class, in all rows at once.
 
 In: the caller's array. Out: a new array of the same shape and dtype, which shares no memory with it. What a row gives
 depends on that row alone, to the last bit: not on its neighbours, and not on the number of threads.
@@ -36,15 +37,19 @@ IntArray = NDArray[np.integer[Any]]
 
 REDUCTIONS = ("mean", "sum", "none")
 
-BLOCK = 2**21  # bytes: about a second-level cache. Smaller ones wait less for memory, but threads for Python's lock
+BLOCK = 2**22  # bytes. Smaller ones would fit a second-level cache, but threads would wait for Python's lock
+NEW = 2**25  # bytes: from here on malloc takes new memory from the system each time
 SMALL = 2**18  # entries: below, waking up another thread takes longer than the work
-SHORT, MANY = 64, 256  # classes, rows: if a row is at most so short, and there are so many, they lie side by side
+SHORT, MANY = 64, 256  # classes, rows: if rows are at most so long, and so many, they are laid side by side for argmax
 LONG = 512  # classes: from here on a sum of float32 may begin in float32
 STEPS = 1024  # entries that NumPy may copy ahead where a column is combined with a block; by itself it copies too many
 
 
 def map_rows(formula: Callable[..., None], axis: Axis, **arrays: ArrayLike) -> FloatArray:
-    """Apply `formula`, which writes rows (n, V) into its last argument, along `axis`; keep the last array's dtype."""
+    """Apply `formula`, which works in its last argument but one and writes into its last, along `axis`.
+
+    The result has the last array's dtype.
+    """
     named = as_floats(**arrays)
     axes = _class_axes(axis, named[-1].shape)
     moved, rows = _classes_last(named, axes)
@@ -54,7 +59,7 @@ def map_rows(formula: Callable[..., None], axis: Axis, **arrays: ArrayLike) -> F
 
 
 def reduce_rows(formula: Callable[..., FloatArray], axis: Axis, keepdims: bool, **arrays: ArrayLike) -> Any:
-    """Apply `formula`, rows (n, V) -> numbers (n,), along `axis`, which goes away or, with keepdims, becomes 1."""
+    """Apply `formula`, which returns a number a row, along `axis`, which goes away or, with keepdims, becomes 1."""
     (array,) = named = as_floats(**arrays)
     axes = _class_axes(axis, array.shape)
     _, rows = _classes_last(named, axes)
@@ -64,10 +69,10 @@ def reduce_rows(formula: Callable[..., FloatArray], axis: Axis, keepdims: bool, 
 def loss_rows(
     formula: Callable[..., FloatArray], reduction: str, targets: ArrayLike, *, gradient: bool, **arrays: ArrayLike
 ) -> tuple[Any, FloatArray]:
-    """Apply `formula` to the divisor of the mean, rows (n, V), targets (n,), and an array (n, V) to write into.
+    """Apply `formula` to the divisor of the mean, rows (n, V), targets (n,), memory (n, V), and the gradient or None.
 
     It returns losses (n,), which are reduced to their mean or sum, or kept ("none"). If a gradient is asked for, it is
-    what the formula wrote; else what the formula writes is forgotten, and an empty array stands in its place.
+    what the formula wrote into its last argument; else an empty array stands in its place.
     """
     (scores,) = as_floats(**arrays)
     _, rows = _classes_last([scores], _class_axes(-1, scores.shape))
@@ -87,11 +92,11 @@ def loss_rows(
         return scores.dtype.type(mean), grad
 
 
-def gradient_in_place(
-    formula: Callable[..., FloatArray], logits: FloatArray, ids: IntArray, divisor: int
+def losses_and_gradient(
+    formula: Callable[..., FloatArray], divisor: int, logits: FloatArray, ids: IntArray, grad: FloatArray
 ) -> FloatArray:
-    """Apply `formula`, as loss_rows does, to rows (n, V) that become their own gradient; return the losses (n,)."""
-    return _in_blocks(functools.partial(formula, divisor), [logits], logits, ids)
+    """Apply `formula`, as loss_rows does, to rows (n, V); it writes into `grad`, and the losses (n,) are returned."""
+    return _in_blocks(functools.partial(formula, divisor), [logits], grad, ids)
 
 
 # --- blocks and threads ----------------------------------------------------------------------------------------------
@@ -102,20 +107,19 @@ def _in_blocks(
 ) -> FloatArray:
     """Call the formula for block after block, and return the numbers (n,) that it gave, if it gave any.
 
-    `rows` and `result` have the shape (n, V). Without a result, what the formula writes is forgotten.
+    `rows` and `result` have the shape (n, V). The formula is given rows, their ids if there are any, memory (n, V) to
+    work in, which may be the result itself, and the result, or None.
     """
     n, classes = rows[0].shape
     work = rows[-1].dtype if rows[-1].itemsize > 2 else np.dtype(np.float32)  # float16 has too few digits to work in
     numbers = np.empty(n, work if work.itemsize > 8 else np.float64)
-    side_by_side = classes <= SHORT and n >= MANY and ids is None  # a loss looks along its row only once, for a sum
     if n * classes <= SMALL:
         if n:
             with np.errstate(all="ignore"):
-                if side_by_side:
-                    np.setbufsize(STEPS)
-                _one_block(formula, rows, result, ids, numbers, work, side_by_side)
+                _one_block(formula, rows, result, ids, numbers, work, new=False)
         return numbers
     threads = min(thread_count(), n)
+    new = result is not None and result.nbytes > NEW
     size = max(1, min(BLOCK // (classes * work.itemsize), -(-n // threads)))
     starts = deque(range(0, n, size))
 
@@ -134,7 +138,7 @@ def _in_blocks(
                     None if ids is None else ids[part],
                     numbers[part],
                     work,
-                    side_by_side,
+                    new=new,
                 )
 
     _share(work_off, threads, starts)
@@ -148,24 +152,26 @@ def _one_block(
     ids: IntArray | None,
     numbers: FloatArray,
     work: "np.dtype[Any]",
-    side_by_side: bool,
+    *,
+    new: bool,
 ) -> None:
     """Call the formula for one block; what it gives goes into numbers, what it writes into result."""
-    blocks = [_block(array, place, work, side_by_side) for place, array in enumerate(rows, start=1)]
-    direct = result is not None and result.dtype == work and not side_by_side
-    written = result if direct else _scratch(0, rows[0].shape, work, side_by_side)
-    found = formula(*blocks, written) if ids is None else formula(*blocks, ids, written)
+    blocks = [_block(array, place, work) for place, array in enumerate(rows, start=1)]
+    direct = result is not None and result.dtype == work
+    memory = result if direct and not new else _scratch(0, rows[0].shape, work)
+    written = None if result is None else result if direct else memory
+    found = formula(*blocks, memory, written) if ids is None else formula(*blocks, ids, memory, written)
     if found is not None:
         numbers[...] = found
     if result is not None and not direct:
-        result[...] = written
+        result[...] = memory
 
 
-def _block(rows: FloatArray, place: int, dtype: "np.dtype[Any]", side_by_side: bool) -> FloatArray:
+def _block(rows: FloatArray, place: int, dtype: "np.dtype[Any]") -> FloatArray:
     """Return the rows as a formula can read them fast: as they are, or copied to scratch memory."""
-    if rows.dtype == dtype and not side_by_side and rows.flags.c_contiguous and rows.flags.aligned:
+    if rows.dtype == dtype and rows.flags.c_contiguous and rows.flags.aligned:
         return rows
-    copy = _scratch(place, rows.shape, dtype, side_by_side)
+    copy = _scratch(place, rows.shape, dtype)
     copy[...] = rows
     return copy
 
@@ -173,7 +179,7 @@ def _block(rows: FloatArray, place: int, dtype: "np.dtype[Any]", side_by_side: b
 _desk = threading.local()
 
 
-def _scratch(place: int, shape: tuple[int, ...], dtype: "np.dtype[Any]", side_by_side: bool) -> FloatArray:
+def _scratch(place: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> FloatArray:
     """Return memory of this thread, used again and again: memory that is new to a process is slow."""
     size = prod(shape) * dtype.itemsize
     memory: NDArray[np.uint8] | None = getattr(_desk, f"place{place}", None)
@@ -181,8 +187,7 @@ def _scratch(place: int, shape: tuple[int, ...], dtype: "np.dtype[Any]", side_by
         memory = np.empty(max(size, BLOCK), np.uint8)
         if size <= 4 * BLOCK:  # a giant's is not kept
             setattr(_desk, f"place{place}", memory)
-    flat: FloatArray = memory[:size].view(dtype)
-    return flat.reshape(shape[::-1]).T if side_by_side else flat.reshape(shape)
+    return memory[:size].view(dtype).reshape(shape)
 
 
 def thread_count() -> int:
@@ -305,25 +310,29 @@ def checked_targets(targets: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.in
     return ids.astype(np.intp)
 
 
-# --- sums ------------------------------------------------------------------------------------------------------------
-
-_GROUP = 32
+# --- the largest entry, and sums -------------------------------------------------------------------------------------
 
 
 def top_classes(block: FloatArray) -> NDArray[np.intp]:
     """Return the class of the largest entry of each row, (n, V) -> (n,), as argmax does; any class for a row with nan.
 
-    Along short rows argmax is slow. Where they lie side by side, all entries are compared with the largest of their
-    row, and each that is as large bids its distance from the end: the highest bid is that of the first.
+    Along short rows argmax is slow. So many of them are laid side by side, and each entry that is as large as the
+    largest of its row bids its distance from the end: the highest bid is that of the first.
     """
     classes = block.shape[1]
     if classes > SHORT or len(block) < MANY:
         first: NDArray[np.intp] = block.argmax(axis=-1)
         return first
-    bids = (block == block.max(axis=-1, keepdims=True)).view(np.uint8)
-    bids *= np.arange(classes, 0, -1, dtype=np.uint8)
-    first = classes - np.maximum(bids.max(axis=-1), 1).astype(np.intp)
+    columns = np.ascontiguousarray(block.T)
+    bids = (columns == columns.max(axis=0)).view(np.uint8)
+    bids *= np.arange(classes, 0, -1, dtype=np.uint8)[:, None]
+    first = classes - np.maximum(bids.max(axis=0), 1).astype(np.intp)
     return first  # noqa: RET504 (a name for the type checker)
+
+
+def places(block: FloatArray, ids: IntArray) -> NDArray[np.intp]:
+    """Return where in block.reshape(-1) the entries [i, ids[i]] are: there NumPy finds them several times as fast."""
+    return np.arange(0, block.size, block.shape[1]) + ids
 
 
 def in_double(numbers: FloatArray) -> FloatArray:
@@ -337,9 +346,7 @@ def row_sums(block: FloatArray) -> FloatArray:
     Numbers of float32 have room enough in float64, and may be added in any order. Those of float64 must pass through
     few additions, or a thousand equal ones would all be rounded the same way, one after the other.
     """
-    if block.dtype == np.float32:
-        return _one_by_one(block) if block.shape[1] <= SHORT else np.einsum("nk->n", block, dtype=np.float64)
-    return _by_halves(block) if block.shape[1] <= SHORT else _by_groups(block)
+    return np.einsum("nk->n", block, dtype=np.float64) if block.dtype == np.float32 else _by_groups(block)
 
 
 def exp_sums(block: FloatArray) -> FloatArray:
@@ -347,48 +354,35 @@ def exp_sums(block: FloatArray) -> FloatArray:
 
     Where nothing cancels, five roundings on the way cost 2.5 ulps at worst, and save half of the time of a sum.
     """
-    if block.dtype == np.float32 and block.shape[1] > LONG:
-        block = _sums_of_groups(block)
-        sums: FloatArray = np.einsum("ng->n", block, dtype=np.float64)
-        return sums
-    return row_sums(block)
+    return _by_groups(in_double(_sums_of_groups(block))) if block.shape[1] > LONG else row_sums(block)
 
 
-def _one_by_one(block: FloatArray) -> FloatArray:
-    """Add class after class, for all rows at once."""
-    if len(block) == 1:  # here NumPy would choose another order
-        return np.cumsum(block, axis=-1, dtype=np.float64)[:, -1]
-    sums: FloatArray = np.add.reduce(np.ascontiguousarray(block.T), axis=0, dtype=np.float64)
-    return sums
-
-
-def _by_halves(block: FloatArray) -> FloatArray:
-    """Add the second half of the classes to the first, and so on, for all rows at once."""
-    classes = np.ascontiguousarray(block.T)
-    while len(classes) > 1:
-        half = len(classes) // 2
-        sums = classes[:half] + classes[half : 2 * half]
-        if len(classes) % 2:
-            sums[0] += classes[-1]
-        classes = sums
-    total: FloatArray = classes[0]
-    return total
+def sums_apart(e: FloatArray, apart: IntArray | None) -> tuple[FloatArray, FloatArray]:
+    """Return exp_sums of rows e without and with class apart[i], which becomes 0; without `apart`, the two are one."""
+    if apart is None:
+        total = exp_sums(e)
+        return total, total
+    at = places(e, apart)
+    own = e.take(at)
+    e.reshape(-1)[at] = 0
+    others = exp_sums(e)
+    return others, others + own
 
 
 def _by_groups(block: FloatArray) -> FloatArray:
     """Add groups of 32 classes, then groups of those sums, and so on."""
-    while block.shape[1] > _GROUP:
+    while block.shape[1] > 1:
         block = _sums_of_groups(block)
-    total: FloatArray = np.einsum("nk->n", block)
-    return total
+    return block[:, 0]
 
 
 def _sums_of_groups(block: FloatArray) -> FloatArray:
-    """Return the sums of 32 neighbours each, (n, V) -> (n, V / 32)."""
+    """Return the sums of 32 neighbours each, (n, V) -> (n, V / 32, rounded up)."""
     n, classes = block.shape
-    groups, left_over = divmod(classes, _GROUP)
+    groups, left_over = divmod(classes, 32)
     sums = np.empty((n, groups + (left_over > 0)), block.dtype)
-    np.einsum("ngk->ng", block[:, : classes - left_over].reshape(n, groups, _GROUP), out=sums[:, :groups])
+    if groups:
+        np.einsum("ngk->ng", block[:, : classes - left_over].reshape(n, groups, 32), out=sums[:, :groups])
     if left_over:
         np.einsum("nk->n", block[:, classes - left_over :], out=sums[:, groups])
     return sums

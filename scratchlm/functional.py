@@ -36,14 +36,15 @@ from scratchlm._rows import (
     IntArray,
     as_floats,
     checked_targets,
-    exp_sums,
-    gradient_in_place,
     in_double,
     loss_rows,
+    losses_and_gradient,
     map_rows,
+    places,
     reduce_rows,
     reduced_shape,
     row_sums,
+    sums_apart,
     top_classes,
 )
 
@@ -51,38 +52,37 @@ from scratchlm._rows import (
 ROOM = {dtype: float(np.log(np.finfo(dtype).max) - 24) for dtype in (np.float32, np.float64, np.longdouble)}
 
 
-ZERO = np.zeros(1)
+def _exp_shifted(z: FloatArray, e: FloatArray, apart: IntArray | None = None) -> tuple[FloatArray, ...]:
+    """Write exp(z - c) into e for rows z; return c, and the sums of e without and with class apart[i], (n,) each.
 
+    In e, class apart[i] is left at 0. Without `apart`, the two sums are one.
 
-def _exp_shifted(z: FloatArray, e: FloatArray, m: FloatArray | None = None) -> FloatArray:
-    """Write exp(z - c) into e for rows z, and return c, as (n,) or one number; m (n,), if known, is each row's maximum.
-
-    Textbooks take c = m. But z - m is rounded, and exp makes an absolute error of half an ulp of 30 a relative error of
-    8 ulps. Exp needs less: a score up to 88.72 (float32) or 709.78 (float64) does not overflow. So c = 0 will do for
-    most rows; a larger m is brought down to `room`, and a negative m up to 0, lest the whole row underflow. A whole
-    number c has no low digits that z - c could lose: it is exact, but for scores so far below c that they need another
-    bit. From 1 / eps up all floats are whole numbers, and c = m will do.
+    Textbooks take c = m, the largest score. But z - m is rounded, and exp makes an absolute error of half an ulp of 30
+    a relative error of 8 ulps. Exp needs less: a score up to 88.72 (float32) or 709.78 (float64) does not overflow. So
+    try c = 0, and look at the sum: it is inf if exp overflowed, and small if the whole row is about to underflow. Only
+    such rows need a c: a large m is brought down to `ROOM`, a negative one up to 0. A whole number c has no low digits
+    that z - c could lose: it is exact, but for scores so far below c that they need another bit. From 1 / eps up all
+    floats are whole numbers, and c = m will do.
     """
-    room = ROOM[z.dtype.type]
-    seen, least = (z, -room) if m is None else (m, 0.0)  # e^-room is far from underflow, too
-    if least <= seen.min() and seen.max() <= room:
-        np.exp(z, out=e)
-        return ZERO
-    lowest = np.zeros(1)
-    if m is None:  # row by row, as if it were alone
-        m, lowest = z.max(axis=-1), np.where(z.min(axis=-1) >= least, least, 0)
-    c = np.where(m < 1 / np.finfo(z.dtype).eps, np.floor(m - np.clip(m, lowest, room)), m)
-    np.exp(np.subtract(z, c[:, None], out=e), out=e)
-    return c
+    np.exp(z, out=e)
+    c = np.zeros(len(z))
+    others, total = sums_apart(e, apart)
+    if not (total.min() >= 0.5 and total.max() < np.inf):
+        rows = np.flatnonzero(~((total >= 0.5) & (total < np.inf)))
+        m = in_double(z[rows].max(axis=-1))
+        c[rows] = np.where(m < 1 / np.finfo(z.dtype).eps, np.floor(m - np.clip(m, 0, ROOM[z.dtype.type])), m)
+        part = np.exp(z[rows] - c[rows, None].astype(z.dtype))
+        others[rows], total[rows] = sums_apart(part, None if apart is None else apart[rows])
+        e[rows] = part
+    return c, others, total
 
 
 def _max_and_log1p_rest(z: FloatArray, e: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return, (n,) each, the largest score m of rows z, and log(1 + sum of exp(z - m) over all entries but one m)."""
-    i, top = np.arange(len(z)), top_classes(z)
-    m = z[i, top]
-    c = _exp_shifted(z, e, m)
-    e[i, top] = 0
-    return m, np.log1p(exp_sums(e) * np.exp(c - in_double(m)))
+    top = top_classes(z)
+    m = z.take(places(z, top))
+    c, rest, _ = _exp_shifted(z, e, top)
+    return m, np.log1p(rest * np.exp(c - in_double(m)))
 
 
 # --- logsumexp -------------------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def logsumexp(logits: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any
     np.float32(4.248354e-18)
     """
 
-    def formula(z: FloatArray, e: FloatArray) -> FloatArray:
+    def formula(z: FloatArray, e: FloatArray, _: None) -> FloatArray:
         m, log1p_rest = _max_and_log1p_rest(z, e)
         return np.where(np.isinf(m), m, m + log1p_rest)  # all masked: -inf; an infinite score: inf
 
@@ -124,8 +124,8 @@ def logsumexp_backward(grad_output: ArrayLike, logits: ArrayLike, axis: Axis = -
     if grad.shape not in (kept, reduced_shape(shape, axis, keepdims=False)):
         raise ValueError(f"grad_output has shape {grad.shape}, which is not logsumexp's for logits of shape {shape}")
 
-    def formula(g: FloatArray, z: FloatArray, grad: FloatArray) -> None:
-        _softmax(z, grad)
+    def formula(g: FloatArray, z: FloatArray, e: FloatArray, grad: FloatArray) -> None:
+        _softmax(z, e, grad)
         grad *= g
 
     return map_rows(formula, axis, grad_output=np.broadcast_to(grad.reshape(kept), shape), logits=logits)
@@ -146,9 +146,9 @@ def softmax(logits: ArrayLike, axis: Axis = -1) -> FloatArray:
     return map_rows(_softmax, axis, logits=logits)
 
 
-def _softmax(z: FloatArray, p: FloatArray) -> None:
-    _exp_shifted(z, p)
-    p /= exp_sums(p)[:, None].astype(z.dtype)
+def _softmax(z: FloatArray, e: FloatArray, p: FloatArray) -> None:
+    _, _, total = _exp_shifted(z, e)
+    np.divide(e, total[:, None].astype(z.dtype), out=p)
 
 
 def softmax_backward(grad_output: ArrayLike, probs: ArrayLike, axis: Axis = -1) -> FloatArray:
@@ -164,7 +164,7 @@ def softmax_backward(grad_output: ArrayLike, probs: ArrayLike, axis: Axis = -1) 
     array([ 0.25, -0.25])
     """
 
-    def formula(g: FloatArray, p: FloatArray, grad: FloatArray) -> None:
+    def formula(g: FloatArray, p: FloatArray, _: FloatArray, grad: FloatArray) -> None:
         np.subtract(g, g[np.arange(len(p)), top_classes(p)][:, None], out=grad)
         grad -= row_sums(grad * p)[:, None].astype(g.dtype)
         grad *= p
@@ -187,8 +187,8 @@ def log_softmax(logits: ArrayLike, axis: Axis = -1) -> FloatArray:
     array([-2.0611537e-09, -2.0000000e+01], dtype=float32)
     """
 
-    def formula(z: FloatArray, log_p: FloatArray) -> None:
-        m, log1p_rest = _max_and_log1p_rest(z, log_p)
+    def formula(z: FloatArray, e: FloatArray, log_p: FloatArray) -> None:
+        m, log1p_rest = _max_and_log1p_rest(z, e)
         np.subtract(z, m[:, None], out=log_p)
         log_p -= log1p_rest[:, None].astype(z.dtype)
 
@@ -208,7 +208,7 @@ def log_softmax_backward(grad_output: ArrayLike, log_probs: ArrayLike, axis: Axi
     array([-4.24835426e-18,  4.24835426e-18])
     """
 
-    def formula(g: FloatArray, log_p: FloatArray, grad: FloatArray) -> None:
+    def formula(g: FloatArray, log_p: FloatArray, _: FloatArray, grad: FloatArray) -> None:
         i, top = np.arange(len(g)), top_classes(log_p)
         np.copyto(grad, g)
         grad[i, top] = 0
@@ -239,7 +239,7 @@ def nll_loss(log_probs: ArrayLike, targets: ArrayLike, reduction: str = "mean") 
     np.float64(1.5)
     """
 
-    def formula(n: int, log_p: FloatArray, y: IntArray, _: FloatArray) -> FloatArray:
+    def formula(n: int, log_p: FloatArray, y: IntArray, _: FloatArray, __: None) -> FloatArray:
         return -log_p[np.arange(len(y)), y]
 
     return loss_rows(formula, reduction, targets, gradient=False, log_probs=log_probs)[0]
@@ -256,7 +256,7 @@ def nll_loss_backward(log_probs: ArrayLike, targets: ArrayLike, reduction: str =
            [ 0. , -0.5]])
     """
 
-    def formula(n: int, log_p: FloatArray, y: IntArray, grad: FloatArray) -> FloatArray:
+    def formula(n: int, log_p: FloatArray, y: IntArray, _: FloatArray, grad: FloatArray) -> FloatArray:
         grad[...] = 0
         grad[np.arange(len(y)), y] = -1 / n
         return -log_p[np.arange(len(y)), y]
@@ -283,9 +283,8 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, reduction: str = "mean"
     Errors: ValueError or TypeError that names the first bad target and its index. A masked target costs inf.
     """
 
-    def formula(n: int, z: FloatArray, y: IntArray, e: FloatArray) -> FloatArray:
-        loss, *_ = _target_against_others(z, y, e)
-        return loss
+    def formula(n: int, z: FloatArray, y: IntArray, e: FloatArray, _: None) -> FloatArray:
+        return _target_against_others(z, y, e)[0]
 
     return loss_rows(formula, reduction, targets, gradient=False, logits=logits)[0]
 
@@ -316,11 +315,11 @@ def cross_entropy_with_grad(logits: ArrayLike, targets: ArrayLike, reduction: st
     return loss_rows(_loss_and_gradient, reduction, targets, gradient=True, logits=logits)
 
 
-def _loss_and_gradient(n: int, z: FloatArray, y: IntArray, grad: FloatArray) -> FloatArray:
-    loss, z_y, others, total = _target_against_others(z, y, grad)
+def _loss_and_gradient(n: int, z: FloatArray, y: IntArray, e: FloatArray, grad: FloatArray) -> FloatArray:
+    loss, z_y, others, total = _target_against_others(z, y, e)
     total *= n
-    grad /= total[:, None].astype(z.dtype)
-    grad[np.arange(len(y)), y] = np.where(z_y == -np.inf, 0 * total, -others / total)  # a masked target does not move
+    np.divide(e, total[:, None].astype(z.dtype), out=grad)
+    grad.reshape(-1)[places(grad, y)] = np.where(z_y == -np.inf, 0 * total, -others / total)  # masked: it does not move
     return loss
 
 
@@ -328,18 +327,15 @@ def _target_against_others(z: FloatArray, y: IntArray, e: FloatArray) -> tuple[F
     """Return, (n,) each, the losses of rows z, the targets' scores, and sums of e = exp(z - c) without and with theirs.
 
     The odds against the target are what the others have, divided by what it has, and the loss is log(1 + odds): one sum
-    without the target, and nothing cancels, be it the largest score or not. In e, the target's is left at 0. (e may lie
-    where z lies.)
+    without the target, and nothing cancels, be it the largest score or not. In e, the target's is left at 0.
     """
-    i = np.arange(len(z))
-    z_y = in_double(z[i, y])
-    c = _exp_shifted(z, e)
-    e_y = in_double(e[i, y])
-    e[i, y] = 0
-    others = exp_sums(e)
+    z_y = in_double(z.take(places(z, y)))
+    c, others, total = _exp_shifted(z, e, y)
     odds = others * np.exp(c - z_y)
-    loss = np.where(odds < np.inf, np.log1p(odds), np.log(others) + (c - z_y))
-    return loss, z_y, others, others + e_y
+    loss = np.log1p(odds)
+    if not odds.max() < np.inf:
+        loss = np.where(odds < np.inf, loss, np.log(others) + (c - z_y))
+    return loss, z_y, others, total
 
 
 # --- a linear layer and its loss -------------------------------------------------------------------------------------
@@ -354,8 +350,7 @@ def linear_cross_entropy_with_grad(
     Shapes: hidden (N, H), weight (H, V), bias (V,), targets (N,) -> a number, (N, H), (H, V), (V,).
 
     A large vocabulary makes the logits the largest thing there is: 4,096 x 50,257 in float32 take 824 MB. But a row of
-    them is needed only until its gradient has gone into the sums. So a few rows at a time are computed, become their
-    own gradient in place, and are forgotten.
+    them is needed only until its gradient has gone into the sums. So a few rows at a time are computed, and forgotten.
     Source: Wijmans et al. 2024, "Cut your losses in large-vocabulary language models". Errors: as cross_entropy; and a
     ValueError for shapes that do not fit.
 
@@ -380,8 +375,9 @@ def linear_cross_entropy_with_grad(
         rows = slice(start, start + size)
         logits = h[rows] @ w
         logits += b
-        losses[rows] = gradient_in_place(_loss_and_gradient, logits, y[rows], n)  # now they are the gradient
-        np.matmul(logits, w.T, out=grad_h[rows])
-        grad_w += h[rows].T @ logits
-        grad_b += logits.sum(axis=0)
+        grad = np.empty_like(logits)
+        losses[rows] = losses_and_gradient(_loss_and_gradient, n, logits, y[rows], grad)
+        np.matmul(grad, w.T, out=grad_h[rows])
+        grad_w += h[rows].T @ grad
+        grad_b += grad.sum(axis=0)
     return dtype.type(losses.mean()), *(g.astype(dtype, copy=False) for g in (grad_h, grad_w, grad_b))

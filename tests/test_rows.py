@@ -95,7 +95,7 @@ def test_a_number_of_threads_that_is_none_is_told(told, monkeypatch):
 def test_an_exception_in_one_block_is_raised_and_the_next_call_works(monkeypatch):
     monkeypatch.setenv("SCRATCHLM_THREADS", "2")
 
-    def fails_in_the_last_block(z, out):
+    def fails_in_the_last_block(z, memory, out):
         if np.isnan(z).any():
             raise RuntimeError("a block failed")
         out[...] = z
@@ -123,15 +123,13 @@ def test_after_a_fork_there_are_threads_again(monkeypatch):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("classes", [2, 27, 64, 65, 500])
-def test_a_sum_has_the_same_bits_alone_and_in_either_layout(classes, dtype):
+def test_a_sum_has_the_same_bits_alone_and_among_others(classes, dtype):
     # In float64, before rounding to the dtype of the row hides a difference.
     rng = np.random.default_rng(0)
     block = np.ldexp(rng.normal(size=(300, classes)), rng.integers(-60, 60, (300, classes))).astype(dtype)
     sums = _rows.row_sums(block)
     alone = np.concatenate([_rows.row_sums(block[i : i + 1]) for i in range(len(block))])
     assert sums.tobytes() == alone.tobytes()
-    if classes <= _rows.SHORT:
-        assert sums.tobytes() == _rows.row_sums(np.asfortranarray(block)).tobytes()
 
 
 # 4 ulps, and 5 roundings (2.5 ulps) of the groups of a long row: see _rows.exp_sums.
@@ -195,7 +193,8 @@ def test_a_linear_layer_never_holds_its_logits():
     finally:
         tracemalloc.stop()
     gradients = sum(g.nbytes for g in results[1:])
-    assert peak - gradients < 50e6 < 1024 * 50_257 * 4  # bytes; a block of 16 MiB, and a product for the weights
+    # bytes: a block of logits and one of their gradients, 16 MiB each, and a product for the weights
+    assert peak - gradients < 60e6 < 1024 * 50_257 * 4
 
 
 @pytest.mark.parametrize(
