@@ -1,15 +1,20 @@
-"""What is on disk: a trained model with its vocabulary, in one .npz file.
+"""What is on disk: a model with its vocabulary, and where its training stands, in one .npz file.
 
-In: a model, a vocabulary, and the objective it was trained with. Out: a zip of plain arrays, written beside its place
-and renamed, so a reader never meets half a file; read without pickle, so a file can hold numbers and nothing else.
+In: a model, a vocabulary, the objective it was trained with, and the run. Out: a zip of plain arrays. It is written
+beside its place, brought to the disk, and renamed, so that whatever happens, at that place is either the old file or
+the new one. It is read without pickle, and nothing in it is believed: what an array takes in memory follows from the
+few sizes in its configuration, and is compared with what is in the file before any memory is taken.
 """
 
 import errno
+import io
 import json
+import math
 import os
+import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +23,37 @@ from typing import Any
 import numpy as np
 
 from scratchlm.data import Vocabulary, WordVocabulary
-from scratchlm.models import MLPLM, BigramLM, LanguageModel
+from scratchlm.models import MLPLM, BigramLM, LanguageModel, Params
 from scratchlm.objectives import Objective
+from scratchlm.training import Optimizer, State
 
-FORMAT = 1
+FORMAT = 2
+CONFIG_LIMIT = 2**26  # bytes of configuration: room for the words of a large vocabulary
+
+Settings = dict[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where the training of a model stands: its settings, what it learns from, and what the next step depends on."""
+
+    settings: Settings
+    texts: str  # a fingerprint of the texts
+    state: State
+    moments: dict[str, Params]  # of the optimizer
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model, the vocabulary that its token ids belong to, and the objective that it was trained with."""
+    """A model, the vocabulary of its token ids, the objective it was trained with, and the run, if it can go on."""
 
     model: LanguageModel
     vocabulary: Vocabulary | WordVocabulary
     objective: Objective
+    run: Run | None = None
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
 
 
 def save(path: str | Path, checkpoint: Checkpoint) -> None:
@@ -38,7 +61,7 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
 
     Errors: OSError if it cannot be written; then the file that stood there is untouched.
     """
-    model = checkpoint.model
+    model, run = checkpoint.model, checkpoint.run
     config: dict[str, Any] = {
         "format": FORMAT,
         "model": "mlp" if isinstance(model, MLPLM) else "bigram",
@@ -51,29 +74,49 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
         config["characters"] = checkpoint.vocabulary.characters
     if isinstance(model, MLPLM):
         config["sizes"] = [model.context_length, model.embedding_dim, model.hidden_dim]
-    arrays: dict[str, Any] = {f"param.{name}": param for name, param in model.params.items()}
-    arrays["config"] = np.frombuffer(json.dumps(config).encode(), dtype=np.uint8)
+    arrays = {f"param.{name}": np.ascontiguousarray(param) for name, param in model.params.items()}
+    if run:
+        config["run"] = {
+            "settings": run.settings,
+            "texts": run.texts,
+            "step": run.state.step,
+            "losses": run.state.losses,
+            "rng": run.state.rng.bit_generator.state,
+            "moments": list(run.moments),
+        }
+        arrays |= {f"{kind}.{name}": array for kind, moment in run.moments.items() for name, array in moment.items()}
+    described = np.frombuffer(json.dumps(config).encode(), dtype=np.uint8)
 
     path = Path(path).resolve()  # through a link, to what it leads to
     with beside(path) as written:
         with open(written, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            np.savez(file, allow_pickle=False, config=described, **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(written, path)
+        if os.name == "posix":  # the new name must be on the disk, too
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
     """Make an empty file in the same folder, to be written and renamed; remove it if that comes to nothing.
 
+    What a process that was killed has left behind is removed, too.
     Errors: OSError that names `path` if the folder cannot be written to.
     """
     written = path.with_name(f".scratchlm.{os.getpid()}")
     try:
-        open(written, "xb").close()
+        open(written, "wb").close()
         if len(os.fsencode(path.name)) > os.pathconf(path.parent, "PC_NAME_MAX"):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        for left in path.parent.glob(".scratchlm.[0-9]*"):
+            if not _runs(int(left.suffix[1:])):
+                left.unlink(missing_ok=True)
         yield written
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
@@ -81,51 +124,161 @@ def beside(path: Path) -> Iterator[Path]:
         written.unlink(missing_ok=True)
 
 
+def _runs(process: int) -> bool:
+    """Tell whether there is a process of this number; if in doubt, there is."""
+    if os.name != "posix":  # elsewhere signal 0 is not harmless
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
 def load(path: str | Path) -> Checkpoint:
     """Read a checkpoint.
 
     Errors: OSError if the file cannot be read; ValueError, in one line, if it is not a whole checkpoint of this format.
     """
-    try:
-        with open(path, "rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise ValueError("it is not a .npz file, or only a part of one")
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-        config = json.loads(arrays.pop("config").tobytes())
-        if config["format"] != FORMAT:
-            raise ValueError(f"its format is {config['format']}, and this version reads format {FORMAT}")
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError(f"{path} is not a model of scratchlm: it is no ordinary file")
+    with open(path, "rb") as file:
+        try:
+            return _read(file)
+        except KeyError as error:
+            raise ValueError(f"{path} is not a model of scratchlm: it has no {error}") from None
+        except (  # whatever a parser raises that meets hostile bytes
+            ArithmeticError,
+            AttributeError,
+            EOFError,
+            IndexError,
+            OSError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            raise ValueError(f"{path} is not a model of scratchlm: {error}") from None
+
+
+def _read(file: io.BufferedReader) -> Checkpoint:
+    if not zipfile.is_zipfile(file):
+        raise ValueError("it is not a .npz file, or only a part of one")
+    with zipfile.ZipFile(file) as archive:
+        config = _config(archive)
         of_words = "words" in config
         vocabulary = WordVocabulary(config["words"]) if of_words else Vocabulary(config["characters"])
-        params = {name.removeprefix("param."): array for name, array in arrays.items()}
-        model = _model(config, len(vocabulary), params)
-        return Checkpoint(model, vocabulary, Objective(config["head"], config["loss"]))
-    except KeyError as error:
-        raise ValueError(f"{path} is not a model of scratchlm: it has no {error}") from None
-    except (ValueError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is not a model of scratchlm: {error}") from None
+        make, shapes = _described(config, len(vocabulary))
+        run = config.get("run")
+        kinds = ["param", *(run["moments"] if run else [])]
+        if len(kinds) > 3 or not all(isinstance(kind, str) for kind in kinds):
+            raise ValueError("no optimizer has these moments")
+        names = {f"{kind}.{name}.npy": shape for kind in kinds for name, shape in shapes.items()}
+        listed = archive.namelist()
+        if odd := {*names, "config.npy"} ^ set(listed):
+            has = "has no" if min(odd) in names else "should not have"
+            raise ValueError(f"it {has} {min(odd).removesuffix('.npy')!r}")
+        if len(listed) > len(set(listed)):
+            raise ValueError("it has an array twice")
+        found = {name: _array(archive, name, shape) for name, shape in names.items()}
+    model = make()
+    for name in shapes:
+        model.params[name] = found[f"param.{name}.npy"]
+    if run:
+        moments = {kind: {name: found[f"{kind}.{name}.npy"] for name in shapes} for kind in run["moments"]}
+        run = Run(run["settings"], run["texts"], _state(run), moments)
+    return Checkpoint(model, vocabulary, Objective(config["head"], config["loss"]), run)
 
 
-def _model(config: dict[str, Any], vocab_size: int, params: dict[str, Any]) -> LanguageModel:
-    """Return the model that a configuration describes, with these parameters, if they are what it needs."""
-    model: LanguageModel
-    if config["model"] == "mlp":
-        context_length, embedding_dim, hidden_dim = config["sizes"]
-        stored = params["embedding"].shape, params["hidden_weight"].shape  # before a model of that size is made
-        if stored != ((vocab_size, embedding_dim), (context_length * embedding_dim, hidden_dim)):
-            raise ValueError(f"embedding and hidden_weight have shapes {stored}, which do not fit {config['sizes']}")
-        model = MLPLM(vocab_size, context_length, embedding_dim, hidden_dim)
-    elif config["model"] == "bigram":
-        if params["logits"].shape != (vocab_size, vocab_size):
-            raise ValueError(f"logits has shape {params['logits'].shape}, which does not fit {vocab_size} tokens")
-        model = BigramLM(vocab_size)
-    else:
+def _member(archive: zipfile.ZipFile, name: str, limit: int) -> zipfile.ZipExtFile:
+    """Open a member that takes no more memory than it has bytes in the file, at most `limit`."""
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size or info.flag_bits & 1:
+        raise ValueError(f"{name} is compressed or encrypted, which scratchlm never does")
+    if info.file_size > limit:
+        raise ValueError(f"{name} has {info.file_size:,} bytes, where at most {limit:,} are expected")
+    return archive.open(info)  # type: ignore[return-value]
+
+
+def _config(archive: zipfile.ZipFile) -> dict[str, Any]:
+    if "config.npy" not in archive.namelist():
+        raise KeyError("config")
+    with _member(archive, "config.npy", CONFIG_LIMIT) as member:
+        dtype, _ = _header(member)
+        config = json.loads(member.read()) if dtype == np.uint8 else None
+    if not isinstance(config, dict):
+        raise ValueError("its configuration is none")
+    if config["format"] != FORMAT:
+        raise ValueError(f"its format is {config['format']!r}, and this version reads format {FORMAT}")
+    return config
+
+
+def _header(member: zipfile.ZipExtFile) -> tuple["np.dtype[Any]", tuple[int, ...]]:
+    """Read what an array says of itself: its dtype and shape."""
+    if np.lib.format.read_magic(member) != (1, 0):
+        raise ValueError("an array is written in another version of the .npy format")
+    shape, in_fortran_order, dtype = np.lib.format.read_array_header_1_0(member)
+    if in_fortran_order:
+        raise ValueError("an array is written column by column")
+    return dtype, shape
+
+
+def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> "np.ndarray[Any, np.dtype[Any]]":
+    """Return an array of floats of this shape; nothing is read before its size is known to be right."""
+    count = math.prod(shape)
+    with _member(archive, name, count * 8 + 2**10) as member:
+        dtype, found = _header(member)
+        if found != shape or dtype not in (np.float32, np.float64):
+            raise ValueError(f"{name} holds {found} numbers of {dtype}, not {shape} of float32 or float64")
+        array = np.frombuffer(bytearray(member.read()), dtype)
+    if array.size != count:
+        raise ValueError(f"{name} holds {array.size:,} numbers, not {count:,}")
+    impossible = name == "param.logits.npy"  # a bigram may say of what it never saw: -inf
+    if not (np.isfinite(array) | (impossible & (array == -np.inf))).all():
+        raise ValueError(f"{name} holds nan or inf")
+    return array.reshape(shape)
+
+
+def _described(config: dict[str, Any], v: int) -> tuple[Callable[[], LanguageModel], dict[str, tuple[int, ...]]]:
+    """Return how to make the model that a configuration describes, for v tokens, and the shapes of its parameters."""
+    if config["model"] == "bigram":
+        return lambda: BigramLM(v), {"logits": (v, v)}
+    if config["model"] != "mlp":
         raise ValueError(f"there is no model {config['model']!r}")
-    for name, expected in model.params.items():
-        found = params[name]
-        if found.shape != expected.shape or found.dtype.kind != "f":
-            raise ValueError(f"{name} does not hold {expected.shape} numbers")
-        if np.isnan(found).any() or np.isposinf(found).any():  # -inf is a transition that a bigram never saw
-            raise ValueError(f"{name} holds nan or inf")
-        model.params[name] = found
-    return model
+    sizes = config["sizes"]
+    if not isinstance(sizes, list) or len(sizes) != 3 or not all(type(n) is int and n > 0 for n in sizes):
+        raise ValueError(f"{sizes!r} are no sizes of a model")
+    c, e, h = sizes
+    shapes = {
+        "embedding": (v, e),
+        "hidden_weight": (c * e, h),
+        "hidden_bias": (h,),
+        "output_weight": (h, v),
+        "output_bias": (v,),
+    }
+    return lambda: MLPLM(v, c, e, h), shapes
+
+
+def _state(run: dict[str, Any]) -> State:
+    """Return where a run stands, as a configuration has it."""
+    step, losses, rng = run["step"], run["losses"], np.random.default_rng(0)
+    if type(step) is not int or step < 0 or not isinstance(losses, list) or not isinstance(run["texts"], str):
+        raise ValueError("what it says of its run cannot be")
+    rng.bit_generator.state = run["rng"]
+    return State(rng, step, [float(loss) for loss in losses])
+
+
+def restore(optimizer: Optimizer, run: Run) -> None:
+    """Put an optimizer back to where it was. Errors: ValueError if it is of another kind."""
+    if set(optimizer.moments) != set(run.moments):
+        raise ValueError(f"the run has the moments {', '.join(run.moments)}, not those of this optimizer")
+    for kind, moment in run.moments.items():
+        for name, array in moment.items():
+            optimizer.moments[kind][name][...] = array
+    optimizer.steps = run.state.step

@@ -5,33 +5,46 @@ and complaints to standard error; a complaint is one line, and the exit status i
 """
 
 import argparse
+import hashlib
 import importlib
 import math
 import os
+import shlex
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from scratchlm import checkpoint
-from scratchlm.checkpoint import Checkpoint
-from scratchlm.data import Vocabulary, WordVocabulary, contexts_and_targets, load_names, read_text, split_texts
+from scratchlm.checkpoint import Checkpoint, Run
+from scratchlm.data import Vocabulary, WordVocabulary, load_names, read_text, split_texts, windows_and_targets
 from scratchlm.models import MLPLM, BigramLM, LanguageModel
 from scratchlm.objectives import HEADS, LOSSES, Objective
 from scratchlm.optim import SGD, AdamW
 from scratchlm.sampling import generate
-from scratchlm.training import Data, Diverged, Optimizer, Progress, mean_nll, train
+from scratchlm.training import Data, Diverged, Optimizer, Progress, State, mean_nll, train
 
-# What suits each model, where the command line leaves it open.
 # What `examine` can hold a function against: properties.PROPERTIES, without loading Hypothesis for it.
 KINDS = (
     "softmax, log_softmax, logsumexp, nll_loss, cross_entropy, softmax_backward, log_softmax_backward, "
     "logsumexp_backward, nll_loss_backward, cross_entropy_backward, apply_temperature, top_k, top_p, min_p"
 )
 VOCABULARIES: dict[str, type[Vocabulary] | type[WordVocabulary]] = {"character": Vocabulary, "word": WordVocabulary}
+# What suits each model, where the command line leaves it open.
 DEFAULTS = {"bigram": {"learning_rate": 0.1, "weight_decay": 0.0}, "mlp": {"learning_rate": 0.01, "weight_decay": 0.1}}
+# What a run is resumed with, whatever else the command line says.
+SETTINGS = [
+    *("model", "tokens", "steps", "batch_size", "seed", "head", "loss", "held_out", "checkpoint_every"),
+    *("context_length", "embedding_dim", "hidden_dim", "optimizer", "learning_rate", "weight_decay"),
+]
+JUDGES = 100_000  # targets at most that a model is judged by: their mean is right to about 0.01 nats
+LARGE = 10_000_000  # bytes of text from which on it takes seconds to read
 
 
 class Complaint(Exception):
@@ -43,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the shell (>&-)
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no such character shows "?"
     try:
         words = list(sys.argv[1:] if arguments is None else arguments)
         options = _parser().parse_args(words[:1] if words[:1] == ["exercise"] else words)
@@ -73,28 +88,34 @@ def _complain(message: str) -> int:
 
 
 def _train(options: argparse.Namespace) -> None:
+    resumed = checkpoint.load(options.resume) if options.resume else None
+    if resumed:
+        options = _as_it_was(options, resumed)
     if options.out:
         _check_writable(options.out, options.text)
     for name, value in DEFAULTS[options.model].items():
         if getattr(options, name) is None:
             setattr(options, name, value)
-    texts = read_text(options.text) if options.text else load_names()
-    vocabulary = VOCABULARIES[options.tokens].from_texts(texts)
-    model = _new_model(options, len(vocabulary))
-    result = Checkpoint(model, vocabulary, Objective(options.head, options.loss))
+    result, learning, held_out = _prepared(options, resumed)
+    judged_by, its_name = (
+        (held_out, "held-out texts") if len(held_out.targets) else (learning, "the texts it learned from")
+    )
+    judged_by = _some(judged_by, options.seed)
+    count = sum(param.size for param in result.model.params.values())
+    print(f"{options.model} with {count:,} parameters for {len(result.vocabulary)} tokens")
+    print(f"learns from {len(learning.targets):,} targets, ", end="")
+    print(f"judged by {len(judged_by.targets):,}: {its_name}", flush=True)
 
-    learning_texts, held_out_texts = split_texts(texts, options.held_out, options.seed)
-    learning = Data(*contexts_and_targets(learning_texts, vocabulary, model.context_length))
-    held_out = Data(*contexts_and_targets(held_out_texts, vocabulary, model.context_length))
-    judged_by, its_name = (held_out, "held-out texts") if held_out_texts else (learning, "the texts it learned from")
-    count = sum(param.size for param in model.params.values())
-    print(f"{options.model} with {count:,} parameters for {len(vocabulary)} tokens")
-    print(f"learns from {len(learning_texts):,} texts ({len(learning.targets):,} targets), ", end="")
-    print(f"judged by {len(held_out_texts):,} held out ({len(held_out.targets):,})", flush=True)
+    run, optimizer = result.run, _new_optimizer(options, result.model)
+    assert run
+    if resumed:
+        checkpoint.restore(optimizer, run)
+        print(f"goes on after step {run.state.step:,} of {options.steps:,}", flush=True)
+    settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
+    result = replace(result, run=replace(run, settings=settings, moments=optimizer.moments))
+    _learn(options, result, optimizer, learning, judged_by)
 
-    _learn(options, result, learning, judged_by)
-
-    print(f"{its_name}: {_nats_and_bits(mean_nll(model, judged_by))}")
+    print(f"{its_name}: {_nats_and_bits(mean_nll(result.model, judged_by))}")
     print("it invents:", ", ".join(_texts(result, count=8, rng=options.seed)))
     if options.out:
         print(f"wrote {options.out}; try: python -m scratchlm sample {options.out}")
@@ -102,33 +123,142 @@ def _train(options: argparse.Namespace) -> None:
         print("not saved; --out MODEL.npz keeps it")
 
 
-def _learn(options: argparse.Namespace, result: Checkpoint, learning: Data, judged_by: Data) -> None:
-    """Train, and keep the model: when it is done, and as far as it got when it is interrupted."""
-    progress = Progress(options.steps)
-    interrupted = False
+def _prepared(options: argparse.Namespace, resumed: Checkpoint | None) -> tuple[Checkpoint, Data, Data]:
+    """Return what begins or goes on, what it learns from, and what is held out; of a large text, tell what is done."""
+    size = options.text.stat().st_size if options.text and options.text.is_file() else 0
+
+    def tell(doing: str) -> None:
+        if size >= LARGE:
+            print(f"{doing} {options.text} ({size / 1e6:,.0f} MB)", file=sys.stderr, flush=True)
+
+    tell("reading")
+    texts = read_text(options.text) if options.text else load_names()
+    fingerprint = _fingerprint(texts) if options.out else ""
+    if resumed and resumed.run and resumed.run.texts != fingerprint:
+        told = f"{options.text} does not hold" if options.text else "these are not"
+        raise Complaint(f"{told} the texts that {options.resume} learns from; tell it where they are: --text FILE")
+    tell("finding the tokens of")
+    result = resumed
+    if not result:
+        vocabulary = VOCABULARIES[options.tokens].from_texts(texts)
+        run = Run({}, fingerprint, State(np.random.default_rng(options.seed)), {})
+        model = _new_model(options, len(vocabulary))
+        result = Checkpoint(model, vocabulary, Objective(options.head, options.loss), run)
+    tell("numbering the tokens of")
+    parts = split_texts(texts, options.held_out, options.seed)
+    learning, held_out = (Data(*windows_and_targets(p, result.vocabulary, result.model.context_length)) for p in parts)
+    return result, learning, held_out
+
+
+def _learn(
+    options: argparse.Namespace, result: Checkpoint, optimizer: Optimizer, learning: Data, judged_by: Data
+) -> None:
+    """Train, and keep the model: every now and then, when it is done, and when it is interrupted."""
+    assert result.run
+    state = result.run.state
+    progress = Progress(options.steps, first=state.step)
+
+    def keep(_: State) -> None:
+        if options.out:
+            checkpoint.save(options.out, result)
+
+    with _asked_to_stop() as stop:
+        unread = False
+        try:
+            train(
+                result.model,
+                result.objective,
+                optimizer,
+                learning,
+                judged_by,
+                steps=options.steps,
+                batch_size=options.batch_size,
+                learning_rate=options.learning_rate,
+                warmup=min(100, options.steps // 10),
+                record_every=max(1, options.steps // 10),
+                progress=progress,
+                state=state,
+                keep=keep,
+                keep_every=options.checkpoint_every,
+                stop=stop,
+            )
+            progress.finish()
+        except BrokenPipeError:  # nobody reads the progress any more
+            unread = True
+        keep(state)
+    if unread or state.step < options.steps:
+        raise Complaint(f"interrupted after step {state.step:,} of {options.steps:,}{_how_to_go_on(options)}")
+
+
+def _how_to_go_on(options: argparse.Namespace) -> str:
+    if not options.out:
+        return "; nothing is kept without --out"
+    command = ["python", "-m", "scratchlm", "train", "--resume", str(options.out)]
+    command += ["--text", str(options.text)] if options.text else []
+    return f"; to go on: {shlex.join(command)}"
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C, or a request to end, wait until a step is done: half a step is nothing to go on from.
+
+    Who asks a second time is not made to wait.
+    """
+    asked: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                before[number] = signal.signal(number, note)
     try:
-        train(
-            result.model,
-            result.objective,
-            _new_optimizer(options, result.model),
-            learning,
-            judged_by,
-            steps=options.steps,
-            batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
-            warmup=min(100, options.steps // 10),
-            seed=options.seed,
-            record_every=max(1, options.steps // 10),
-            progress=progress,
-        )
-    except (KeyboardInterrupt, BrokenPipeError):  # Ctrl-C, or nobody reads the progress any more
-        interrupted = True
-    progress.finish()
-    if options.out:
-        checkpoint.save(options.out, result)
-    if interrupted:
-        where = f"; the model as far as it got is in {options.out}" if options.out else ""
-        raise Complaint(f"interrupted{where}")
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _as_it_was(options: argparse.Namespace, resumed: Checkpoint) -> argparse.Namespace:
+    """Return the options that a run was started with; they are read as strictly as a command line."""
+    if not resumed.run:
+        raise Complaint(f"{options.resume} holds a model, but no run to go on with")
+    more = {"resume", "text", "out", "checkpoint_every"}
+    if other := sorted(options.given - more):
+        name = "--" + other[0].replace("_", "-")
+        raise Complaint(f"--resume takes {name} from the file; a run that goes on cannot change it")
+    settings = resumed.run.settings
+    try:
+        if not set(SETTINGS) - {"checkpoint_every"} <= set(settings) <= set(SETTINGS):
+            raise Complaint("they are not those of train")
+        words = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+        was = _parser().parse_args(["train", *words])
+    except Complaint as complaint:
+        raise Complaint(f"{options.resume} is not a model of scratchlm: its settings: {complaint}") from None
+    was.text, was.out = options.text, options.out or options.resume
+    if "checkpoint_every" in options.given:
+        was.checkpoint_every = options.checkpoint_every
+    was.resume = options.resume
+    return was
+
+
+def _fingerprint(texts: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, len(texts), 1000):
+        digest.update("\n".join(texts[start : start + 1000]).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _some(data: Data, seed: int) -> Data:
+    """Return the data, or, of large data, a sample that is the same for the same seed."""
+    if len(data.targets) <= JUDGES:
+        return Data(data.contexts[:], data.targets)
+    rows = np.sort(np.random.default_rng(seed).choice(len(data.targets), JUDGES, replace=False, shuffle=False))
+    return Data(data.contexts[rows], data.targets[rows])
 
 
 def _sample(options: argparse.Namespace) -> None:
@@ -143,7 +273,7 @@ def _score(options: argparse.Namespace) -> None:
     texts = options.texts or [line.strip() for line in sys.stdin if line.strip()]
     if not texts:
         raise Complaint("there is no text to score: give it as an argument, or one a line on standard input")
-    read = [Data(*contexts_and_targets([text], loaded.vocabulary, loaded.model.context_length)) for text in texts]
+    read = [Data(*windows_and_targets([text], loaded.vocabulary, loaded.model.context_length)) for text in texts]
     tokens = [len(data.targets) for data in read]
     nlls = [mean_nll(loaded.model, data) for data in read]
     print("    nats     bits  perplexity  tokens  text      (nats and bits per token, the end of the text included)")
@@ -168,7 +298,6 @@ def _examine(options: argparse.Namespace) -> int:
     kind = options.kind or options.target.rpartition(":")[2].rpartition(".")[2]
     if kind not in PROPERTIES:
         raise Complaint(f"--as must be one of {', '.join(PROPERTIES)}; {kind!r} is none of them")
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that has no check mark shows "?"
     print(f"{options.target} as {kind}, {options.budget} cases for each property")
     verdicts = examine(kind, implementation, tier=options.tier, budget=options.budget, seed=options.seed)
     for tier in dict.fromkeys(v.property.tier for v in verdicts):
@@ -264,6 +393,14 @@ class _Parser(argparse.ArgumentParser):
         raise Complaint(f"{message}; see {self.prog} --help")
 
 
+class _Given(argparse.Action):
+    """Store an option, and that it was given."""
+
+    def __call__(self, _: object, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        setattr(namespace, self.dest, values)
+        namespace.given |= {self.dest}
+
+
 def _number(kind: type, low: float, high: float, what: str) -> Callable[[str], float]:
     """Return a reader of numbers from low to high, both included, that says what it wants when it does not get it."""
 
@@ -294,12 +431,15 @@ def _parser() -> _Parser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     p = commands.add_parser("train", help="train a model on names, or on the lines of a text file")
-    p.set_defaults(run=_train)
+    p.set_defaults(run=_train, given=frozenset())
+    p.register("action", None, _Given)
     add = p.add_argument
     add("--model", choices=["bigram", "mlp"], default="mlp", help="a table of logits, or Bengio's network (default)")
     add("--text", type=Path, metavar="FILE", help="a UTF-8 file, one text a line (default: 5,163 given names)")
     add("--tokens", choices=list(VOCABULARIES), default="character", help="what a token is (default: character)")
-    add("--out", type=Path, metavar="MODEL.npz", help="where to keep the model (default: nowhere)")
+    add("--out", type=Path, metavar="MODEL.npz", help="where to keep the model (default: nowhere, or as --resume)")
+    add("--checkpoint-every", type=_whole, metavar="N", help="keep it after every N steps, too (default: at the end)")
+    add("--resume", type=Path, metavar="MODEL.npz", help="go on with a run that was interrupted (default: a new one)")
     add("--steps", type=_whole_or_0, default=4000, help="how many minibatches to learn from (default: 4000)")
     add("--batch-size", type=_whole, default=128, help="targets in a minibatch (default: 128)")
     add("--seed", type=_whole_or_0, default=0, help="the same seed gives the same model (default: 0)")

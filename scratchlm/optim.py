@@ -1,6 +1,9 @@
 """How a gradient becomes a step: SGD with momentum, and AdamW.
 
 In: the parameters, and their gradients under the same names. Out: nothing; the parameters are changed in place.
+
+What an optimizer remembers from step to step are its `moments`, arrays shaped like the parameters, and the number of
+`steps`: whoever puts both back goes on as if nothing had happened.
 """
 
 import numpy as np
@@ -23,10 +26,13 @@ class SGD:
     def __init__(self, params: Params, momentum: float = 0.9) -> None:
         _check_range("momentum", momentum, 0, 1)
         self.params, self.momentum = params, momentum
+        self.steps = 0
         self.velocity = {name: np.zeros_like(param) for name, param in params.items()}
+        self.moments = {"velocity": self.velocity}
 
     def step(self, grads: Params, learning_rate: float) -> None:
         """Move every parameter a little against its gradient."""
+        self.steps += 1
         for name, param in self.params.items():
             velocity = self.velocity[name]
             velocity *= self.momentum
@@ -68,6 +74,7 @@ class AdamW:
         self.steps = 0
         self.mean = {name: np.zeros_like(param) for name, param in params.items()}
         self.square = {name: np.zeros_like(param) for name, param in params.items()}
+        self.moments = {"mean": self.mean, "square": self.square}
         self._work = {name: np.empty_like(param) for name, param in params.items()}  # so that no step needs new memory
 
     def step(self, grads: Params, learning_rate: float) -> None:

@@ -12,12 +12,14 @@ that would be as hard to guess.
 import math
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TextIO
 
 import numpy as np
 
 from scratchlm._rows import IntArray
+from scratchlm.data import Contexts
 from scratchlm.functional import cross_entropy
 from scratchlm.models import MLPLM, LanguageModel, Params
 from scratchlm.objectives import Objective
@@ -28,8 +30,17 @@ LARGE_VOCABULARY = 4096  # tokens: from here on the logits of a batch are not al
 class Data(NamedTuple):
     """Contexts (N, context_length) and the targets (N,) that followed them."""
 
-    contexts: IntArray
+    contexts: IntArray | Contexts
     targets: IntArray
+
+
+@dataclass
+class State:
+    """Where a run stands between two steps; with the model and the optimizer, all that the next step depends on."""
+
+    rng: np.random.Generator
+    step: int = 0
+    losses: list[float] = field(default_factory=list)  # since the last record
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,9 @@ class Record:
 
 class Optimizer(Protocol):
     """What an optimizer has to have, for the loop to use it."""
+
+    steps: int
+    moments: dict[str, Params]
 
     def step(self, grads: Params, learning_rate: float) -> None:
         """Move every parameter of the model a little."""
@@ -102,16 +116,24 @@ def train(
     seed: int = 0,
     record_every: int = 500,
     progress: "Progress | None" = None,
+    state: State | None = None,
+    keep: Callable[[State], None] | None = None,
+    keep_every: int | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> list[Record]:
     """Train the model in place, and return a record for the start, for every `record_every` steps, and for the end.
 
     A minibatch is `batch_size` targets drawn with replacement by a generator with this seed, and the same seed gives
     the same weights, bit for bit, on the same machine. With batch_size=None every step takes all targets, and no chance
     is left.
+
+    A run can go on from a `state` that another one was in, and ends as if there had been one only. `keep` is called
+    with it after every `keep_every` steps; and if `stop`, which is asked after every step, says so, the run ends early.
     Errors: Diverged as soon as a loss is nan or infinite; ValueError for sizes below 1, a learning rate that is not a
     finite number above 0, or no data.
     """
-    for name, value in (("batch_size", batch_size), ("record_every", record_every)):
+    sizes = {"batch_size": batch_size, "record_every": record_every, "keep_every": keep_every}
+    for name, value in sizes.items():
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
     if steps < 0 or warmup < 0:
@@ -121,38 +143,41 @@ def train(
     if not len(training.targets):
         raise ValueError("there is no target to learn from")
 
-    rng = np.random.default_rng(seed)
-    history = [Record(0, math.nan, mean_nll(model, judged_by))]
-    losses: list[float] = []
-    for step in range(steps):
-        batch = training if batch_size is None else _draw(training, batch_size, rng)
+    state = state or State(np.random.default_rng(seed))
+    history = [] if state.step else [Record(0, math.nan, mean_nll(model, judged_by))]
+    while state.step < steps and not (stop and stop()):
+        batch = training if batch_size is None else _draw(training, batch_size, state.rng)
         with np.errstate(over="ignore", invalid="ignore"):  # Diverged says it better
             loss, grads = loss_and_grads(model, objective, batch)
-            losses.append(float(loss))
-            if not math.isfinite(losses[-1]):
-                raise Diverged(step, losses[-1], history)
-            optimizer.step(grads, learning_rate_at(step, steps, learning_rate, warmup))
-        if (step + 1) % record_every == 0 or step + 1 == steps:
+            if not math.isfinite(loss):
+                raise Diverged(state.step, float(loss), history)
+            optimizer.step(grads, learning_rate_at(state.step, steps, learning_rate, warmup))
+        state.losses.append(float(loss))
+        state.step += 1
+        if recorded := state.step % record_every == 0 or state.step == steps:
             with np.errstate(over="ignore", invalid="ignore"):
                 nll = mean_nll(model, judged_by)
             if not math.isfinite(nll):
-                raise Diverged(step, nll, history)
-            history.append(Record(step + 1, sum(losses) / len(losses), nll))
-            losses.clear()
-            if progress:
-                progress.record(history[-1])
+                raise Diverged(state.step - 1, nll, history)
+            history.append(Record(state.step, sum(state.losses) / len(state.losses), nll))
+            state.losses.clear()
+        if keep and keep_every and state.step % keep_every == 0:
+            keep(state)
+        if progress and recorded:
+            progress.record(history[-1])
         elif progress:
-            progress.tick(step + 1)
+            progress.tick(state.step)
     return history
 
 
 def loss_and_grads(model: LanguageModel, objective: Objective, batch: Data) -> tuple[Any, Params]:
     """Return the objective's loss of a batch, and the gradient of every parameter."""
+    contexts, targets = batch.contexts[:], batch.targets
     plain = (objective.head, objective.loss) == ("logits", "cross_entropy")
     if plain and isinstance(model, MLPLM) and model.vocab_size >= LARGE_VOCABULARY:
-        return model.loss_and_grads(batch.contexts, batch.targets)
-    logits = model.forward(batch.contexts)
-    loss, grad_logits = objective.value_and_grad(logits, batch.targets)
+        return model.loss_and_grads(contexts, targets)
+    logits = model.forward(contexts)
+    loss, grad_logits = objective.value_and_grad(logits, targets)
     return loss, model.backward(grad_logits)
 
 
@@ -162,17 +187,17 @@ def _draw(data: Data, count: int, rng: np.random.Generator) -> Data:
 
 
 class Progress:
-    """Tell how training goes: one line that renews itself on a terminal, a plain line for every record elsewhere."""
+    """Tell how training goes: a line that renews itself on a terminal; elsewhere, one a record, or every 5 seconds."""
 
-    def __init__(self, steps: int, stream: TextIO | None = None) -> None:
-        self.steps, self.stream = steps, sys.stderr if stream is None else stream
+    def __init__(self, steps: int, stream: TextIO | None = None, first: int = 0) -> None:
+        self.steps, self.stream, self.first = steps, sys.stderr if stream is None else stream, first
         self.terminal = self.stream.isatty()
         self.started = self.shown = time.monotonic()
         self.last = ""
 
     def tick(self, step: int) -> None:
-        """Renew the line on a terminal, ten times a second."""
-        if self.terminal and time.monotonic() - self.shown >= 0.1:
+        """Renew the line, if the last one is old enough."""
+        if time.monotonic() - self.shown >= (0.1 if self.terminal else 5):
             self._show(step)
 
     def record(self, record: Record) -> None:
@@ -188,7 +213,7 @@ class Progress:
 
     def _show(self, step: int) -> None:
         self.shown = time.monotonic()
-        rate = step / max(self.shown - self.started, 1e-9)
+        rate = (step - self.first) / max(self.shown - self.started, 1e-9)
         left = (self.steps - step) / max(rate, 1e-9)
         line = f"step {step:>{len(str(self.steps))}}/{self.steps}  {rate:.0f} steps/s  {left:.0f} s left  {self.last}"
         self.stream.write(f"\r{line}\033[K" if self.terminal else f"{line}\n")
