@@ -6,7 +6,6 @@ the new one. It is read without pickle, and nothing in it is believed: what an a
 few sizes in its configuration, and is compared with what is in the file before any memory is taken.
 """
 
-import errno
 import io
 import json
 import math
@@ -15,7 +14,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,9 +110,9 @@ def beside(path: Path) -> Iterator[Path]:
     """
     written = path.with_name(f".scratchlm.{os.getpid()}")
     try:
+        with suppress(FileNotFoundError):
+            os.lstat(path)  # the name itself may be impossible: too long, or with a NUL
         open(written, "wb").close()
-        if len(os.fsencode(path.name)) > os.pathconf(path.parent, "PC_NAME_MAX"):
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         for left in path.parent.glob(".scratchlm.[0-9]*"):
             if not _runs(int(left.suffix[1:])):
                 left.unlink(missing_ok=True)
@@ -164,7 +163,7 @@ def load(path: str | Path) -> Checkpoint:
             zipfile.BadZipFile,
             zlib.error,
         ) as error:
-            raise ValueError(f"{path} is not a model of scratchlm: {error}") from None
+            raise ValueError(f"{path} is not a model of scratchlm: {str(error)[:200]}") from None
 
 
 def _read(file: io.BufferedReader) -> Checkpoint:

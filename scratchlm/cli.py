@@ -80,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str) -> int:
-    print("scratchlm:", " ".join(message.split()), file=sys.stderr)
+    line = " ".join(message.split())
+    print("scratchlm:", line if len(line) <= 600 else f"{line[:400]} ... {line[-195:]}", file=sys.stderr)
     return 2
 
 

@@ -7,6 +7,7 @@ import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from scratchlm.classroom.exercises import EXERCISES
 from scratchlm.classroom.frames import printable
@@ -29,8 +30,13 @@ def run(arguments: Sequence[str], prog: str) -> int:
     return status
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=prog, description="Exercises, and a grader for them.")
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
+def _parser(prog: str) -> _Parser:
+    parser = _Parser(prog=prog, description="Exercises, and a grader for them.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:

@@ -1,0 +1,492 @@
+"""A run that is stopped, however, goes on as if it had not been; and a file from a stranger can do no harm."""
+
+import io
+import json
+import os
+import pickle
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+
+from scratchlm import checkpoint, cli
+from scratchlm.checkpoint import Checkpoint
+from scratchlm.data import Vocabulary
+from scratchlm.models import BigramLM
+from scratchlm.objectives import Objective
+
+COMMAND = [sys.executable, "-m", "scratchlm"]
+SMALL = ["--context-length", "3", "--embedding-dim", "4", "--hidden-dim", "8", "--batch-size", "16"]
+
+
+def run(*arguments, **kwargs):
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, **kwargs)
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored, if the tests run in the background
+    )
+
+
+def contents(path):
+    """Return all that a checkpoint holds, to the last bit."""
+    with np.load(path) as arrays:
+        return {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
+
+
+def complaint(capsys, *arguments):
+    """Run a command that must fail, and return its one line."""
+    assert cli.main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith("scratchlm: ")
+    return line
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """A run of 40 steps that is whole, with its moments."""
+    path = tmp_path_factory.mktemp("good") / "m.npz"
+    assert cli.main(["train", "--steps", "40", "--out", str(path), *SMALL]) == 0
+    return path
+
+
+# --- a run that goes on ----------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_is_killed_thirty_times_ends_with_the_same_weights(tmp_path):
+    whole, out = tmp_path / "whole.npz", tmp_path / "m.npz"
+    arguments = ["train", "--steps", "6000", "--checkpoint-every", "2", *SMALL]
+    before = time.monotonic()
+    first = start(*arguments, "--out", out)
+    while not out.exists():
+        assert time.monotonic() < before + 60
+        time.sleep(0.01)
+    loading = time.monotonic() - before  # Python, NumPy, and the first steps
+    first.kill()
+    first.communicate()
+
+    seen = [checkpoint.load(out).run.state.step]
+    for _ in range(29):
+        process = start("train", "--resume", out)
+        time.sleep(random.uniform(0.6, 1.2) * loading)
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        seen.append(checkpoint.load(out).run.state.step)  # it can always be read
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 5  # it was killed at work, not only while it loaded
+
+    assert run("train", "--resume", out).returncode == 0
+    assert run(*arguments, "--out", whole).returncode == 0
+    assert contents(out) == contents(whole)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.npz", "whole.npz"]  # nothing half-written is left
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_asked_to_stop_says_how_to_go_on(how, tmp_path):
+    text, whole, out = tmp_path / "a b.txt", tmp_path / "whole.npz", tmp_path / "m.npz"
+    text.write_text("to be or not to be\nthat is the question\nwhether it is nobler\n" * 5)
+    arguments = ["train", "--text", text, "--tokens", "word", "--steps", 8000, "--optimizer", "sgd", *SMALL]
+    process = start(*arguments, "--out", out)
+    while "step" not in process.stderr.readline():  # it trains
+        pass
+    process.send_signal(how)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2
+    line = stderr.splitlines()[-1]
+    assert line.startswith("scratchlm: interrupted after step ")
+    assert line.endswith(f"to go on: python -m scratchlm train --resume {out} --text '{text}'")
+    assert 0 < checkpoint.load(out).run.state.step < 8000
+    assert run("train", "--resume", out, "--text", text).returncode == 0
+    assert run(*arguments, "--out", whole).returncode == 0
+    assert contents(out) == contents(whole)
+
+
+def test_who_asks_twice_need_not_wait():
+    with cli._asked_to_stop() as stop:
+        assert not stop()
+        signal.raise_signal(signal.SIGINT)
+        assert stop()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):  # as before
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("model", ["bigram", "mlp"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_run_goes_on_from_each_checkpoint_it_wrote(model, optimizer, tmp_path, monkeypatch):
+    out, written = tmp_path / "m.npz", []
+    save = checkpoint.save
+
+    def save_and_copy(path, result):
+        save(path, result)
+        written.append(path.read_bytes())
+
+    monkeypatch.setattr(checkpoint, "save", save_and_copy)
+    arguments = ["train", "--model", model, "--optimizer", optimizer, "--steps", "25", "--checkpoint-every", "10"]
+    assert cli.main([*arguments, *SMALL, "--out", str(out)]) == 0
+    assert len(written) == 3
+    whole = contents(out)
+    for content in written[:2]:
+        out.write_bytes(content)
+        assert cli.main(["train", "--resume", str(out)]) == 0
+        assert contents(out) == whole
+
+
+def test_a_run_goes_on_elsewhere_and_more_often_if_told_so(good, tmp_path):
+    before = good.read_bytes()
+    assert cli.main(["train", "--resume", str(good), "--out", str(tmp_path / "n.npz"), "--checkpoint-every", "7"]) == 0
+    assert checkpoint.load(tmp_path / "n.npz").run.settings["checkpoint_every"] == 7
+    assert good.read_bytes() == before
+
+
+def test_what_cannot_go_on_says_why(good, tmp_path, capsys):
+    other = tmp_path / "other.txt"
+    other.write_text("anna\nben\n")
+    before = good.read_bytes()
+    assert "does not hold the texts that" in complaint(capsys, "train", "--resume", good, "--text", other)
+    assert "--resume takes --steps from the file" in complaint(capsys, "train", "--resume", good, "--steps", 4000)
+    trained = tmp_path / "t.npz"
+    assert cli.main(["train", "--text", str(other), "--held-out", "0", "--steps", "3", "--out", str(trained)]) == 0
+    capsys.readouterr()
+    assert "tell it where they are: --text FILE" in complaint(capsys, "train", "--resume", trained)
+    lone = Checkpoint(BigramLM(3), Vocabulary("ab"), Objective("logits", "cross_entropy"))
+    checkpoint.save(tmp_path / "lone.npz", lone)
+    assert "no run to go on with" in complaint(capsys, "train", "--resume", tmp_path / "lone.npz")
+    assert good.read_bytes() == before
+
+
+# --- a disk that is full, a folder that cannot be written to ---------------------------------------------------------
+
+
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(good, tmp_path):
+    out = tmp_path / "m.npz"
+    out.write_bytes(good.read_bytes())
+    result = run(
+        *("train", "--steps", 4000, "--checkpoint-every", 10, "--out", out),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, 2**16)),  # bytes: no file may be larger
+    )
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1] == f"scratchlm: {out}: File too large"
+    assert "Traceback" not in result.stderr
+    assert out.read_bytes() == good.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["m.npz"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_before_training(tmp_path_factory, good, capsys):
+    folder = tmp_path_factory.mktemp("read-only")
+    (folder / "m.npz").write_bytes(good.read_bytes())
+    for path in (folder, *folder.parents[:2]):
+        path.chmod(0o755)
+    folder.chmod(0o555)
+    root = os.geteuid() == 0
+    if root:  # who may do anything
+        os.seteuid(65534)
+    try:
+        line = complaint(capsys, "train", "--resume", folder / "m.npz")
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+    assert line == f"scratchlm: {folder / 'm.npz'}: Permission denied"
+    assert (folder / "m.npz").read_bytes() == good.read_bytes()
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_fails_anywhere_leaves_the_old_file_and_no_other(step, good, tmp_path, monkeypatch):
+    out = tmp_path / "m.npz"
+    out.write_bytes(good.read_bytes())
+    loaded = checkpoint.load(good)
+
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, step, fails)
+    with pytest.raises(OSError, match="No space left on device"):
+        checkpoint.save(out, loaded)
+    assert out.read_bytes() == good.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["m.npz"]
+
+
+def test_everything_is_on_the_disk_before_the_name_is_changed_and_the_name_after_that(good, tmp_path, monkeypatch):
+    done = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, name=name, real=real: (done.append(name), real(*a)))
+    checkpoint.save(tmp_path / "m.npz", checkpoint.load(good))
+    assert done == ["fsync", "replace", "fsync"]
+
+
+def test_what_the_dead_left_behind_is_removed_and_what_the_living_write_is_not(good, tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for process in (gone.pid, os.getppid()):
+        (tmp_path / f".scratchlm.{process}").touch()
+    (tmp_path / ".scratchlm.notes").touch()
+    checkpoint.save(tmp_path / "m.npz", checkpoint.load(good))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"m.npz", f".scratchlm.{os.getppid()}", ".scratchlm.notes"}
+
+
+# --- files from strangers --------------------------------------------------------------------------------------------
+
+
+def mutated(content, rng):
+    """Return a file with some bytes flipped, cut out, or put elsewhere; half of the time near the tables of the zip."""
+
+    def place():
+        table = content.rfind(b"PK\x01\x02param") if rng.random() < 0.5 else 0
+        return rng.randrange(max(0, min(table, len(content) - 2000)), len(content))
+
+    changed = bytearray(content)
+    kind = rng.choice(["flip", "flip", "cut", "splice"])
+    if kind == "flip":
+        for _ in range(rng.choice([1, 1, 2, 8])):
+            changed[place()] ^= 1 << rng.randrange(8)
+    elif kind == "cut":
+        a, b = sorted((place(), place()))
+        del changed[a : rng.choice([b, a + 1, len(changed)])]
+    else:
+        a, b = sorted((place(), place()))
+        at = place()
+        changed[at : rng.choice([at, at + b - a])] = changed[a:b]
+    return kind, bytes(changed)
+
+
+def same(a, b):
+    """Tell whether two checkpoints are the same, to the last bit."""
+    one, other = (
+        (
+            {n: p.tobytes() for n, p in c.model.params.items()},
+            {k: {n: m.tobytes() for n, m in ms.items()} for k, ms in c.run.moments.items()},
+            c.run.settings,
+            c.run.texts,
+            (c.run.state.step, c.run.state.losses, c.run.state.rng.bit_generator.state),
+            (c.vocabulary.characters, c.objective.head, c.objective.loss, c.model.context_length),
+        )
+        for c in (a, b)
+    )
+    return one == other
+
+
+def test_five_hundred_damaged_files_are_refused_or_are_the_same_model(good, tmp_path):
+    content, right, rng = good.read_bytes(), checkpoint.load(good), random.Random(0)
+    path, refused, said, loaded, most = tmp_path / "m.npz", set(), [], 0, 0
+    tracemalloc.start()
+    signal.alarm(120)  # a hang ends the tests
+    try:
+        for _ in range(500):
+            kind, damaged = mutated(content, rng)
+            path.write_bytes(damaged)
+            tracemalloc.reset_peak()
+            try:
+                found = checkpoint.load(path)
+            except ValueError as error:
+                refused.add(kind)
+                said.append(str(error))
+            else:
+                assert same(found, right)
+                loaded += 1
+            most = max(most, tracemalloc.get_traced_memory()[1])
+    finally:
+        signal.alarm(0)
+        tracemalloc.stop()
+    assert refused == {"flip", "cut", "splice"}
+    assert all(line.startswith(f"{path} is not a model of scratchlm: ") and len(line) < 500 for line in said)
+    assert 0 < loaded < 250  # such as a bit of a date: most damage is seen
+    assert most < 200e6
+
+
+def rewritten(good, path, change, **options):
+    """Write a checkpoint again, with its configuration and arrays changed by `change`."""
+    with np.load(good) as archive:
+        arrays = dict(archive)
+    config = json.loads(arrays.pop("config").tobytes())
+    change(config, arrays)
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for name, array in {"config": np.frombuffer(json.dumps(config).encode(), np.uint8), **arrays}.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=True)
+            archive.writestr(f"{name}.npy", content.getvalue())
+
+
+class Bomb:
+    """What would run, if anything were unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("was-here",)
+
+
+def put(where, **values):
+    """Return a change that sets values in a part of the configuration: "" for all of it, or "run"."""
+    return lambda config, arrays: (config[where] if where else config).update(values)
+
+
+def array(name, make):
+    """Return a change that makes an array another one."""
+    return lambda config, arrays: arrays.update({name: make(arrays[name]) if name in arrays else make(None)})
+
+
+STRANGE = {
+    "of another version": (put("", format=3), "its format is 3"),
+    "of no version": (lambda config, arrays: config.pop("format"), "it has no 'format'"),
+    "of another model": (put("", model="gpt"), "there is no model 'gpt'"),
+    "of a model with no size": (put("", sizes=[3, 4, 0]), "[3, 4, 0] are no sizes"),
+    "of half a size": (put("", sizes=[3, 4, 8.5]), "are no sizes"),
+    "of true sizes": (put("", sizes=[True, 4, 8]), "are no sizes"),
+    "of too large a size": (put("", sizes=[3, 4, 10**12]), "hidden_weight.npy holds (12, 8)"),
+    "without characters": (put("", characters=""), "at least one character"),
+    "with a number for characters": (put("", characters=7), "is not a model of scratchlm"),
+    "with another head": (put("", head="gelu"), "head"),
+    "with nan": (array("param.output_bias", lambda a: a * np.nan), "param.output_bias.npy holds nan or inf"),
+    "with inf": (array("mean.embedding", lambda a: a + np.inf), "mean.embedding.npy holds nan or inf"),
+    "with -inf": (array("param.embedding", lambda a: a - np.inf), "param.embedding.npy holds nan or inf"),
+    "with integers": (array("param.embedding", lambda a: a.astype(int)), "numbers of int64"),
+    "with complex numbers": (array("param.embedding", lambda a: a.astype(complex)), "numbers of complex128"),
+    "with the other byte order": (array("param.embedding", lambda a: a.astype(">f4")), "numbers of >f4"),
+    "with columns": (array("param.hidden_weight", np.asfortranarray), "column by column"),
+    "with a row too few": (array("param.embedding", lambda a: a[1:]), "holds (26, 4)"),
+    "with pickles": (array("param.embedding", lambda a: np.array([Bomb()])), "numbers of object"),
+    "with one more": (array("param.more", lambda _: np.zeros(3)), "it should not have 'param.more'"),
+    "with one less": (lambda config, arrays: arrays.pop("square.embedding"), "it has no 'square.embedding'"),
+    "with another moment": (put("run", moments=["mean", "velocity"]), "it should not have 'square.embedding'"),
+    "with a moment of a moment": (put("run", moments=[["mean"]]), "no optimizer has these moments"),
+    "with many moments": (put("run", moments=list("abcdefgh")), "no optimizer has these moments"),
+    "with a step below 0": (put("run", step=-1), "what it says of its run cannot be"),
+    "with a step in words": (put("run", step="ten"), "what it says of its run cannot be"),
+    "with a generator of nothing": (put("run", rng={}), "is not a model of scratchlm"),
+    "with another generator": (put("run", rng={"bit_generator": "MT19937"}), "is not a model of scratchlm"),
+    "with losses in words": (put("run", losses=["high"]), "could not convert string to float"),
+    "with no run": (put("", run=[1, 2]), "is not a model of scratchlm"),
+    "with a list for all": (lambda config, arrays: config.clear(), "it has no 'format'"),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_a_strange_file_is_refused_by_every_command_in_one_line(kind, good, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    change, words = STRANGE[kind]
+    rewritten(good, "odd.npz", change)
+    for command in (["sample", "odd.npz"], ["score", "odd.npz", "anna"], ["train", "--resume", "odd.npz"]):
+        assert words in complaint(capsys, *command)
+    assert os.listdir() == ["odd.npz"]  # nothing ran, nothing was written
+
+
+SETTINGS = {
+    "steps": ("many", "'many' is not a whole number"),
+    "learning_rate": (float("nan"), "'nan' is not a finite number"),
+    "held_out": ([1], "'[1]' is not a number"),
+    "optimizer": ("sgd --text /etc/passwd", "invalid choice"),
+    "text": ("/etc/passwd", "they are not those of train"),
+    "out": ("elsewhere.npz", "they are not those of train"),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_settings_of_a_file_are_read_as_strictly_as_a_command_line(name, good, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    value, words = SETTINGS[name]
+    rewritten(good, "odd.npz", lambda config, arrays: config["run"]["settings"].update({name: value}))
+    assert words in complaint(capsys, "train", "--resume", "odd.npz")
+    assert os.listdir() == ["odd.npz"]
+
+
+def test_an_optimizer_is_not_put_back_to_where_another_one_was(good, tmp_path, capsys):
+    rewritten(good, tmp_path / "odd.npz", lambda config, arrays: config["run"]["settings"].update(optimizer="sgd"))
+    assert "not those of this optimizer" in complaint(capsys, "train", "--resume", tmp_path / "odd.npz")
+
+
+def bombs(good, path):
+    """Yield files that promise far more than they hold, and what is said of each."""
+    rewritten(good, path, lambda config, arrays: None, compression=zipfile.ZIP_DEFLATED)
+    yield "compressed or encrypted"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("config.npy", "w") as member:
+        for _ in range(300):
+            member.write(bytes(2**20))
+    yield "compressed or encrypted"
+    rewritten(good, path, lambda config, arrays: arrays.pop("param.embedding"))
+    terabytes = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 4), }".ljust(117) + "\n"
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("param.embedding.npy", b"\x93NUMPY\x01\x00v\x00" + terabytes.encode())
+    yield "holds (1000000000000, 4) numbers"
+    rewritten(good, path, lambda config, arrays: config.update(sizes=[10**6, 10**6, 10**6]))
+    yield "holds (27, 4)"
+    rewritten(good, path, lambda config, arrays: config.update(words=["x" * 2**20] * 70))
+    yield "at most 67,108,864"
+    path.write_bytes(good.read_bytes())
+    os.truncate(path, 2**40)  # a terabyte of nothing, that takes no disk
+    yield "it is not a .npz file"
+    path.write_bytes(json.dumps("[" * 1000).encode())
+    yield "it is not a .npz file"
+    rewritten(good, path, lambda config, arrays: None)
+    deep = np.frombuffer(b"[" * 10**6, np.uint8)
+    with np.load(path) as arrays:
+        np.savez(path, **{**arrays, "config": deep})
+    yield "recursion"
+
+
+def test_a_file_that_promises_more_than_it_holds_takes_no_memory(good, tmp_path, capsys):
+    path = tmp_path / "bomb.npz"
+    tracemalloc.start()
+    try:
+        for words in bombs(good, path):
+            tracemalloc.reset_peak()
+            assert words in complaint(capsys, "sample", path)
+            assert tracemalloc.get_traced_memory()[1] < 200e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_no_file_at_all_is_no_model(tmp_path, capsys):
+    os.mkfifo(tmp_path / "fifo")  # who opens it to read would wait for ever
+    (tmp_path / "pickle").write_bytes(pickle.dumps(Bomb()))
+    (tmp_path / "empty").touch()
+    for path, words in (
+        (tmp_path / "fifo", "no ordinary file"),
+        (tmp_path, "no ordinary file"),
+        ("/dev/zero", "no ordinary file"),
+        (tmp_path / "pickle", "it is not a .npz file"),
+        (tmp_path / "empty", "it is not a .npz file"),
+        (tmp_path / "missing", "No such file or directory"),
+    ):
+        for command in (["sample", path], ["score", path, "anna"], ["train", "--resume", path]):
+            assert words in complaint(capsys, *command)
+
+
+# --- a large text ----------------------------------------------------------------------------------------------------
+
+
+def test_a_text_of_100_mb_is_learned_from_within_a_gigabyte_and_a_half(tmp_path):
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcdefghijklmnopqrstuvwxyzäéß"), rng.integers(2, 9))) for _ in range(5000)]
+    lines = "".join(f"{' '.join(rng.choice(words, 10))}\n" for _ in range(2000))
+    text = tmp_path / "large.txt"
+    with open(text, "w", encoding="utf-8") as file:
+        while file.tell() < 50_000_000:
+            file.write(lines)
+            lines = lines[7:] + lines[:7]  # other lines each time
+        file.write(lines.replace("\n", " ") * (50_000_000 // len(lines.encode())))  # and one of 50 MB
+    assert text.stat().st_size > 99_000_000
+    command = [*COMMAND, "train", "--text", str(text), "--steps", "20", "--out", str(tmp_path / "m.npz")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        stdout, stderr = process.communicate(timeout=120)
+        assert process.returncode == 0, stderr
+    told = [line.split()[0] for line in stderr.splitlines()]
+    assert told[:4] == ["reading", "finding", "numbering", "step"]  # at each stage, before it
+    assert "judged by 100,000" in stdout
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024  # of all processes that these tests started
+    assert most < 1.5e9
