@@ -25,6 +25,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.exceptions import AxisError
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
@@ -77,7 +78,7 @@ def loss_rows(
     (scores,) = as_floats(**arrays)
     _, rows = _classes_last([scores], _class_axes(-1, scores.shape))
     ids = checked_targets(targets, scores.shape)
-    if reduction not in REDUCTIONS:
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, not {reduction!r}")
     if reduction == "mean" and ids.size == 0:
         raise ValueError('the mean over no rows is not defined; an empty batch needs reduction="sum" or "none"')
@@ -229,6 +230,14 @@ def _share(work_off: Callable[[], None], threads: int, starts: "deque[int]") -> 
 # --- arrays, axes and targets -----------------------------------------------------------------------------------------
 
 
+def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return the value as an array; a ValueError names one whose rows have different lengths."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be one array, but its rows have different lengths") from None
+
+
 def as_floats(**arrays: ArrayLike) -> list[FloatArray]:
     """Return the named arrays in floating point; integers and bools become float64.
 
@@ -236,7 +245,7 @@ def as_floats(**arrays: ArrayLike) -> list[FloatArray]:
     """
     floats: list[FloatArray] = []
     for name, value in arrays.items():
-        array = np.asarray(value)
+        array = as_array(name, value)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
         if array.ndim == 0:
@@ -258,14 +267,18 @@ def reduced_shape(shape: tuple[int, ...], axis: Axis, keepdims: bool) -> tuple[i
 
 
 def _class_axes(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the axes as a tuple of indices from the left; a class axis with nothing on it is a ValueError."""
-    if axis == -1 and shape[-1]:
+    """Return the axes as a tuple of indices from the left; no axis, or one with nothing on it, is a ValueError."""
+    if isinstance(axis, int) and axis == -1 and shape[-1]:
         return (len(shape) - 1,)
     try:
         axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (index(axis),)
         axes = normalize_axis_tuple(tuple(axes), len(shape))
     except TypeError:
         raise TypeError(f"axis must be an int, a tuple of ints or None, not {axis!r}") from None
+    except (ValueError, OverflowError):
+        axes = ()
+    if not axes:
+        raise AxisError(f"axis {axis!r} does not fit shape {shape}: it must name axes that are there, and none twice")
     if prod(shape[i] for i in axes) == 0:
         raise ValueError(f"there is no class to choose from: shape {shape} is empty along axis {axis}")
     return axes
@@ -295,7 +308,7 @@ def _as_result(numbers: FloatArray, shape: tuple[int, ...], dtype: DTypeLike) ->
 
 def checked_targets(targets: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
     """Return the class ids; a TypeError or ValueError names the first bad one and where it stands."""
-    ids = np.asarray(targets)
+    ids = as_array("targets", targets)
     if isinstance(targets, list) and not targets:
         ids = ids.astype(np.intp)  # NumPy takes [] for floats
     if ids.dtype.kind not in "iu":

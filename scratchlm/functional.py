@@ -34,6 +34,7 @@ from scratchlm._rows import (
     Axis,
     FloatArray,
     IntArray,
+    as_array,
     as_floats,
     checked_targets,
     in_double,
@@ -55,8 +56,7 @@ ROOM = {dtype: float(np.log(np.finfo(dtype).max) - 24) for dtype in (np.float32,
 def _exp_shifted(z: FloatArray, e: FloatArray, apart: IntArray | None = None) -> tuple[FloatArray, ...]:
     """Write exp(z - c) into e for rows z; return c, and the sums of e without and with class apart[i], (n,) each.
 
-    In e, class apart[i] is left at 0. Without `apart`, the two sums are one.
-
+    In e, that class is left at 0; without `apart`, the two sums are one.
     Textbooks take c = m, the largest score. But z - m is rounded, and exp makes an absolute error of half an ulp of 30
     a relative error of 8 ulps. Exp needs less: a score up to 88.72 (float32) or 709.78 (float64) does not overflow. So
     try c = 0, and look at the sum: it is inf if exp overflowed, and small if the whole row is about to underflow. Only
@@ -117,10 +117,9 @@ def logsumexp_backward(grad_output: ArrayLike, logits: ArrayLike, axis: Axis = -
     >>> logsumexp_backward(1.0, [0.0, 0.0])
     array([0.5, 0.5])
     """
-    (z,) = as_floats(logits=logits)
-    shape = z.shape
+    shape = as_floats(logits=logits)[0].shape
     kept = reduced_shape(shape, axis, keepdims=True)
-    grad = np.asarray(grad_output)
+    grad = as_array("grad_output", grad_output)
     if grad.shape not in (kept, reduced_shape(shape, axis, keepdims=False)):
         raise ValueError(f"grad_output has shape {grad.shape}, which is not logsumexp's for logits of shape {shape}")
 
@@ -364,9 +363,9 @@ def linear_cross_entropy_with_grad(
             f"hidden, weight and bias have shapes {h.shape}, {w.shape} and {b.shape}, not (N, H), (H, V), (V,)"
         )
     (n, _), classes = h.shape, w.shape[1]
-    y = checked_targets(targets, (n, classes))
     if 0 in (n, classes):
         raise ValueError("the mean over no rows, or no classes, is not defined")
+    y = checked_targets(targets, (n, classes))
     dtype = np.result_type(h, w, b)
     h, w, b = (array.astype(np.result_type(dtype, np.float32), copy=False) for array in (h, w, b))
     grad_h, grad_w, grad_b = np.empty_like(h), np.zeros_like(w), np.zeros_like(b)

@@ -21,23 +21,23 @@ def numerical_gradient(function: Callable[[NDArray[np.float64]], Any], x: ArrayL
     The step h = eps^(1/5) = 0.00074, times |x| above 1, balances the two errors: h^4 from the formula, eps / h from
     rounding, both near 3e-13 for functions and inputs around 1. It is made a power of 2, so that x + h is exact. The
     plain formula [f(x + h) - f(x - h)] / 2h would reach 4e-11 at best.
-    Errors: TypeError if x is not real; ValueError if the function does not return one finite number.
+    Errors: TypeError if x is not real; ValueError if it is not finite, or function does not return one finite number.
     Source: Abramowitz & Stegun 1964, 25.3.6.
 
     >>> numerical_gradient(lambda x: (x**3).sum(), [1.0, 2.0]).round(9)
     array([ 3., 12.])
     """
-    place = np.asarray(x)
-    if place.dtype.kind not in "fiub":
-        raise TypeError(f"x must hold real numbers, not {place.dtype}")
-    nudged = place.astype(np.float64)
+    nudged = _reals("x", x)
+    if not np.isfinite(nudged).all():
+        raise ValueError(f"x must hold finite numbers, not {nudged[~np.isfinite(nudged)][0]}")
     gradient = np.empty_like(nudged)
 
     def value_at(index: tuple[int, ...], entry: float) -> float:
         nudged[index] = entry
         value = np.asarray(function(nudged.copy()))
-        if value.size != 1 or not np.isfinite(value).all():
-            raise ValueError(f"function must return one finite number; with x{list(index)} = {entry} it gave {value}")
+        if value.size != 1 or value.dtype.kind not in "fiub" or not np.isfinite(value).all():
+            found = repr(value.item()) if value.size == 1 else f"an array of shape {value.shape}"
+            raise ValueError(f"function must return one finite number; with x{list(index)} = {entry} it gave {found}")
         return float(value.reshape(()))
 
     for index in np.ndindex(nudged.shape):
@@ -58,17 +58,28 @@ def max_relative_error(analytic: ArrayLike, numeric: ArrayLike) -> float:
 
     Differences are exact to about 1e-12 of the largest entry, whatever the size of the others. So an entry ten thousand
     times smaller than the largest is compared on the scale of 0.0001 of that one, where 1e-12 has become 1e-8.
-    Errors: ValueError if the shapes differ.
+    Errors: TypeError if they are not real; ValueError if the shapes differ.
 
     >>> round(max_relative_error([1.0, 2.0], [1.0, 2.002]), 6)
     0.000999
     """
-    a, b = np.asarray(analytic, np.float64), np.asarray(numeric, np.float64)
+    a, b = _reals("analytic", analytic), _reals("numeric", numeric)
     if a.shape != b.shape:
         raise ValueError(f"analytic has shape {a.shape}, but numeric has shape {b.shape}")
     if a.size == 0 or np.array_equal(a, b):
         return 0.0
     size = np.maximum(np.maximum(abs(a), abs(b)), 1e-4 * abs(b).max())
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         error = abs(a - b) / np.where(size == 0, 1, size)
     return float(np.where(np.isnan(error), np.inf, error).max())
+
+
+def _reals(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    """Return a copy of the value in float64; TypeError or ValueError names what is not an array of real numbers."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be one array, but its rows have different lengths") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
+    return array.astype(np.float64)

@@ -20,10 +20,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from scratchlm._rows import FloatArray
+from scratchlm._rows import FloatArray, as_floats
 from scratchlm.functional import (
     cross_entropy,
     cross_entropy_backward,
@@ -61,7 +60,7 @@ class Loss:
 
 
 HEADS = {
-    "logits": Head(np.asarray, lambda grad_output, output: grad_output),
+    "logits": Head(lambda logits: as_floats(logits=logits)[0], lambda grad_output, output: grad_output),
     "log_softmax": Head(log_softmax, log_softmax_backward),
     "softmax": Head(softmax, softmax_backward),
 }
@@ -75,6 +74,7 @@ LOSSES = {
 class Objective:
     """A head followed by a loss, given by their names in HEADS and LOSSES.
 
+    >>> import numpy as np
     >>> logits, targets = np.array([[2.0, 0.0]]), np.array([0])
     >>> for head in HEADS:
     ...     for loss in LOSSES:
@@ -90,7 +90,7 @@ class Objective:
 
     def __init__(self, head: str = "logits", loss: str = "cross_entropy") -> None:
         for kind, name, table in (("head", head, HEADS), ("loss", loss, LOSSES)):
-            if name not in table:
+            if not isinstance(name, str) or name not in table:
                 raise ValueError(f"{kind} must be one of {', '.join(table)}, not {name!r}")
         self.head, self.loss = head, loss
 

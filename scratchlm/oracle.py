@@ -9,7 +9,8 @@ A float is a binary fraction, so Decimal(x) is exactly the number that the float
 
 import math
 from collections.abc import Iterable, Sequence
-from decimal import Context, Decimal, localcontext
+from decimal import Context, Decimal, InvalidOperation, localcontext
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ _CONTEXT = Context(prec=DIGITS + 10, Emax=999_999_999_999_999_999, Emin=-999_999
 def logsumexp(logits: Any) -> Any:
     """Return log sum_j exp(z_j) of a row as a Decimal, in nats; of nested rows, a list of them.
 
-    Errors: ValueError for an empty row, for nan, +inf, or a row of nothing but -inf.
+    Errors: TypeError for other than numbers; ValueError for an empty row, for nan, +inf, or a row of nothing but -inf.
 
     >>> f"{logsumexp([0.0, -40.0]):.30g}"
     '4.24835425529158898630497784363e-18'
@@ -68,15 +69,16 @@ def log_softmax(logits: Any) -> list[Any]:
 def cross_entropy(logits: Any, targets: Any) -> Any:
     """Return -log softmax(z)[y] of a row and its class id as a Decimal, in nats; of nested rows, a list of them.
 
-    Errors: as logsumexp; IndexError for a class id that is not there.
+    Errors: as logsumexp; TypeError for other than class ids; IndexError for one that is not there.
 
     >>> f"{cross_entropy([1e8, 1e8], 0):.20f}"
     '0.69314718055994530942'
     """
     if _is_nested(logits):
-        return [cross_entropy(row, y) for row, y in zip(logits, targets, strict=True)]
+        return [cross_entropy(row, y) for row, y in _pairs(logits, targets)]
     with localcontext(_CONTEXT):
-        return -log_softmax(logits)[targets]
+        log_probs = log_softmax(logits)
+        return -log_probs[_class_id(targets, len(log_probs))]
 
 
 def cross_entropy_backward(logits: Any, targets: Any) -> list[Any]:
@@ -89,11 +91,12 @@ def cross_entropy_backward(logits: Any, targets: Any) -> list[Any]:
     ['-4.24835425529e-18', '4.24835425529e-18']
     """
     if _is_nested(logits):
-        return [cross_entropy_backward(row, y) for row, y in zip(logits, targets, strict=True)]
+        return [cross_entropy_backward(row, y) for row, y in _pairs(logits, targets)]
     with localcontext(_CONTEXT):
         grad = softmax(logits)
-        grad[targets] = Decimal(0)
-        grad[targets] = -sum(grad, Decimal(0))
+        y = _class_id(targets, len(grad))
+        grad[y] = Decimal(0)
+        grad[y] = -sum(grad, Decimal(0))
         return grad
 
 
@@ -115,7 +118,7 @@ def ulp_error(actual: ArrayLike, exact: Any) -> Any:
     if values.shape != exacts.shape:
         raise ValueError(f"actual has shape {values.shape}, but exact has shape {exacts.shape}")
     pairs = zip(values.reshape(-1).tolist(), exacts.reshape(-1).tolist(), strict=True)
-    errors: NDArray[np.float64] = np.array([_ulps(a, Decimal(e), values.dtype) for a, e in pairs], dtype=np.float64)
+    errors: NDArray[np.float64] = np.array([_ulps(a, _exact(e), values.dtype) for a, e in pairs], dtype=np.float64)
     return errors.reshape(values.shape) if values.shape else float(errors[0])
 
 
@@ -134,7 +137,42 @@ def _ulps(actual: float, exact: Decimal, dtype: "np.dtype[Any]") -> float:
 
 
 def _is_nested(rows: Any) -> bool:
+    if isinstance(rows, str | bytes) or not isinstance(rows, Sequence | np.ndarray) or getattr(rows, "shape", 1) == ():
+        raise TypeError(f"logits must be a row of numbers, or nested rows, not {rows!r}")
     return len(rows) > 0 and isinstance(rows[0], Sequence | np.ndarray)
+
+
+def _pairs(rows: Any, targets: Any) -> list[tuple[Any, Any]]:
+    try:
+        return list(zip(rows, targets, strict=True))
+    except (TypeError, ValueError):
+        raise ValueError(f"targets must be one class id for each of {len(rows)} rows, not {targets!r}") from None
+
+
+def _class_id(target: Any, classes: int) -> int:
+    try:
+        y = index(target)
+    except TypeError:
+        raise TypeError(f"targets must be integer class ids, not {target!r}") from None
+    if not 0 <= y < classes:
+        raise IndexError(f"targets hold {y}, but there are classes 0 to {classes - 1} only")
+    return y
+
+
+def _exact(value: Any) -> Decimal:
+    try:
+        return Decimal(value)
+    except (TypeError, ValueError, InvalidOperation):
+        raise TypeError(f"exact must hold Decimals, not {value!r}") from None
+
+
+def _decimal(score: Any) -> Decimal:
+    try:
+        return Decimal(math.ldexp(score, 0))  # Decimal(float(score)), but not of a string
+    except OverflowError:  # an integer too large for a float
+        return Decimal("inf")
+    except (TypeError, ValueError):
+        raise TypeError(f"logits must be real numbers, not {score!r}") from None
 
 
 def _parts(row: Iterable[Any]) -> tuple[Decimal, list[Decimal], Decimal]:
@@ -142,7 +180,7 @@ def _parts(row: Iterable[Any]) -> tuple[Decimal, list[Decimal], Decimal]:
 
     Exact differences, so this is no approximation: subtracting the maximum keeps a row at 1e308 within reach of exp.
     """
-    z = [Decimal(float(x)) for x in row]
+    z = [_decimal(x) for x in row]
     if not z or any(x.is_nan() or x == Decimal("inf") for x in z) or max(z) == Decimal("-inf"):
         raise ValueError(f"the oracle needs a row of finite numbers, or -inf for some of them, not {list(row)!r}")
     m = max(z)

@@ -5,15 +5,18 @@ what must not come next; `sample` draws a token id from them, and `generate` wri
 
 All but one of these steps cannot tell logits from log-probabilities, since adding a number to every score of a row
 changes nothing for them. The exception is the repetition penalty, which looks at the sign of a score.
+
+For all: TypeError for scores or a setting of a wrong type; ValueError for a single number, or for no tokens at all.
 """
 
+import math
 from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scratchlm._rows import FloatArray, as_floats, in_double
+from scratchlm._rows import FloatArray, as_array, as_floats, in_double
 from scratchlm.data import BOUNDARY
 from scratchlm.functional import softmax
 from scratchlm.models import LanguageModel
@@ -28,11 +31,10 @@ def apply_temperature(scores: ArrayLike, temperature: float) -> FloatArray:
     >>> apply_temperature([1.0, 2.0], 0.5)
     array([2., 4.])
     """
-    if not 0 < temperature < np.inf:
-        raise ValueError(f"temperature must be a finite number above 0, not {temperature}")
-    (z,) = as_floats(scores=scores)
+    divisor = _positive("temperature", temperature)
+    z = _scores(scores)
     with np.errstate(over="ignore"):
-        result: FloatArray = (in_double(z) / float(temperature)).astype(z.dtype)
+        result: FloatArray = (in_double(z) / divisor).astype(z.dtype)
     if not np.isfinite(result[np.isfinite(z)]).all():
         raise ValueError(f"temperature {temperature} makes scores overflow; to take the likeliest token: top_k 1")
     return result
@@ -47,9 +49,8 @@ def top_k(scores: ArrayLike, k: int) -> FloatArray:
     >>> top_k([1.0, 3.0, 2.0], 2)
     array([-inf,   3.,   2.])
     """
-    if index(k) < 1:
-        raise ValueError(f"k must be at least 1, not {k}")
-    (z,) = as_floats(scores=scores)
+    k = _whole("k", k, least=1)
+    z = _scores(scores)
     return np.where(_ranks(z) < k, z, -np.inf).astype(z.dtype)
 
 
@@ -64,9 +65,8 @@ def top_p(scores: ArrayLike, p: float) -> FloatArray:
     >>> top_p(np.log([0.5, 0.3, 0.2]), 0.6).round(2)
     array([-0.69, -1.2 ,  -inf])
     """
-    if not 0 < p <= 1:
-        raise ValueError(f"p must be above 0 and at most 1, not {p}")
-    (z,) = as_floats(scores=scores)
+    p = _share("p", p)
+    z = _scores(scores)
     if p == 1:
         return z.copy()
     ranks = _ranks(z)
@@ -88,9 +88,8 @@ def min_p(scores: ArrayLike, p: float) -> FloatArray:
     >>> min_p(np.log([0.6, 0.3, 0.1]), 0.25).round(2)
     array([-0.51, -1.2 ,  -inf])
     """
-    if not 0 < p <= 1:
-        raise ValueError(f"p must be above 0 and at most 1, not {p}")
-    (z,) = as_floats(scores=scores)
+    p = _share("p", p)
+    z = _scores(scores)
     return np.where(z >= z.max(axis=-1, keepdims=True) + np.log(p), z, -np.inf).astype(z.dtype)
 
 
@@ -108,15 +107,14 @@ def repetition_penalty(scores: ArrayLike, previous_tokens: ArrayLike, penalty: f
     >>> repetition_penalty([2.0, -2.0, 1.0], [0, 1], 2.0)
     array([ 1., -4.,  1.])
     """
-    if not 0 < penalty < np.inf:
-        raise ValueError(f"penalty must be a finite number above 0, not {penalty}")
-    (z,) = as_floats(scores=scores)
-    ids = np.asarray(previous_tokens)
+    factor = _positive("penalty", penalty)
+    z = _scores(scores)
+    ids = as_array("previous_tokens", previous_tokens)
     if ids.size == 0:
         return z.copy()
     if ids.dtype.kind not in "iu":
         raise TypeError(f"previous_tokens must be integer token ids, not {ids.dtype}")
-    if ids.shape[:-1] != z.shape[:-1]:
+    if ids.ndim != z.ndim or ids.shape[:-1] != z.shape[:-1]:
         raise ValueError(f"previous_tokens must have shape {z.shape[:-1]} and one axis more, not {ids.shape}")
     if not 0 <= ids.min() <= ids.max() < z.shape[-1]:
         bad = ids[(ids < 0) | (ids >= z.shape[-1])][0]
@@ -124,7 +122,7 @@ def repetition_penalty(scores: ArrayLike, previous_tokens: ArrayLike, penalty: f
     seen = np.take_along_axis(z, ids, axis=-1)
     wide = in_double(seen)
     with np.errstate(over="ignore", invalid="ignore"):
-        worse = np.where(wide > 0, wide / penalty, wide * penalty)
+        worse = np.where(wide > 0, wide / factor, wide * factor)
         worse = worse.astype(z.dtype)
     result = z.copy()
     np.put_along_axis(result, ids, worse, axis=-1)
@@ -143,7 +141,7 @@ def sample(scores: ArrayLike, rng: np.random.Generator) -> Any:
     1
     """
     (z,) = as_floats(scores=scores)
-    rng = np.random.default_rng(rng)
+    rng = _generator(rng)
     top = z.max(axis=-1, initial=-np.inf)
     if not np.isfinite(top).all():
         value = top[~np.isfinite(top)][0] if top.ndim else top
@@ -171,19 +169,20 @@ def generate(
 
     The texts are written side by side, a token of all per step of the model, and each stops at its boundary token, or
     at max_length tokens. Order of the steps: repetition penalty (on the logits), temperature, top_k, top_p, min_p.
-    `rng` is a generator or a seed; the same seed gives the same texts. Errors: as the steps.
+    `rng` is a generator or a seed; the same seed gives the same texts. Errors: as the steps; MemoryError for texts that
+    are too many, or too long.
 
     >>> from scratchlm.models import BigramLM
     >>> always_ab = BigramLM(3).fit_counts([[0], [1], [2]], [1, 2, 0])
     >>> generate(always_ab)
     [array([1, 2])]
     """
-    if index(count) < 0:
-        raise ValueError(f"count must be at least 0, not {count}")
-    if index(max_length) < 1:
-        raise ValueError(f"max_length must be at least 1, not {max_length}")
-    rng = np.random.default_rng(rng)
-    tokens = np.full((count, model.context_length + max_length), BOUNDARY, dtype=np.intp)
+    count, max_length = _whole("count", count, least=0), _whole("max_length", max_length, least=1)
+    rng = _generator(rng)
+    try:
+        tokens = np.full((count, model.context_length + max_length), BOUNDARY, dtype=np.intp)
+    except (MemoryError, ValueError):
+        raise MemoryError(f"{count} texts of up to {max_length} tokens do not fit into memory") from None
     writing = np.arange(count)
     for end in range(model.context_length, tokens.shape[1]):
         if not writing.size:
@@ -216,6 +215,55 @@ def _decoded(
 def _until_boundary(tokens: NDArray[np.intp]) -> NDArray[np.intp]:
     ends = np.flatnonzero(tokens == BOUNDARY)
     return tokens[: ends[0]].copy() if ends.size else tokens.copy()
+
+
+def _scores(scores: ArrayLike) -> FloatArray:
+    """Return the scores in floating point; a ValueError tells that there are none in a row."""
+    (z,) = as_floats(scores=scores)
+    if not z.shape[-1]:
+        raise ValueError(f"there is no token to choose from: scores have shape {z.shape}")
+    return z
+
+
+def _positive(name: str, value: float) -> float:
+    number = _real(name, value)
+    if not 0 < number < np.inf:
+        raise ValueError(f"{name} must be a finite number above 0, not {value}")
+    return number
+
+
+def _share(name: str, value: float) -> float:
+    number = _real(name, value)
+    if not 0 < number <= 1:
+        raise ValueError(f"{name} must be above 0 and at most 1, not {value}")
+    return number
+
+
+def _real(name: str, value: float) -> float:
+    """Return a setting as a float; a TypeError names one that is no number."""
+    try:
+        return math.ldexp(value, 0)  # float(value), but not of a string
+    except OverflowError:  # an integer too large for a float
+        return math.inf if value > 0 else -math.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a real number, not {value!r}") from None
+
+
+def _whole(name: str, value: int, least: int) -> int:
+    try:
+        number = index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, not {value}")
+    return number
+
+
+def _generator(rng: np.random.Generator | int) -> np.random.Generator:
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"rng must be a generator, or a whole number of at least 0, not {rng!r}") from None
 
 
 def _ranks(z: FloatArray) -> NDArray[np.intp]:

@@ -85,6 +85,14 @@ def test_every_link_leads_somewhere(page):
         assert (path.parent / target).exists(), target
 
 
+def test_every_promise_names_a_test_that_there_is():
+    promises = README.partition("## What it promises")[2].partition("\n## ")[0]
+    named = re.findall(r"`(tests/\w+\.py)(?:::(\w+))?`", promises)
+    assert len(named) > 10
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8") if name else (ROOT / path).exists(), name
+
+
 def test_required_dependencies_are_the_promised_ones():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert {re.split("[<>=]", name)[0] for name in project["dependencies"]} == {"numpy", "matplotlib", "hypothesis"}

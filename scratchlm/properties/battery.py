@@ -97,7 +97,8 @@ def examine(
     `budget` is the number of cases for each property; the same seed gives the same cases. With shrink=False the first
     counterexample will do, instead of the smallest. The callable is given arrays by position, and `axis` or `reduction`
     by keyword. It can raise, or return, what it likes: that becomes a verdict.
-    Errors: ValueError for a kind, a tier or a name that does not exist, or a budget below 1.
+    Errors: ValueError for a kind, a tier or a name that does not exist, or a budget below 1; TypeError for an
+    implementation that cannot be called, and for a budget, a seed or names of a wrong type.
 
     >>> from scratchlm import functional, naive, properties
     >>> all(verdict.passed for verdict in properties.examine("softmax", functional.softmax, budget=20))
@@ -106,15 +107,22 @@ def examine(
     >>> failed[0].property.name
     'any level'
     """
-    if kind not in PROPERTIES:
+    if not isinstance(kind, str) or kind not in PROPERTIES:
         raise ValueError(f"kind must be one of {', '.join(PROPERTIES)}, not {kind!r}")
     if tier not in (None, "identities", "accuracy"):
         raise ValueError(f"tier must be identities or accuracy, not {tier!r}")
+    if not callable(implementation):
+        raise TypeError(f"implementation must be a function, not {implementation!r}")
+    for setting, value in (("budget", budget), ("seed", seed)):
+        if not isinstance(value, int):
+            raise TypeError(f"{setting} must be a whole number, not {value!r}")
     if budget < 1:
         raise ValueError(f"budget must be at least 1, not {budget}")
-    unknown = set(names or ()) - {p.name for p in PROPERTIES[kind]}
-    if unknown:
-        raise ValueError(f"{kind} has no property {', '.join(sorted(unknown))}")
+    if isinstance(names, str) or not isinstance(names, Collection | None):
+        raise TypeError(f"names must be a list of names of properties, not {names!r}")
+    known = [p.name for p in PROPERTIES[kind]]
+    if unknown := [str(name) for name in names or () if name not in known]:
+        raise ValueError(f"{kind} has no property {', '.join(unknown)}")
     chosen = [p for p in PROPERTIES[kind] if tier in (None, p.tier) and (names is None or p.name in names)]
     return judged(kind, chosen, implementation, budget=budget, seed=seed, shrink=shrink)
 
@@ -144,7 +152,7 @@ def _examined(kind: str, p: Property, f: Callable[..., Any], budget: int, seed: 
         max_examples=budget,
         database=None,
         deadline=None,
-        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink][: 1 + shrink],
+        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink][: 1 + bool(shrink)],
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     try:

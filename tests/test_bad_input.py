@@ -1,0 +1,571 @@
+"""Bad input, in a table: each row is a call with one thing wrong, and must be answered with one helpful line.
+
+The exception has the documented type and names what is wrong: the argument, or the bad value. No warning comes with it,
+nothing that was passed in has changed, and no file is left behind. Scores of -inf, inf and nan are no bad input for
+`functional`: what they give is documented, and held elsewhere.
+"""
+
+import inspect
+import os
+import re
+import tempfile
+import warnings
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numpy.exceptions import AxisError  # NumPy's own: a ValueError and an IndexError
+
+from scratchlm import functional as F
+from scratchlm import gradcheck, oracle, sampling
+from scratchlm.data import Vocabulary, WordVocabulary, contexts_and_targets, read_text, split_texts
+from scratchlm.models import MLPLM, BigramLM
+from scratchlm.objectives import Objective
+from scratchlm.optim import SGD, AdamW
+from scratchlm.properties import examine
+from scratchlm.training import Data, mean_nll, train
+
+HUGE = 10**400  # a whole number beyond every float
+NAN, INF = np.nan, float("1e400")  # written like this, a float is infinite
+ROWS = np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]])
+LOGS = np.log([[0.5, 0.25, 0.25], [0.125, 0.125, 0.75]])
+IDS = np.array([0, 2])
+BIGRAM, MLP = BigramLM(3), MLPLM(3, 2, 2, 2)
+LETTERS, WORDS = Vocabulary("abc"), WordVocabulary(["to be"])
+CONTEXTS = np.array([[0], [1]])
+PAIRS = Data(CONTEXTS, IDS)
+
+
+def read(content, mode=0o600):
+    """Read a file with this content; it stands in a folder of its own, which is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "text.txt"
+        path.write_bytes(content)
+        path.chmod(mode)
+        return read_text(path)
+
+
+def train_bigram(**settings):
+    """Train a new bigram table for a step or two."""
+    model = BigramLM(3)
+    return train(**{"model": model, "objective": Objective(), "optimizer": SGD(model.params), **settings})
+
+
+# Calls in which nothing is wrong. A row of the table changes one argument, or two that go together.
+GOOD = {
+    F.logsumexp: {"logits": ROWS, "axis": -1},
+    F.softmax: {"logits": ROWS, "axis": -1},
+    F.log_softmax: {"logits": ROWS, "axis": -1},
+    F.logsumexp_backward: {"grad_output": np.ones(2), "logits": ROWS, "axis": -1},
+    F.softmax_backward: {"grad_output": ROWS, "probs": np.exp(LOGS), "axis": -1},
+    F.log_softmax_backward: {"grad_output": ROWS, "log_probs": LOGS, "axis": -1},
+    F.nll_loss: {"log_probs": LOGS, "targets": IDS, "reduction": "mean"},
+    F.nll_loss_backward: {"log_probs": LOGS, "targets": IDS, "reduction": "mean"},
+    F.cross_entropy: {"logits": ROWS, "targets": IDS, "reduction": "mean"},
+    F.cross_entropy_backward: {"logits": ROWS, "targets": IDS, "reduction": "mean"},
+    F.cross_entropy_with_grad: {"logits": ROWS, "targets": IDS, "reduction": "mean"},
+    F.linear_cross_entropy_with_grad: {"hidden": ROWS, "weight": ROWS.T, "bias": np.ones(2), "targets": [0, 1]},
+    sampling.apply_temperature: {"scores": ROWS, "temperature": 0.5},
+    sampling.top_k: {"scores": ROWS, "k": 2},
+    sampling.top_p: {"scores": ROWS, "p": 0.5},
+    sampling.min_p: {"scores": ROWS, "p": 0.5},
+    sampling.repetition_penalty: {"scores": ROWS, "previous_tokens": CONTEXTS, "penalty": 2.0},
+    sampling.sample: {"scores": ROWS, "rng": 0},
+    sampling.generate: {"model": BIGRAM, "count": 1, "rng": 0, "max_length": 3},
+    Objective: {"head": "logits", "loss": "cross_entropy"},
+    Objective("logits", "nll_loss").value_and_grad: {"logits": ROWS, "targets": IDS},
+    oracle.logsumexp: {"logits": [0.0, 1.0]},
+    oracle.softmax: {"logits": [0.0, 1.0]},
+    oracle.log_softmax: {"logits": [0.0, 1.0]},
+    oracle.cross_entropy: {"logits": [0.0, 1.0], "targets": 1},
+    oracle.cross_entropy_backward: {"logits": [0.0, 1.0], "targets": 1},
+    oracle.ulp_error: {"actual": np.ones(2), "exact": [Decimal(1), Decimal(1)]},
+    gradcheck.numerical_gradient: {"function": np.sum, "x": [1.0, 2.0]},
+    gradcheck.max_relative_error: {"analytic": np.ones(2), "numeric": np.ones(2)},
+    examine: {"kind": "softmax", "implementation": F.softmax, "names": ["a distribution"], "budget": 1},
+    Vocabulary: {"characters": "abc"},
+    LETTERS.encode: {"text": "abc"},
+    LETTERS.decode: {"ids": [1, 2]},
+    WordVocabulary: {"words": ["to be"]},
+    WORDS.encode: {"text": "be"},
+    WORDS.decode: {"ids": [1, 2]},
+    contexts_and_targets: {"texts": ["ab"], "vocabulary": LETTERS, "context_length": 2},
+    split_texts: {"texts": ["a", "b", "c"], "validation_fraction": 0.5},
+    read: {"content": b"anna\n"},
+    read_text: {"path": __file__},
+    BigramLM: {"vocab_size": 3},
+    BIGRAM.forward: {"contexts": CONTEXTS},
+    BIGRAM.fit_counts: {"contexts": CONTEXTS, "targets": IDS, "smoothing": 1.0},
+    MLPLM: {"vocab_size": 3, "context_length": 2, "embedding_dim": 2, "hidden_dim": 2},
+    MLP.forward: {"contexts": [[0, 1]]},
+    SGD: {"params": {}, "momentum": 0.9},
+    AdamW: {"params": {}},
+    train_bigram: {"training": PAIRS, "judged_by": PAIRS, "steps": 1, "batch_size": 1, "learning_rate": 0.1},
+    mean_nll: {"model": BIGRAM, "data": PAIRS},
+}
+
+
+class Bad(NamedTuple):
+    """A call, the exception that answers it, and what its message says; "..." stands for anything in between."""
+
+    name: str
+    call: partial
+    error: type
+    says: str
+
+
+TABLE: list[Bad] = []
+
+
+def bad(what, error, says, *functions, **changes):
+    """Enter a row for each of the functions."""
+    for function in functions:
+        name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}: {what}"
+        TABLE.append(Bad(name, partial(function, **{**GOOD[function], **changes}), error, says))
+
+
+# --- arrays of scores ------------------------------------------------------------------------------------------------
+
+# What is not a number, and the dtype that NumPy finds for it.
+NO_NUMBERS = {
+    "a text": ("abc", "<U3"),
+    "bytes": (b"abc", "|S3"),
+    "numbers in a text each": (["1", "2"], "<U1"),
+    "None": (None, "object"),
+    "a dict": ({0: 1.0}, "object"),
+    "a set": ({1.0}, "object"),
+    "a generator": ((x for x in ()), "object"),
+    "a function": (len, "object"),
+    "an array of objects": (np.array([[1.0, None, 2.0]]), "object"),
+    "complex numbers": ([1j, 2.0], "complex128"),
+    "dates": (np.array(["2000-01-01"], "M8[D]"), "datetime64[D]"),
+    "Decimals": ([Decimal(1)], "object"),
+    "a number too large for any dtype": ([HUGE, 1.0], "object"),
+}
+ARRAYS = {
+    "logits": [F.softmax, F.log_softmax, F.logsumexp, F.logsumexp_backward, F.cross_entropy, F.cross_entropy_backward],
+    "log_probs": [F.nll_loss, F.nll_loss_backward, F.log_softmax_backward],
+    "probs": [F.softmax_backward],
+    "grad_output": [F.softmax_backward, F.log_softmax_backward],
+    "hidden": [F.linear_cross_entropy_with_grad],
+    "weight": [F.linear_cross_entropy_with_grad],
+    "bias": [F.linear_cross_entropy_with_grad],
+    "scores": [
+        *(sampling.apply_temperature, sampling.top_k, sampling.top_p, sampling.min_p),
+        *(sampling.repetition_penalty, sampling.sample),
+    ],
+}
+VALUE_AND_GRAD = next(function for function in GOOD if function.__qualname__ == "Objective.value_and_grad")
+ARRAYS["logits"] += [F.cross_entropy_with_grad, VALUE_AND_GRAD]
+
+for argument, functions in ARRAYS.items():
+    for kind, (value, dtype) in NO_NUMBERS.items():
+        says = f"{argument} must hold real numbers, not {dtype}"
+        bad(f"{argument} is {kind}", TypeError, says, *functions, **{argument: value})
+    says = f"{argument} must have at least one axis ... single number"
+    bad(f"{argument} is a single number", ValueError, says, *functions, **{argument: 1.0})
+    bad(f"{argument} has no axis", ValueError, says, *functions, **{argument: np.array(-0.0)})
+    says = f"{argument} must be one array ... different lengths"
+    bad(f"{argument} is ragged", ValueError, says, *functions, **{argument: [[1.0, 2.0], [3.0]]})
+
+NO_CLASS = np.zeros((2, 0))
+no_class = partial(bad, "no class", ValueError, "no class to choose from: shape (2, 0)")
+no_class(F.softmax, F.log_softmax, F.logsumexp, F.logsumexp_backward, logits=NO_CLASS)
+no_class(F.cross_entropy, F.cross_entropy_backward, F.cross_entropy_with_grad, VALUE_AND_GRAD, logits=NO_CLASS)
+no_class(F.nll_loss, F.nll_loss_backward, log_probs=NO_CLASS)
+no_class(F.softmax_backward, grad_output=NO_CLASS, probs=NO_CLASS)
+no_class(F.log_softmax_backward, grad_output=NO_CLASS, log_probs=NO_CLASS)
+bad("no class in an empty list", ValueError, "shape (0,)", F.softmax, F.log_softmax, F.logsumexp, logits=[])
+bad("no class", ValueError, "no classes", F.linear_cross_entropy_with_grad, weight=np.ones((3, 0)), bias=np.ones(0))
+
+says = "probs has shape (2, 3) ... grad_output ... (3,)"
+bad("two shapes", ValueError, says, F.softmax_backward, grad_output=ROWS[0])
+says = "log_probs has shape (2, 3) ... grad_output ... (2, 1)"
+bad("two shapes", ValueError, says, F.log_softmax_backward, grad_output=ROWS[:, :1])
+says = "grad_output has shape (3,) ... logits of shape (2, 3)"
+bad("grad_output for other rows", ValueError, says, F.logsumexp_backward, grad_output=np.ones(3))
+bad("grad_output in the shape of the logits", ValueError, "(2, 3)", F.logsumexp_backward, grad_output=ROWS)
+says = "grad_output must be one array"
+bad("grad_output is ragged", ValueError, says, F.logsumexp_backward, grad_output=[[1.0], []])
+says = "grad_output must hold real numbers ... complex128"
+bad("grad_output is complex", TypeError, says, F.logsumexp_backward, grad_output=[1j, 1j])
+says = "shapes (2, 4), (3, 2) and (2,)"
+bad("a layer of another width", ValueError, says, F.linear_cross_entropy_with_grad, hidden=np.ones((2, 4)))
+bad("hidden is one row", ValueError, "shapes (3,)", F.linear_cross_entropy_with_grad, hidden=np.ones(3))
+bad("bias of other classes", ValueError, "and (3,)", F.linear_cross_entropy_with_grad, bias=np.ones(3))
+
+# --- axis, targets, reduction ----------------------------------------------------------------------------------------
+
+ALONG_AN_AXIS = [function for function, arguments in GOOD.items() if "axis" in arguments]
+NO_AXES = {
+    "a text": ("0", "not '0'"),
+    "bytes": (b"0", "not b'0'"),
+    "a float": (1.0, "not 1.0"),
+    "minus zero": (-0.0, "not -0.0"),
+    "nan": (NAN, "not nan"),
+    "a complex number": (1j, "not 1j"),
+    "a list": ([0], "not [0]"),
+    "a set": ({0}, "not {0}"),
+    "an array": (np.array([0, 1]), "not array([0, 1])"),
+    "a tuple of None": ((None,), "not (None,)"),
+    "a tuple of floats": ((0.0, 1.0), "not (0.0, 1.0)"),
+}
+for kind, (value, says) in NO_AXES.items():
+    bad(f"axis is {kind}", TypeError, f"axis must be an int ... {says}", *ALONG_AN_AXIS, axis=value)
+for value in (2, -3, (0, 2), (0, 0), (1, -1), (), 2**63, -HUGE):
+    says = f"axis {value} does not fit shape (2, 3)"
+    bad(f"axis is {str(value)[:20]}", AxisError, says, *ALONG_AN_AXIS, axis=value)
+
+WITH_TARGETS = [
+    *(F.nll_loss, F.nll_loss_backward, F.cross_entropy, F.cross_entropy_backward, F.cross_entropy_with_grad),
+    *(F.linear_cross_entropy_with_grad, VALUE_AND_GRAD),
+]
+NO_IDS = {
+    "floats": ([0.0, 1.0], "float64"),
+    "minus zero": ([-0.0, 0.0], "float64"),
+    "nan": ([0, NAN], "float64"),
+    "bools": ([True, False], "bool"),
+    "one hot": (np.eye(2), "float64"),
+    "complex numbers": ([0, 1j], "complex128"),
+    "texts": (["0", "1"], "<U1"),
+    "bytes": (b"01", "|S2"),
+    "None": (None, "object"),
+    "a dict": ({0: 1}, "object"),
+    "a generator": ((x for x in ()), "object"),
+    "a number that no dtype holds": ([0, HUGE], "object"),
+    "a list with 2**63, for which NumPy takes floats": ([0, 2**63], "float64"),
+}
+for kind, (value, dtype) in NO_IDS.items():
+    bad(f"targets: {kind}", TypeError, f"targets must be integer class ids, not {dtype}", *WITH_TARGETS, targets=value)
+for value in (-1, 3, 2**62, -(2**63)):
+    bad(f"targets: {value}", ValueError, f"targets[1] is {value} ... classes 0 to", *WITH_TARGETS, targets=[0, value])
+says = f"targets[0] is {2**63}"
+bad("targets: 2**63 in uint64", ValueError, says, *WITH_TARGETS, targets=np.array([2**63, 0], np.uint64))
+for kind, value, shape in (
+    ("one for all rows", 0, "()"),
+    ("none", [], "(0,)"),
+    ("too few", [0], "(1,)"),
+    ("too many", [0, 1, 0], "(3,)"),
+    ("a column", [[0], [1]], "(2, 1)"),
+):
+    bad(f"targets: {kind}", ValueError, f"targets must have shape (2,) ... not {shape}", *WITH_TARGETS, targets=value)
+bad("targets: ragged", ValueError, "targets must be one array", *WITH_TARGETS, targets=[[0], [1, 2]])
+bad("targets: of one row", ValueError, "targets is 3", F.cross_entropy, logits=ROWS[0], targets=3)
+
+REDUCED = [function for function, arguments in GOOD.items() if "reduction" in arguments]
+for value in ("average", "MEAN", "", "mean\n", None, 0, b"mean", ["mean"], {"mean": 1}, np.array(["mean", "sum"])):
+    says = f"reduction must be one of mean, sum, none, not {value!r}"
+    bad(f"reduction is {value!r}", ValueError, says, *REDUCED, reduction=value)
+EMPTY = np.zeros((0, 3))
+says = "mean over no rows"
+bad("an empty batch", ValueError, says, F.nll_loss, F.nll_loss_backward, log_probs=EMPTY, targets=[])
+bad("an empty batch", ValueError, says, F.cross_entropy, F.cross_entropy_backward, logits=EMPTY, targets=[])
+bad("an empty batch", ValueError, says, F.cross_entropy_with_grad, VALUE_AND_GRAD, logits=EMPTY, targets=[])
+bad("an empty batch", ValueError, says, F.linear_cross_entropy_with_grad, hidden=EMPTY, targets=[])
+
+# --- decoders --------------------------------------------------------------------------------------------------------
+
+# The option of generate is named by the step that it is handed to.
+NUMBERS = [
+    (sampling.apply_temperature, "temperature", "temperature must be a"),
+    (sampling.repetition_penalty, "penalty", "penalty must be a"),
+    (sampling.top_p, "p", "p must be a"),
+    (sampling.min_p, "p", "p must be a"),
+    (sampling.generate, "temperature", "temperature must be a"),
+    (sampling.generate, "repetition_penalty", "penalty must be a"),
+    (sampling.generate, "top_p", "p must be a"),
+    (sampling.generate, "min_p", "p must be a"),
+]
+for function, argument, says in NUMBERS:
+    for value in (0, -1, -0.0, -5e-324, NAN, INF, -INF, HUGE, -HUGE, False):
+        bad(f"{argument} is {str(value)[:9]}", ValueError, f"{says} ... not {value}", function, **{argument: value})
+    for value in ("1", b"1", 1j, [0.5], {}, np.array([0.5, 0.5]), len):
+        bad(f"{argument} is {value!r}", TypeError, f"{says} ... not {value!r}", function, **{argument: value})
+bad("p is above 1", ValueError, "p must be ... at most 1, not 1.0000000000000002", sampling.top_p, p=1 + 2**-52)
+bad("p is 2**63", ValueError, f"p must be ... at most 1, not {2**63}", sampling.min_p, sampling.top_p, p=2**63)
+for function, argument, says in NUMBERS[:5]:  # to generate, None says that a step is left out
+    bad(f"{argument} is None", TypeError, f"{says} ... not None", function, **{argument: None})
+says = "temperature 1e-320 makes scores overflow"
+bad("a temperature that is too low", ValueError, says, sampling.apply_temperature, temperature=1e-320)
+
+WHOLE = [
+    (sampling.top_k, "k", "k", 1),
+    (sampling.generate, "top_k", "k", 1),
+    (sampling.generate, "count", "count", 0),
+    (sampling.generate, "max_length", "max_length", 1),
+]
+for function, argument, name, least in WHOLE:
+    for value in (1.5, 1.0, -0.0, NAN, INF, "1", b"1", 1j, [1], {}, np.array([1, 2])):
+        says = f"{name} must be a whole number, not {value!r}"
+        bad(f"{argument} is {value!r}", TypeError, says, function, **{argument: value})
+    for value in (least - 1, -HUGE):
+        says = f"{name} must be at least {least}, not {value}"
+        bad(f"{argument} is {str(value)[:9]}", ValueError, says, function, **{argument: value})
+for value in (2**63, HUGE):
+    bad(f"{str(value)[:9]} texts", MemoryError, f"{value} texts", sampling.generate, count=value)
+    bad(f"texts of {str(value)[:9]} tokens", MemoryError, f"{value} tokens", sampling.generate, max_length=value)
+
+for value, error in (("1", TypeError), (1.5, TypeError), (NAN, TypeError), ({}, TypeError), (-1, ValueError)):
+    says = f"rng must be a generator ... not {value!r}"
+    bad(f"rng is {value!r}", error, says, sampling.sample, sampling.generate, rng=value)
+
+says = "no token to choose from ... (2, 0)"
+FILTERS = [sampling.apply_temperature, sampling.top_k, sampling.top_p, sampling.min_p, sampling.repetition_penalty]
+bad("no token", ValueError, says, *FILTERS, scores=NO_CLASS)
+bad("no token", ValueError, "nothing to draw from", sampling.sample, scores=NO_CLASS)
+bad("every token masked", ValueError, "every token of a row is masked", sampling.sample, scores=ROWS - INF)
+bad("a score is nan", ValueError, "hold nan", sampling.sample, scores=[0.0, NAN])
+bad("a score is infinite", ValueError, "hold inf", sampling.sample, scores=[0.0, INF])
+
+for kind, (value, dtype) in NO_IDS.items():
+    says = f"previous_tokens must be integer token ids, not {dtype}"
+    bad(f"previous_tokens: {kind}", TypeError, says, sampling.repetition_penalty, previous_tokens=value)
+for value in (-1, 3, 2**62, -(2**63)):
+    says = f"previous_tokens hold {value} ... tokens 0 to 2"
+    bad(f"previous_tokens: {value}", ValueError, says, sampling.repetition_penalty, previous_tokens=[[0], [value]])
+for value in (0, [0], [[0]], [[[0]], [[1]]]):
+    says = f"previous_tokens must have shape (2,) and one axis more, not {np.shape(value)}"
+    bad(f"previous_tokens: {value}", ValueError, says, sampling.repetition_penalty, previous_tokens=value)
+says = "previous_tokens must have shape () and one axis more, not ()"
+bad("one previous token", ValueError, says, sampling.repetition_penalty, scores=[1.0], previous_tokens=0)
+says = "previous_tokens must be one array"
+bad("previous_tokens: ragged", ValueError, says, sampling.repetition_penalty, previous_tokens=[[0], [1, 2]])
+
+# --- objectives ------------------------------------------------------------------------------------------------------
+
+for value in ("probits", "Logits", "", None, 0, b"logits", ["logits"], {}, np.array(["logits", "softmax"])):
+    bad(f"head is {value!r}", ValueError, f"head must be one of ... not {value!r}", Objective, head=value)
+    bad(f"loss is {value!r}", ValueError, f"loss must be one of ... not {value!r}", Objective, loss=value)
+
+# --- the judge and the witness ---------------------------------------------------------------------------------------
+
+OF_A_ROW = [oracle.logsumexp, oracle.softmax, oracle.log_softmax, oracle.cross_entropy, oracle.cross_entropy_backward]
+for value in ("abc", b"abc", None, 1.0, len, {0: 1.0}, {1.0}, np.array(1.0)):
+    says = f"logits must be a row of numbers ... not {value!r}"
+    bad(f"logits is {value!r}", TypeError, says, *OF_A_ROW, logits=value)
+for value, part in (([1j], "1j"), ([None], "None"), ([0.0, "1"], "'1'"), ([0.0, [1.0]], "[1.0]"), ([0.0, {}], "{}")):
+    bad(f"logits is {value!r}", TypeError, f"logits must be real numbers, not {part}", *OF_A_ROW, logits=value)
+for value in ([], [NAN, 0.0], [INF, 0.0], [0.0, HUGE], [-INF, -INF]):
+    says = f"needs a row of finite numbers ... not {value}"
+    bad(f"logits is {str(value)[:20]}", ValueError, says, *OF_A_ROW, logits=value)
+says = "logits must be a row of numbers ... not 'ab'"
+bad("rows of text", TypeError, says, oracle.logsumexp, oracle.softmax, oracle.log_softmax, logits=["ab", "cd"])
+says = "logits must be a row of numbers ... not 1.0"
+bad("a row and a number", TypeError, says, oracle.logsumexp, oracle.softmax, oracle.log_softmax, logits=[[0.0], 1.0])
+for value in (0.0, -0.0, NAN, "0", None, 1j, [0], slice(0, 1), np.array([0])):
+    says = f"targets must be integer class ids, not {value!r}"
+    bad(f"targets is {value!r}", TypeError, says, *OF_A_ROW[3:], targets=value)
+for value in (2, -1, 2**63, HUGE):
+    says = f"targets hold {value} ... classes 0 to 1"
+    bad(f"targets is {str(value)[:9]}", IndexError, says, *OF_A_ROW[3:], targets=value)
+for value in (0, None, [0], [0, 1, 0]):
+    says = f"targets must be one class id for each of 2 rows, not {value}"
+    bad(f"targets of two rows: {value}", ValueError, says, *OF_A_ROW[3:], logits=ROWS, targets=value)
+
+for value, dtype in ((1, "int64"), ("x", "<U1"), (None, "object"), (1j, "complex128"), ({}, "object")):
+    bad(f"actual is {value!r}", TypeError, f"actual must be float16 ... {dtype}", oracle.ulp_error, actual=value)
+bad("two shapes", ValueError, "actual has shape (2,) ... exact has shape (1,)", oracle.ulp_error, exact=[Decimal(1)])
+for value in (None, "x", 1j, b"1", [1, 2]):
+    says = f"exact must hold Decimals, not {value!r}"
+    bad(f"exact holds {value!r}", TypeError, says, oracle.ulp_error, actual=[1.0, 1.0], exact=[Decimal(1), value])
+
+for kind, (value, dtype) in NO_NUMBERS.items():
+    bad(f"x is {kind}", TypeError, f"x must hold real numbers, not {dtype}", gradcheck.numerical_gradient, x=value)
+    for argument in ("analytic", "numeric"):
+        says = f"{argument} must hold real numbers, not {dtype}"
+        bad(f"{argument} is {kind}", TypeError, says, gradcheck.max_relative_error, **{argument: value})
+for value in (NAN, INF, -INF):
+    says = f"x must hold finite numbers, not {value}"
+    bad(f"x holds {value}", ValueError, says, gradcheck.numerical_gradient, x=[1.0, value])
+bad("x is ragged", ValueError, "x must be one array", gradcheck.numerical_gradient, x=[[1.0], []])
+for value in (None, NAN, INF, 1j, "1", HUGE, {}):
+    says = f"function must return one finite number ... it gave {value!r}"
+    name = f"function returns {str(value)[:9]}"
+    bad(name, ValueError, says, gradcheck.numerical_gradient, function=lambda x, value=value: value)
+says = "function must return one finite number ... an array of shape (2,)"
+bad("function returns what it got", ValueError, says, gradcheck.numerical_gradient, function=lambda x: x)
+says = "function must return one finite number ... an array of shape (2, 2)"
+bad("function returns a table", ValueError, says, gradcheck.numerical_gradient, function=lambda x: np.ones((2, 2)))
+bad("function is None", TypeError, "'NoneType' ... not callable", gradcheck.numerical_gradient, function=None)
+says = "analytic has shape (3,) ... numeric has shape (2,)"
+bad("two shapes", ValueError, says, gradcheck.max_relative_error, analytic=np.ones(3))
+bad("a single number", ValueError, "analytic has shape ()", gradcheck.max_relative_error, analytic=1.0)
+bad("ragged", ValueError, "numeric must be one array", gradcheck.max_relative_error, numeric=[[1.0], []])
+
+for value in ("softmin", "Softmax", "", None, 0, ["softmax"], {}):
+    bad(f"kind is {value!r}", ValueError, f"kind must be one of softmax ... not {value!r}", examine, kind=value)
+for value in (None, "softmax", 1):
+    says = f"implementation must be a function, not {value!r}"
+    bad(f"implementation is {value!r}", TypeError, says, examine, implementation=value)
+for value in ("speed", "", 0, b"accuracy", ["accuracy"]):
+    says = f"tier must be identities or accuracy, not {value!r}"
+    bad(f"tier is {value!r}", ValueError, says, examine, tier=value)
+for value in (1.0, "1", None, NAN, [1]):
+    for argument in ("budget", "seed"):
+        says = f"{argument} must be a whole number, not {value!r}"
+        bad(f"{argument} is {value!r}", TypeError, says, examine, **{argument: value})
+for value in (0, -1, -HUGE):
+    bad(f"budget is {str(value)[:9]}", ValueError, f"budget must be at least 1, not {value}", examine, budget=value)
+for value in ("a distribution", 1, (name for name in ("a distribution",))):
+    bad(f"names is {str(value)[:9]}", TypeError, f"names must be a list ... not {value!r}", examine, names=value)
+for value in ("sums to 1", 0, None, ["a distribution"]):
+    says = f"softmax has no property {value}"
+    bad(f"a name is {value!r}", ValueError, says, examine, names=["a distribution", value])
+
+# --- texts -----------------------------------------------------------------------------------------------------------
+
+bad("no character", ValueError, "at least one character", Vocabulary, characters="")
+bad("no word", ValueError, "at least one word", WordVocabulary, words=[])
+bad("nothing but white space", ValueError, "at least one word", WordVocabulary, words=[" ", "\t\n", "\u2003"])
+bad("an unknown character", ValueError, "'z' (U+007A) at position 2", LETTERS.encode, text="abz")
+bad("half of a character", ValueError, "U+D800) at position 1", LETTERS.encode, text="a\ud800")
+bad("a NUL", ValueError, "U+0000) at position 0", LETTERS.encode, text="\0")
+bad("an unknown word", ValueError, "the word 'not'", WORDS.encode, text="not to be")
+bad("half of a character", ValueError, r"the word '\ud800'", WORDS.encode, text="\ud800")
+for value in (-1, 4, 2**63, HUGE):
+    says = f"there is no token {value}"
+    bad(f"token {str(value)[:9]}", ValueError, says, LETTERS.decode, WORDS.decode, ids=[value])
+for value in (0, -1):
+    says = f"context_length must be at least 1, not {value}"
+    bad(f"context_length is {value}", ValueError, says, contexts_and_targets, context_length=value)
+bad("an unknown character", ValueError, "'z' (U+007A)", contexts_and_targets, texts=["ab", "az"])
+bad("an unknown word", ValueError, "the word 'ab'", contexts_and_targets, vocabulary=WORDS)
+for value in (-0.1, 1.0, 2**63, NAN, INF, True):
+    says = f"validation_fraction must be ... not {value}"
+    bad(f"validation_fraction is {value}", ValueError, says, split_texts, validation_fraction=value)
+says = "a validation_fraction of 0.9 leaves none"
+bad("nothing is left to learn from", ValueError, says, split_texts, texts=["a", "a"], validation_fraction=0.9)
+bad("no texts", ValueError, "none of 0 texts", split_texts, texts=[])
+
+for kind, content in (
+    ("UTF-16", "anna\n".encode("utf-16")),
+    ("UTF-32", "anna\n".encode("utf-32")),
+    ("Latin-1", b"ren\xe9\n"),
+    ("half of a character, as some programs write it", b"a\xed\xa0\x80b\n"),
+    ("a character that is cut off", b"anna\n\xe2\x82"),
+    ("more bytes than a character needs", b"\xc0\x80"),
+    ("compressed", b"\x1f\x8b\x08\x00"),
+):
+    bad(kind, ValueError, "text.txt is not UTF-8", read, content=content)
+for kind, content in (
+    ("nothing", b""),
+    ("a mark of its encoding, and no more", b"\xef\xbb\xbf"),
+    ("blank lines", b"\n \r\n\t\n"),
+    ("white space that is not in ASCII", "\u00a0\n\u2003\n".encode()),
+):
+    bad(f"a file of {kind}", ValueError, "text.txt holds no text", read, content=content)
+bad("a NUL", ValueError, "text.txt ... NUL ... line 2", read, content=b"anna\nb\0en\n")
+bad("UTF-16 without its mark", ValueError, "text.txt ... NUL ... line 1", read, content="anna\n".encode("utf-16-le"))
+if not hasattr(os, "geteuid") or os.geteuid():  # an administrator may read everything
+    bad("a file that may not be read", PermissionError, "text.txt", read, content=b"anna\n", mode=0)
+bad("a folder", IsADirectoryError, "'.'", read_text, path=".")
+bad("no file", FileNotFoundError, "no such name.txt", read_text, path="no such name.txt")
+bad("no name", FileNotFoundError, "''", read_text, path="")
+bad("a file in a file", NotADirectoryError, "text.txt", read_text, path=Path(__file__) / "text.txt")
+bad("a name that is too long", OSError, "x" * 300, read_text, path="x" * 300)
+for value, kind in ((None, "NoneType"), (1.5, "float"), (["a"], "list"), ({}, "dict")):
+    bad(f"path is {value!r}", TypeError, f"PathLike ... not {kind}", read_text, path=value)
+
+# --- models, steps, the loop -----------------------------------------------------------------------------------------
+
+for value in (0, -1, -HUGE, 1.5, 3.0, -0.0, NAN, "3", None, 1j, [3]):
+    says = f"vocab_size must be a whole number of at least 1, not {value!r}"
+    bad(f"vocab_size is {str(value)[:9]}", ValueError, says, BigramLM, MLPLM, vocab_size=value)
+for argument in ("context_length", "embedding_dim", "hidden_dim"):
+    for value in (0, -1, 1.5, "3", None):
+        says = f"{argument} must be a whole number of at least 1, not {value!r}"
+        bad(f"{argument} is {value!r}", ValueError, says, MLPLM, **{argument: value})
+for value in (np.float16, "int64", complex, object, np.longdouble):
+    says = f"dtype must be float32 or float64, not {np.dtype(value)}"
+    bad(f"dtype is {np.dtype(value)}", ValueError, says, BigramLM, MLPLM, dtype=value)
+for kind, (value, dtype) in NO_IDS.items():
+    says = f"contexts must be integer token ids, not {dtype}"
+    bad(f"contexts: {kind}", TypeError, says, BIGRAM.forward, MLP.forward, BIGRAM.fit_counts, contexts=value)
+    says = f"targets must be integer token ids, not {dtype}"
+    bad(f"targets: {kind}", TypeError, says, BIGRAM.fit_counts, targets=value)
+for value in (0, [0, 1], [[0, 1, 2]], [[[0, 1]]]):
+    says = f"contexts must have shape (N, ... not {np.shape(value)}"
+    bad(f"contexts: {value}", ValueError, says, BIGRAM.forward, MLP.forward, BIGRAM.fit_counts, contexts=value)
+for value in (-1, 3, 2**62):
+    says = f"hold token {value} ... tokens 0 to 2"
+    for function in (BIGRAM.forward, BIGRAM.fit_counts):
+        bad(f"contexts: {value}", ValueError, f"contexts {says}", function, contexts=[[0], [value]])
+    bad(f"contexts: {value}", ValueError, f"contexts {says}", MLP.forward, contexts=[[0, value]])
+    bad(f"targets: {value}", ValueError, f"targets {says}", BIGRAM.fit_counts, targets=[0, value])
+bad("too few targets", ValueError, "2 contexts, but 1 targets", BIGRAM.fit_counts, targets=[0])
+for value in (-1, -5e-324, NAN, INF):
+    says = f"smoothing must be a finite number of at least 0, not {value}"
+    bad(f"smoothing is {value}", ValueError, says, BIGRAM.fit_counts, smoothing=value)
+
+for value in (-0.1, 1, 2**63, NAN, INF, True):
+    says = f"must be at least 0 and below 1, not {value}"
+    bad(f"momentum is {value}", ValueError, f"momentum {says}", SGD, momentum=value)
+    bad(f"beta1 is {value}", ValueError, f"beta1 {says}", AdamW, beta1=value)
+    bad(f"beta2 is {value}", ValueError, f"beta2 {says}", AdamW, beta2=value)
+for argument in ("epsilon", "weight_decay"):
+    for value in (-5e-324, NAN, INF, -HUGE):
+        says = f"{argument} must be at least 0 and below inf, not {value}"
+        bad(f"{argument} is {str(value)[:9]}", ValueError, says, AdamW, **{argument: value})
+
+for argument in ("batch_size", "record_every"):
+    for value in (0, -1, -0.0, -HUGE):
+        says = f"{argument} must be at least 1, not {value}"
+        bad(f"{argument} is {str(value)[:9]}", ValueError, says, train_bigram, **{argument: value})
+bad("steps is -1", ValueError, "steps ... -1", train_bigram, steps=-1)
+bad("warmup is -1", ValueError, "warmup ... -1", train_bigram, warmup=-1)
+for value in (0, -0.0, -1, NAN, INF):
+    says = f"learning_rate must be a finite number above 0, not {value}"
+    bad(f"learning_rate is {value}", ValueError, says, train_bigram, learning_rate=value)
+NOTHING = Data(CONTEXTS[:0], IDS[:0])
+bad("nothing to learn from", ValueError, "no target to learn from", train_bigram, training=NOTHING)
+bad("nothing to be judged by", ValueError, "no target to measure", train_bigram, judged_by=NOTHING)
+bad("no data", ValueError, "no target to measure", mean_nll, data=NOTHING)
+bad("a target that is not there", ValueError, "targets[1] is 9", mean_nll, data=Data(CONTEXTS, np.array([0, 9])))
+bad("targets of other contexts", ValueError, "targets must have shape (2,)", mean_nll, data=Data(CONTEXTS, IDS[:1]))
+bad("a token that is not there", ValueError, "contexts hold token 8", mean_nll, data=Data(CONTEXTS + 8, IDS))
+
+# --- the table is held -----------------------------------------------------------------------------------------------
+
+
+def arrays_in(value):
+    """Return every array in an argument, however deep it lies."""
+    if isinstance(value, np.ndarray):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [array for part in parts for array in arrays_in(part)]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
+def test_bad_input_is_answered_with_one_line_that_names_it_and_changes_nothing(row, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = [(array, array.tobytes()) for array in arrays_in(row.call.keywords)]
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with pytest.raises(row.error) as caught:
+            row.call()
+    message = str(caught.value)
+    assert type(caught.value) is row.error
+    assert re.search(".*".join(re.escape(words) for words in row.says.split(" ... ")), message), message
+    assert message.isprintable()  # and so on one line
+    assert [str(warning.message) for warning in warned] == []
+    assert all(array.tobytes() == bytes_before for array, bytes_before in before)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("function", "arguments"), GOOD.items(), ids=lambda part: getattr(part, "__qualname__", ""))
+def test_what_a_row_changes_is_all_that_is_wrong_with_it(function, arguments):
+    function(**arguments)
+
+
+def test_the_table_is_long_and_no_public_function_is_left_out():
+    assert len(TABLE) >= 110
+    called = {row.call.func for row in TABLE}
+    for module in (F, sampling, oracle, gradcheck):
+        named = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
+        things = [getattr(module, name) for name in named]
+        public = {f for f in things if inspect.isfunction(f) and f.__module__ == module.__name__}
+        assert public
+        assert public <= called
