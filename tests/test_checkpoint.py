@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -116,19 +117,19 @@ def test_who_is_asked_to_stop_says_how_to_go_on(how, tmp_path):
 
 
 def test_who_asks_twice_need_not_wait():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with cli._asked_to_stop() as stop:
         assert not stop()
         signal.raise_signal(signal.SIGINT)
         assert stop()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):  # as before
-        signal.raise_signal(signal.SIGINT)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 @pytest.mark.parametrize("model", ["bigram", "mlp"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_run_goes_on_from_each_checkpoint_it_wrote(model, optimizer, tmp_path, monkeypatch):
+def test_a_run_goes_on_from_each_checkpoint_it_wrote(model, optimizer, tmp_path, monkeypatch, capsys):
     out, written = tmp_path / "m.npz", []
     save = checkpoint.save
 
@@ -137,14 +138,16 @@ def test_a_run_goes_on_from_each_checkpoint_it_wrote(model, optimizer, tmp_path,
         written.append(path.read_bytes())
 
     monkeypatch.setattr(checkpoint, "save", save_and_copy)
-    arguments = ["train", "--model", model, "--optimizer", optimizer, "--steps", "25", "--checkpoint-every", "10"]
+    arguments = ["train", "--model", model, "--optimizer", optimizer, "--steps", "25", "--checkpoint-every", "7"]
     assert cli.main([*arguments, *SMALL, "--out", str(out)]) == 0
-    assert len(written) == 3
-    whole = contents(out)
-    for content in written[:2]:
+    assert len(written) == 4
+    whole, told = contents(out), re.findall("loss .*", capsys.readouterr().err)
+    for content in written[:3]:
         out.write_bytes(content)
         assert cli.main(["train", "--resume", str(out)]) == 0
         assert contents(out) == whole
+        again = re.findall("loss .*", capsys.readouterr().err)
+        assert again == told[-len(again) :]  # also of the record that the stop fell into
 
 
 def test_a_run_goes_on_elsewhere_and_more_often_if_told_so(good, tmp_path):
