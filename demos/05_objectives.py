@@ -44,7 +44,8 @@ def apart(dtype):
             )
             (_, one), (_, two) = (Objective(*pair).value_and_grad(z, y) for pair in SAME)
             grad_difference.append(np.abs(two - one).max() * len(z))  # of one row, not of the mean
-            ulps = np.where(np.abs(one) >= np.finfo(dtype).tiny, ulp_error(two, one.astype(float)), 0)
+            some = np.maximum(np.abs(one), np.abs(two)) >= np.finfo(dtype).tiny
+            ulps = np.where(some, ulp_error(two, one.astype(float)), 0)
             rounded = np.abs(log_probs)
             others = np.where(np.arange(V) == y[:, None], -np.inf, log_probs)
             np.put_along_axis(rounded, y[:, None], -others.max(axis=-1, keepdims=True) + math.log(V), axis=-1)

@@ -93,6 +93,22 @@ def test_2_rows_of_nearly_equal_scores(dtype):
     assert worst_ulps(F.log_softmax(two), oracle.log_softmax(two), two) <= allowed(two)
 
 
+@pytest.mark.parametrize("dtype", WIDE_FLOATS)
+@pytest.mark.parametrize("below", [-30, -1, 0, 0.5, 1, 5, 20, 24, 25, 40])
+@pytest.mark.parametrize("equal", [1, 2, 5])
+def test_2_rows_that_exp_hardly_bears_and_means_of_many_of_them(dtype, below, equal):
+    # Scores around the largest whose exp does not overflow: their sum might, and so might N times their sum.
+    largest = np.log(np.finfo(dtype).max)
+    row = np.append(np.full(equal, largest - below), [largest - below - 3, 0]).astype(dtype)
+    for y in (0, equal):
+        check_accuracy(row, y)
+        n = 1000
+        many = F.cross_entropy_backward(np.tile(row, (n, 1)), np.full(n, y))
+        exact = np.array([float(g) / n for g in oracle.cross_entropy_backward(row, y)])
+        keep = np.abs(exact) >= np.finfo(dtype).tiny
+        assert (np.abs(many[0] - exact)[keep] <= allowed(row) * np.spacing(np.abs(exact[keep]).astype(dtype))).all()
+
+
 @pytest.mark.parametrize(("dtype", "span"), [(np.float32, 60), (np.float64, 600)])
 def test_2_the_spread_of_a_row_costs_nothing_while_exp_cannot_overflow(dtype, span):
     # Shifted by the rounded z - max z, entries far down would be wrong by up to `span` ulps. Shifted by a whole number,
