@@ -16,6 +16,7 @@ depends on that row alone, to the last bit: not on its neighbours, and not on th
 """
 
 import functools
+import math
 import os
 import threading
 from collections import deque
@@ -321,6 +322,39 @@ def checked_targets(targets: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.in
         place = f"targets[{', '.join(map(str, where))}]" if where else "targets"
         raise ValueError(f"{place} is {ids[where]}, but there are classes 0 to {shape[-1] - 1} only")
     return ids.astype(np.intp)
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+def real(name: str, value: float) -> float:
+    """Return a setting as a float; a TypeError names one that is no number."""
+    try:
+        return math.ldexp(value, 0)  # float(value), but not of a string
+    except OverflowError:  # an integer too large for a float
+        return math.inf if value > 0 else -math.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a real number, not {value!r}") from None
+
+
+def whole(name: str, value: int, least: int, below: int = 2**63) -> int:
+    """Return a setting as an int; a TypeError names one that is no whole number, a ValueError one out of range."""
+    try:
+        number = index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
+    if not least <= number < below:
+        limit = f"at least {least}" if number < least else f"below {below}"
+        raise ValueError(f"{name} must be {limit}, not {value}")
+    return number
+
+
+def seeded(seed: int) -> np.random.Generator:
+    """Return a generator with this seed; a TypeError or ValueError names what is no seed."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"seed must be a whole number of at least 0, not {seed!r}") from None
 
 
 # --- the largest entry, and sums -------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ target (its own id). That is all a language model of this package ever sees:
 
     anna  ->  contexts  . . .   . . a   . a n   a n n   n n a
               targets   a       n       n       a       .          with . for the boundary, and three tokens of context
+
+For all: TypeError for a text that is no str, for one text in place of many, or for a setting of a wrong type.
 """
 
 import errno
@@ -12,7 +14,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from operator import index
+from numbers import Real
 from pathlib import Path
 from typing import IO, Any
 
@@ -55,7 +57,8 @@ def read_text(path: str | Path) -> list[str]:
     """Return the lines of a UTF-8 file, one text a line, without surrounding white space and empty lines.
 
     Texts are normalised to NFC, so that an accented letter is the same token however it was typed.
-    Errors: OSError if the file cannot be read; ValueError if it is a device, not UTF-8, or holds no text, or a NUL.
+    Errors: OSError if the file cannot be read; ValueError if it is a device, not UTF-8, or holds no text, or a NUL, or
+    if no file can have that name.
 
     >>> read_text(CORPORA / "female.txt")[-1]
     'zulma'
@@ -77,7 +80,10 @@ def read_text(path: str | Path) -> list[str]:
 
 def _opened(path: str | Path) -> IO[str]:
     """Open a text file, or a pipe that somebody writes to; a pipe that nobody writes to is empty, not a long wait."""
-    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except ValueError as error:  # a NUL, or half of a character
+        raise ValueError(f"{str(path)!r} cannot be the name of a file: {error}") from None
     kind = os.fstat(file).st_mode
     if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
         os.close(file)
@@ -102,7 +108,8 @@ class Vocabulary:
     """
 
     def __init__(self, characters: str) -> None:
-        self.characters = "".join(sorted(set(unicodedata.normalize("NFC", characters))))
+        (text,) = _listed("characters", [characters])
+        self.characters = "".join(sorted(set(unicodedata.normalize("NFC", text))))
         if not self.characters:
             raise ValueError("a vocabulary needs at least one character")
         codes = _code_points(self.characters)
@@ -114,7 +121,7 @@ class Vocabulary:
     def from_texts(cls, texts: Iterable[str]) -> "Vocabulary":
         """Return the vocabulary of all characters that stand in the texts."""
         characters: set[str] = set()
-        for text in texts:
+        for text in _listed("texts", texts):
             characters.update(unicodedata.normalize("NFC", text))
         return cls("".join(characters))
 
@@ -129,7 +136,7 @@ class Vocabulary:
 
     def encode_all(self, texts: Sequence[str]) -> tuple[IntArray, NDArray[np.intp]]:
         """Return the token ids of all texts in a row, and how many each text has. Errors: as encode."""
-        texts = [unicodedata.normalize("NFC", text) for text in texts]
+        texts = [unicodedata.normalize("NFC", text) for text in _listed("texts", texts)]
         joined = "".join(texts)
         ids: IntArray = np.empty(len(joined), self._ids.dtype)
         for start in range(0, len(joined), CHUNK):
@@ -162,7 +169,9 @@ class WordVocabulary:
     """
 
     def __init__(self, words: Iterable[str]) -> None:
-        self.words = tuple(sorted({part for word in words for part in unicodedata.normalize("NFC", word).split()}))
+        self.words = tuple(
+            sorted({part for word in _listed("words", words) for part in unicodedata.normalize("NFC", word).split()})
+        )
         self._ids = {word: i for i, word in enumerate(self.words, start=1)}
         if not self.words:
             raise ValueError("a vocabulary needs at least one word")
@@ -170,7 +179,7 @@ class WordVocabulary:
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> "WordVocabulary":
         """Return the vocabulary of all words that stand in the texts."""
-        return cls(texts)
+        return cls(_listed("texts", texts))
 
     def __len__(self) -> int:
         """Return the number of tokens, the boundary included."""
@@ -185,7 +194,7 @@ class WordVocabulary:
         """Return the token ids of all texts in a row, and how many each text has. Errors: as encode."""
         ids, lengths = [], []
         try:
-            for text in texts:
+            for text in _listed("texts", texts):
                 words = unicodedata.normalize("NFC", text).split()
                 ids.append(np.array([self._ids[word] for word in words], np.min_scalar_type(len(self))))
                 lengths.append(len(words))
@@ -198,12 +207,34 @@ class WordVocabulary:
         return " ".join(self.words[i - 1] for i in _tokens(ids, len(self)) if i != BOUNDARY)
 
 
+def _listed(name: str, texts: Iterable[str]) -> Sequence[str]:
+    """Return the texts as a list; a TypeError tells of one text in place of many, and of what is no text."""
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        raise TypeError(f"{name} must be a list of texts, not one {type(texts).__name__}")
+    listed = texts if isinstance(texts, list | tuple) else list(texts)
+    for text in listed:
+        if not isinstance(text, str):
+            raise TypeError(f"a text must be a str, not {type(text).__name__}")
+    return listed
+
+
+def _as_ids(ids: ArrayLike) -> IntArray:
+    """Return token ids as an array; a TypeError or ValueError tells that they are none."""
+    try:
+        array = np.asarray(ids)
+    except ValueError:
+        raise ValueError("ids must be one array, but its rows have different lengths") from None
+    if array.size and array.dtype.kind not in "iu":  # NumPy takes [] for floats
+        raise TypeError(f"ids must be integer token ids, not {array.dtype}")
+    return array
+
+
 def _tokens(ids: ArrayLike, size: int) -> list[int]:
     """Return token ids as a list of ints; ValueError for one that a vocabulary of this size does not have."""
-    tokens = [index(i) for i in np.asarray(ids).reshape(-1).tolist()]
+    tokens: list[int] = _as_ids(ids).reshape(-1).tolist()
     for i in tokens:
         if not 0 <= i < size:
-            raise ValueError(f"there is no token {i}; ids run from 0 to {size - 1}")
+            raise ValueError(f"ids hold {i}, but there are tokens 0 to {size - 1} only; there is no token {i}")
     return tokens
 
 
@@ -215,6 +246,7 @@ class Contexts:
     """The contexts (N, context_length) of the tokens of texts, put together when rows of them are asked for.
 
     In memory is each token once, not once for each place that it has in a context.
+    Errors: ValueError for a context_length below 1, or for ids that are not in one row; TypeError for other than ids.
 
     >>> contexts = Contexts(np.array([1, 2, BOUNDARY, 1, BOUNDARY]), context_length=2)  # of "ab" and "a"
     >>> contexts[1:4].tolist()
@@ -222,6 +254,14 @@ class Contexts:
     """
 
     def __init__(self, ids: IntArray, context_length: int) -> None:
+        if isinstance(context_length, bool) or not isinstance(context_length, int | np.integer):
+            raise TypeError(f"context_length must be a whole number, not {context_length!r}")
+        if not 1 <= context_length < 2**31:
+            limit = "at least 1" if context_length < 1 else "below 2**31"
+            raise ValueError(f"context_length must be {limit}, not {context_length}")
+        ids = _as_ids(ids)
+        if ids.ndim != 1:
+            raise ValueError(f"ids must have shape (N,), not {ids.shape}")
         before = np.full(context_length, BOUNDARY, ids.dtype)
         self._windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([before, ids]), context_length)[:-1]
 
@@ -243,8 +283,9 @@ def windows_and_targets(
 
     Errors: as contexts_and_targets.
     """
-    if context_length < 1:
-        raise ValueError(f"context_length must be at least 1, not {context_length}")
+    if not isinstance(vocabulary, Vocabulary | WordVocabulary):
+        raise TypeError(f"vocabulary must be a Vocabulary or a WordVocabulary, not {type(vocabulary).__name__}")
+    texts = _listed("texts", texts)
     pieces: list[IntArray] = [np.zeros(0, np.min_scalar_type(len(vocabulary)))]
     for group in _groups(texts):
         ids, lengths = vocabulary.encode_all(group)
@@ -284,18 +325,26 @@ def split_texts(texts: Sequence[str], validation_fraction: float = 0.1, seed: in
     """Return the texts in two parts, for training and for validation, with no text in both.
 
     The draw is over distinct texts, so copies of one stay together; both parts keep the order of the texts. The same
-    seed gives the same split. Errors: ValueError for a fraction outside [0, 1), or one that leaves no text to train on.
+    seed gives the same split. Errors: ValueError for a fraction outside [0, 1), or one that leaves no text to train on,
+    or for a seed below 0.
 
     >>> train, validation = split_texts(["anna", "ben", "anna", "cem", "dora"], validation_fraction=0.5, seed=1)
     >>> set(train) & set(validation)
     set()
     """
+    texts = _listed("texts", texts)
+    if not isinstance(validation_fraction, Real):
+        raise TypeError(f"validation_fraction must be a real number, not {validation_fraction!r}")
     if not 0 <= validation_fraction < 1:
         raise ValueError(f"validation_fraction must be at least 0 and below 1, not {validation_fraction}")
     distinct = list(dict.fromkeys(texts))
     count = round(validation_fraction * len(distinct))
     if count == len(distinct):
         raise ValueError(f"a validation_fraction of {validation_fraction} leaves none of {count} texts to train on")
-    drawn = np.random.default_rng(seed).permutation(len(distinct))[:count]
+    try:
+        rng = np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"seed must be a whole number of at least 0, not {seed!r}") from None
+    drawn = rng.permutation(len(distinct))[:count]
     held_out = {distinct[i] for i in drawn}
     return [text for text in texts if text not in held_out], [text for text in texts if text in held_out]

@@ -7,6 +7,10 @@ with respect to every parameter, under the parameter's own name. A training loop
     logits = model.forward(contexts)
     value, grad_logits = objective.value_and_grad(logits, targets)
     grads = model.backward(grad_logits)
+
+For both: TypeError for contexts or targets that are no integer ids, ValueError for a wrong shape, or an id that is not
+in the vocabulary; ValueError for a size that is no whole number of at least 1, or for another dtype than float32 and
+float64.
 """
 
 from typing import Any, Protocol
@@ -14,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from scratchlm._rows import FloatArray, IntArray
+from scratchlm._rows import FloatArray, IntArray, as_array, as_floats, real, seeded
 from scratchlm.functional import linear_cross_entropy_with_grad
 
 Params = dict[str, FloatArray]
@@ -49,17 +53,21 @@ class BigramLM:
 
     def __init__(self, vocab_size: int, dtype: DTypeLike = np.float32) -> None:
         self.vocab_size = _positive("vocab_size", vocab_size)
-        self.params: Params = {"logits": np.zeros((vocab_size, vocab_size), _float(dtype))}
+        self.params: Params = {"logits": np.zeros((self.vocab_size, self.vocab_size), _float(dtype))}
 
     def forward(self, contexts: ArrayLike) -> FloatArray:
         """Return the logits (N, V) of the token after each context (N, 1)."""
-        self._previous = _checked(contexts, self.context_length, self.vocab_size)[:, 0]
-        logits: FloatArray = self.params["logits"][self._previous]
+        self._contexts = _checked("contexts", contexts, (self.context_length,), self.vocab_size)
+        logits: FloatArray = self.params["logits"][self._contexts[:, 0]]
         return logits
 
     def backward(self, grad_logits: FloatArray) -> Params:
-        """Return the gradient of the table, given that of the logits (N, V) from the last forward."""
-        return {"logits": _add_rows(self._previous, grad_logits, self.vocab_size)}
+        """Return the gradient of the table, given that of the logits (N, V) from the last forward.
+
+        Errors: RuntimeError if there was no forward; ValueError or TypeError for other than such a gradient.
+        """
+        grad_logits = _checked_gradient(self, grad_logits)
+        return {"logits": _add_rows(self._contexts[:, 0], grad_logits, self.vocab_size)}
 
     def fit_counts(self, contexts: ArrayLike, targets: ArrayLike, smoothing: float = 0.0) -> "BigramLM":
         """Set the table to the closed-form optimum, the logarithms of how often each token followed each; return self.
@@ -68,16 +76,17 @@ class BigramLM:
         With smoothing = 0 no table has a lower loss on these targets: it is their conditional entropy. A transition
         that was never seen has logit -inf, and costs inf elsewhere; with smoothing = 1 (Laplace) nothing is impossible.
         A token that nothing followed keeps a row of 0: all are equally likely.
+        Shapes: contexts (N, 1), targets (N,). Errors: ValueError for a smoothing that is not finite, or below 0.
 
         >>> model = BigramLM(2).fit_counts([[0], [0], [0], [1]], [0, 1, 1, 0])
         >>> np.exp(model.params["logits"])
         array([[1., 2.],
                [1., 0.]], dtype=float32)
         """
-        if not 0 <= smoothing < np.inf:
+        if not 0 <= real("smoothing", smoothing) < np.inf:
             raise ValueError(f"smoothing must be a finite number of at least 0, not {smoothing}")
-        previous = _checked(contexts, self.context_length, self.vocab_size)[:, 0]
-        following = _checked(np.reshape(targets, (-1, 1)), 1, self.vocab_size, name="targets")[:, 0]
+        previous = _checked("contexts", contexts, (self.context_length,), self.vocab_size)[:, 0]
+        following = _checked("targets", targets, (), self.vocab_size)
         if previous.shape != following.shape:
             raise ValueError(f"there are {len(previous)} contexts, but {len(following)} targets")
         pairs = np.bincount(previous * self.vocab_size + following, minlength=self.vocab_size**2)
@@ -115,7 +124,7 @@ class MLPLM:
         self.embedding_dim = _positive("embedding_dim", embedding_dim)
         self.hidden_dim = _positive("hidden_dim", hidden_dim)
         self._kept: dict[str, FloatArray] = {}
-        rng, inputs = np.random.default_rng(seed), context_length * embedding_dim
+        dtype, rng, inputs = _float(dtype), seeded(seed), self.context_length * self.embedding_dim
         params = {
             "embedding": rng.normal(0, 1, (vocab_size, embedding_dim)),
             "hidden_weight": rng.normal(0, 1, (inputs, hidden_dim)) / np.sqrt(inputs),  # so that x W + b is around 1
@@ -123,7 +132,7 @@ class MLPLM:
             "output_weight": rng.normal(0, 0.1, (hidden_dim, vocab_size)) / np.sqrt(hidden_dim),  # near 0: no opinion
             "output_bias": np.zeros(vocab_size),
         }
-        self.params: Params = {name: value.astype(_float(dtype)) for name, value in params.items()}
+        self.params: Params = {name: value.astype(dtype) for name, value in params.items()}
 
     def forward(self, contexts: ArrayLike) -> FloatArray:
         """Return the logits (N, V) of the token after each context (N, C)."""
@@ -149,7 +158,7 @@ class MLPLM:
     def _hidden(self, contexts: ArrayLike) -> None:
         """Compute x and h, and remember them for backward. Their memory is used again by the next forward."""
         p = self.params
-        self._contexts = _checked(contexts, self.context_length, self.vocab_size)
+        self._contexts = _checked("contexts", contexts, (self.context_length,), self.vocab_size)
         n, inputs = len(self._contexts), self.context_length * self.embedding_dim
         self._x, self._h = self._memory("x", n, inputs), self._memory("h", n, self.hidden_dim)
         rows = self._x.reshape(n, self.context_length, self.embedding_dim)
@@ -169,8 +178,9 @@ class MLPLM:
         """Return the gradient of every parameter, given that of the logits (N, V) from the last forward.
 
         Read forward from its last line up. A product's gradient is the gradient above it times the other factor.
+        Errors: RuntimeError if there was no forward; ValueError or TypeError for other than such a gradient.
         """
-        p = self.params
+        p, grad_logits = self.params, _checked_gradient(self, grad_logits)
         grad_h = np.matmul(grad_logits, p["output_weight"].T, out=self._memory("grad_h", *self._h.shape))
         return {
             **self._backward_from_hidden(grad_h),
@@ -209,25 +219,41 @@ def _add_rows(ids: IntArray, rows: FloatArray, size: int) -> FloatArray:
     return table
 
 
-def _checked(contexts: ArrayLike, context_length: int, vocab_size: int, name: str = "contexts") -> IntArray:
-    ids = np.asarray(contexts)
-    if ids.dtype.kind not in "iu":
+def _checked(name: str, tokens: ArrayLike, width: tuple[int, ...], vocab_size: int) -> IntArray:
+    """Return token ids as an array (N, *width); a TypeError or ValueError tells what they are instead."""
+    ids = as_array(name, tokens)
+    if ids.size and ids.dtype.kind not in "iu":  # NumPy takes [] for floats
         raise TypeError(f"{name} must be integer token ids, not {ids.dtype}")
-    if ids.ndim != 2 or ids.shape[1] != context_length:
-        raise ValueError(f"{name} must have shape (N, {context_length}), not {ids.shape}")
+    if ids.ndim != 1 + len(width) or ids.shape[1:] != width:
+        raise ValueError(f"{name} must have shape (N,{''.join(f' {n}' for n in width)}), not {ids.shape}")
     if ids.size and not 0 <= ids.min() <= ids.max() < vocab_size:
         bad = ids[(ids < 0) | (ids >= vocab_size)][0]
         raise ValueError(f"{name} hold token {bad}, but there are tokens 0 to {vocab_size - 1} only")
     return ids.astype(np.intp, copy=False)  # a small dtype would overflow in arithmetic with ids
 
 
+def _checked_gradient(model: BigramLM | MLPLM, grad_logits: ArrayLike) -> FloatArray:
+    """Return a gradient that has the shape of the logits from the model's last forward; an error tells if not."""
+    if not hasattr(model, "_contexts"):
+        raise RuntimeError("backward goes back from where forward came: call forward first")
+    (grad,) = as_floats(grad_logits=grad_logits)
+    if grad.shape != (len(model._contexts), model.vocab_size):
+        shape = (len(model._contexts), model.vocab_size)
+        raise ValueError(f"grad_logits must have the shape of the logits, {shape}, not {grad.shape}")
+    return grad
+
+
 def _positive(name: str, value: int) -> int:
-    if not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value < 2**31:
+        raise ValueError(f"{name} must be a whole number of at least 1 and below 2**31, not {value!r}")
     return int(value)
 
 
 def _float(dtype: DTypeLike) -> "np.dtype[Any]":
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
-    return np.dtype(dtype)
+    try:
+        found = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise ValueError(f"dtype must be float32 or float64, not {dtype!r}") from None
+    if dtype is None or found not in (np.float32, np.float64):  # NumPy takes None for float64
+        raise ValueError(f"dtype must be float32 or float64, not {dtype if dtype is None else found}")
+    return found

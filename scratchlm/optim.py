@@ -4,10 +4,15 @@ In: the parameters, and their gradients under the same names. Out: nothing; the 
 
 What an optimizer remembers from step to step are its `moments`, arrays shaped like the parameters, and the number of
 `steps`: whoever puts both back goes on as if nothing had happened.
+
+For both: TypeError for parameters or gradients that are no arrays of floats, or a setting that is no number; ValueError
+for a setting out of range, and for a gradient that is missing, or has another shape than its parameter. A step that
+cannot be taken changes nothing.
 """
 
 import numpy as np
 
+from scratchlm._rows import real
 from scratchlm.models import Params
 
 
@@ -25,6 +30,7 @@ class SGD:
 
     def __init__(self, params: Params, momentum: float = 0.9) -> None:
         _check_range("momentum", momentum, 0, 1)
+        _check_floats("params", params)
         self.params, self.momentum = params, momentum
         self.steps = 0
         self.velocity = {name: np.zeros_like(param) for name, param in params.items()}
@@ -32,6 +38,7 @@ class SGD:
 
     def step(self, grads: Params, learning_rate: float) -> None:
         """Move every parameter a little against its gradient."""
+        _check_step(self.params, grads, learning_rate)
         self.steps += 1
         for name, param in self.params.items():
             velocity = self.velocity[name]
@@ -69,6 +76,7 @@ class AdamW:
         _check_range("beta2", beta2, 0, 1)
         _check_range("epsilon", epsilon, 0, np.inf)
         _check_range("weight_decay", weight_decay, 0, np.inf)
+        _check_floats("params", params)
         self.params, self.beta1, self.beta2 = params, beta1, beta2
         self.epsilon, self.weight_decay = epsilon, weight_decay
         self.steps = 0
@@ -79,6 +87,7 @@ class AdamW:
 
     def step(self, grads: Params, learning_rate: float) -> None:
         """Move every parameter a little against its gradient, and a little towards 0."""
+        _check_step(self.params, grads, learning_rate)
         self.steps += 1
         mean_correction = 1 - self.beta1**self.steps
         square_correction = 1 - self.beta2**self.steps
@@ -97,5 +106,25 @@ class AdamW:
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value < high:
+    if not low <= real(name, value) < high:
         raise ValueError(f"{name} must be at least {low} and below {high}, not {value}")
+
+
+def _check_floats(name: str, arrays: Params) -> None:
+    if not isinstance(arrays, dict):
+        raise TypeError(f"{name} must be a dict of arrays, not {type(arrays).__name__}")
+    for key, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+            found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+            raise TypeError(f"{name}[{key!r}] must be an array of floats, not {found}")
+
+
+def _check_step(params: Params, grads: Params, learning_rate: float) -> None:
+    """Raise an error if this step cannot be taken; a rate of 0 can, the last one of a very long run."""
+    _check_range("learning_rate", learning_rate, 0, np.inf)
+    _check_floats("grads", grads)
+    for name, param in params.items():
+        if name not in grads:
+            raise ValueError(f"grads has no gradient for {name!r}")
+        if grads[name].shape != param.shape:
+            raise ValueError(f"grads[{name!r}] must have shape {param.shape}, not {grads[name].shape}")

@@ -9,14 +9,12 @@ changes nothing for them. The exception is the repetition penalty, which looks a
 For all: TypeError for scores or a setting of a wrong type; ValueError for a single number, or for no tokens at all.
 """
 
-import math
-from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scratchlm._rows import FloatArray, as_array, as_floats, in_double
+from scratchlm._rows import FloatArray, as_array, as_floats, in_double, real, whole
 from scratchlm.data import BOUNDARY
 from scratchlm.functional import softmax
 from scratchlm.models import LanguageModel
@@ -49,7 +47,7 @@ def top_k(scores: ArrayLike, k: int) -> FloatArray:
     >>> top_k([1.0, 3.0, 2.0], 2)
     array([-inf,   3.,   2.])
     """
-    k = _whole("k", k, least=1)
+    k = whole("k", k, least=1)
     z = _scores(scores)
     return np.where(_ranks(z) < k, z, -np.inf).astype(z.dtype)
 
@@ -177,7 +175,7 @@ def generate(
     >>> generate(always_ab)
     [array([1, 2])]
     """
-    count, max_length = _whole("count", count, least=0), _whole("max_length", max_length, least=1)
+    count, max_length = whole("count", count, least=0), whole("max_length", max_length, least=1)
     rng = _generator(rng)
     try:
         tokens = np.full((count, model.context_length + max_length), BOUNDARY, dtype=np.intp)
@@ -226,36 +224,16 @@ def _scores(scores: ArrayLike) -> FloatArray:
 
 
 def _positive(name: str, value: float) -> float:
-    number = _real(name, value)
+    number = real(name, value)
     if not 0 < number < np.inf:
         raise ValueError(f"{name} must be a finite number above 0, not {value}")
     return number
 
 
 def _share(name: str, value: float) -> float:
-    number = _real(name, value)
+    number = real(name, value)
     if not 0 < number <= 1:
         raise ValueError(f"{name} must be above 0 and at most 1, not {value}")
-    return number
-
-
-def _real(name: str, value: float) -> float:
-    """Return a setting as a float; a TypeError names one that is no number."""
-    try:
-        return math.ldexp(value, 0)  # float(value), but not of a string
-    except OverflowError:  # an integer too large for a float
-        return math.inf if value > 0 else -math.inf
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a real number, not {value!r}") from None
-
-
-def _whole(name: str, value: int, least: int) -> int:
-    try:
-        number = index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
-    if number < least:
-        raise ValueError(f"{name} must be at least {least}, not {value}")
     return number
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, TextIO
 
 import numpy as np
 
-from scratchlm._rows import IntArray
+from scratchlm._rows import IntArray, real, seeded, whole
 from scratchlm.data import Contexts
 from scratchlm.functional import cross_entropy
 from scratchlm.models import MLPLM, LanguageModel, Params
@@ -76,11 +76,16 @@ class Diverged(ArithmeticError):
 def learning_rate_at(step: int, steps: int, peak: float, warmup: int = 0) -> float:
     """Return the learning rate of a step (0, 1, ... steps - 1): a straight climb to the peak, then half a cosine to 0.
 
+    Errors: TypeError for a number of a wrong type; ValueError for a step that the run does not have, a warmup below 0,
+    or a peak that is not a finite number above 0.
     Source: Loshchilov & Hutter 2017 (cosine), Goyal et al. 2017 (warm-up).
 
     >>> [round(learning_rate_at(step, 8, 1.0, warmup=2), 2) for step in range(8)]
     [0.5, 1.0, 1.0, 0.93, 0.75, 0.5, 0.25, 0.07]
     """
+    steps, warmup = whole("steps", steps, least=1), whole("warmup", warmup, least=0)
+    step = whole("step", step, least=0, below=steps)
+    _check_positive("peak", peak)
     if step < warmup:
         return peak * (step + 1) / warmup
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
@@ -91,11 +96,11 @@ def mean_nll(model: LanguageModel, data: Data, rows: int = 4096) -> float:
 
     The model is asked for `rows` contexts at a time, or fewer if the vocabulary is large, so that memory does not grow
     with the data.
-    Errors: ValueError if there are no targets.
+    Errors: ValueError if there are no targets, or not one for each context, or for rows below 1; TypeError for other
+    than Data.
     """
-    if not len(data.targets):
-        raise ValueError("there is no target to measure the NLL of")
-    total, rows = 0.0, max(1, min(rows, 2**22 // model.vocab_size))
+    _check_data("data", data, "measure the NLL of")
+    total, rows = 0.0, max(1, min(whole("rows", rows, least=1), 2**22 // model.vocab_size))
     for start in range(0, len(data.targets), rows):
         part = slice(start, start + rows)
         total += float(cross_entropy(model.forward(data.contexts[part]), data.targets[part], reduction="sum"))
@@ -130,20 +135,18 @@ def train(
     A run can go on from a `state` that another one was in, and ends as if there had been one only. `keep` is called
     with it after every `keep_every` steps; and if `stop`, which is asked after every step, says so, the run ends early.
     Errors: Diverged as soon as a loss is nan or infinite; ValueError for sizes below 1, a learning rate that is not a
-    finite number above 0, or no data.
+    finite number above 0, no data, or not one target for each context; TypeError for a setting of a wrong type, or for
+    other than Data.
     """
-    sizes = {"batch_size": batch_size, "record_every": record_every, "keep_every": keep_every}
-    for name, value in sizes.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
-    if steps < 0 or warmup < 0:
-        raise ValueError(f"steps and warmup must be at least 0, not {steps} and {warmup}")
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate must be a finite number above 0, not {learning_rate}")
-    if not len(training.targets):
-        raise ValueError("there is no target to learn from")
+    steps, warmup = whole("steps", steps, least=0), whole("warmup", warmup, least=0)
+    record_every = whole("record_every", record_every, least=1)
+    batch_size = None if batch_size is None else whole("batch_size", batch_size, least=1)
+    keep_every = None if keep_every is None else whole("keep_every", keep_every, least=1)
+    _check_positive("learning_rate", learning_rate)
+    _check_data("training", training, "learn from")
+    _check_data("judged_by", judged_by, "measure the NLL of")
 
-    state = state or State(np.random.default_rng(seed))
+    state = state or State(seeded(seed))
     history = [] if state.step else [Record(0, math.nan, mean_nll(model, judged_by))]
     while state.step < steps and not (stop and stop()):
         batch = training if batch_size is None else _draw(training, batch_size, state.rng)
@@ -179,6 +182,24 @@ def loss_and_grads(model: LanguageModel, objective: Objective, batch: Data) -> t
     logits = model.forward(contexts)
     loss, grad_logits = objective.value_and_grad(logits, targets)
     return loss, model.backward(grad_logits)
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not 0 < real(name, value) < math.inf:
+        raise ValueError(f"{name} must be a finite number above 0, not {value}")
+
+
+def _check_data(name: str, data: Data, purpose: str) -> None:
+    """Raise an error unless there are contexts, and a target for each of them."""
+    if not isinstance(data, Data):
+        raise TypeError(f"{name} must be Data(contexts, targets), not {type(data).__name__}")
+    if not isinstance(data.contexts, np.ndarray | Contexts) or not isinstance(data.targets, np.ndarray):
+        kinds = " and ".join(type(part).__name__ for part in data)
+        raise TypeError(f"{name} must be Data of an array of contexts and an array of targets, not {kinds}")
+    if data.targets.shape != (len(data.contexts),):
+        raise ValueError(f"{name} has {len(data.contexts)} contexts, but targets of shape {data.targets.shape}")
+    if not len(data.targets):
+        raise ValueError(f"there is no target to {purpose}")
 
 
 def _draw(data: Data, count: int, rng: np.random.Generator) -> Data:

@@ -19,14 +19,22 @@ import numpy as np
 import pytest
 from numpy.exceptions import AxisError  # NumPy's own: a ValueError and an IndexError
 
+from scratchlm import data, gradcheck, models, optim, oracle, sampling, training
 from scratchlm import functional as F
-from scratchlm import gradcheck, oracle, sampling
-from scratchlm.data import Vocabulary, WordVocabulary, contexts_and_targets, read_text, split_texts
+from scratchlm.data import (
+    Contexts,
+    Vocabulary,
+    WordVocabulary,
+    contexts_and_targets,
+    read_text,
+    split_texts,
+    windows_and_targets,
+)
 from scratchlm.models import MLPLM, BigramLM
 from scratchlm.objectives import Objective
 from scratchlm.optim import SGD, AdamW
 from scratchlm.properties import examine
-from scratchlm.training import Data, mean_nll, train
+from scratchlm.training import Data, learning_rate_at, loss_and_grads, mean_nll, train
 
 HUGE = 10**400  # a whole number beyond every float
 NAN, INF = np.nan, float("1e400")  # written like this, a float is infinite
@@ -37,6 +45,13 @@ BIGRAM, MLP = BigramLM(3), MLPLM(3, 2, 2, 2)
 LETTERS, WORDS = Vocabulary("abc"), WordVocabulary(["to be"])
 CONTEXTS = np.array([[0], [1]])
 PAIRS = Data(CONTEXTS, IDS)
+NEW_BIGRAM, NEW_MLP = BigramLM(3), MLPLM(3, 2, 2, 2)  # which nobody asks forward
+WENT_BIGRAM, WENT_MLP = BigramLM(3), MLPLM(3, 2, 2, 2)  # which have gone forward, over two contexts
+WENT_BIGRAM.forward(CONTEXTS)
+WENT_MLP.forward([[0, 1], [1, 2]])
+PARAMS = {"w": np.array([1.0, 2.0]), "b": np.array([3.0])}
+GRADS = {"w": np.array([0.5, -0.5]), "b": np.array([1.0])}
+STEPS = [SGD({"w": np.ones(2), "b": np.ones(1)}).step, AdamW({"w": np.ones(2), "b": np.ones(1)}).step]
 
 
 def read(content, mode=0o600):
@@ -87,22 +102,36 @@ GOOD = {
     gradcheck.max_relative_error: {"analytic": np.ones(2), "numeric": np.ones(2)},
     examine: {"kind": "softmax", "implementation": F.softmax, "names": ["a distribution"], "budget": 1},
     Vocabulary: {"characters": "abc"},
+    Vocabulary.from_texts: {"texts": ["abc"]},
     LETTERS.encode: {"text": "abc"},
+    LETTERS.encode_all: {"texts": ["abc"]},
     LETTERS.decode: {"ids": [1, 2]},
     WordVocabulary: {"words": ["to be"]},
+    WordVocabulary.from_texts: {"texts": ["to be"]},
     WORDS.encode: {"text": "be"},
+    WORDS.encode_all: {"texts": ["be"]},
     WORDS.decode: {"ids": [1, 2]},
     contexts_and_targets: {"texts": ["ab"], "vocabulary": LETTERS, "context_length": 2},
+    windows_and_targets: {"texts": ["ab"], "vocabulary": LETTERS, "context_length": 2},
+    Contexts: {"ids": IDS, "context_length": 2},
     split_texts: {"texts": ["a", "b", "c"], "validation_fraction": 0.5},
     read: {"content": b"anna\n"},
     read_text: {"path": __file__},
     BigramLM: {"vocab_size": 3},
     BIGRAM.forward: {"contexts": CONTEXTS},
     BIGRAM.fit_counts: {"contexts": CONTEXTS, "targets": IDS, "smoothing": 1.0},
+    WENT_BIGRAM.backward: {"grad_logits": ROWS},
+    NEW_BIGRAM.backward: {},
     MLPLM: {"vocab_size": 3, "context_length": 2, "embedding_dim": 2, "hidden_dim": 2},
     MLP.forward: {"contexts": [[0, 1]]},
-    SGD: {"params": {}, "momentum": 0.9},
-    AdamW: {"params": {}},
+    MLP.loss_and_grads: {"contexts": [[0, 1], [1, 2]], "targets": IDS},
+    WENT_MLP.backward: {"grad_logits": ROWS},
+    NEW_MLP.backward: {},
+    SGD: {"params": PARAMS, "momentum": 0.9},
+    AdamW: {"params": PARAMS},
+    **{step: {"grads": GRADS, "learning_rate": 0.0} for step in STEPS},
+    learning_rate_at: {"step": 0, "steps": 8, "peak": 1.0, "warmup": 2},
+    loss_and_grads: {"model": BIGRAM, "objective": Objective(), "batch": PAIRS},
     train_bigram: {"training": PAIRS, "judged_by": PAIRS, "steps": 1, "batch_size": 1, "learning_rate": 0.1},
     mean_nll: {"model": BIGRAM, "data": PAIRS},
 }
@@ -304,9 +333,10 @@ for function, argument, name, least in WHOLE:
     for value in (least - 1, -HUGE):
         says = f"{name} must be at least {least}, not {value}"
         bad(f"{argument} is {str(value)[:9]}", ValueError, says, function, **{argument: value})
-for value in (2**63, HUGE):
-    bad(f"{str(value)[:9]} texts", MemoryError, f"{value} texts", sampling.generate, count=value)
-    bad(f"texts of {str(value)[:9]} tokens", MemoryError, f"{value} tokens", sampling.generate, max_length=value)
+for value in (2**62, 2**63, 10**400):  # the first could be counted
+    kind, words = (MemoryError, f"{value}") if value < 2**63 else (ValueError, "must be below")
+    bad(f"{str(value)[:9]} texts", kind, words, sampling.generate, count=value)
+    bad(f"texts of {str(value)[:9]} tokens", kind, words, sampling.generate, max_length=value)
 
 for value, error in (("1", TypeError), (1.5, TypeError), (NAN, TypeError), ({}, TypeError), (-1, ValueError)):
     says = f"rng must be a generator ... not {value!r}"
@@ -425,17 +455,55 @@ bad("half of a character", ValueError, "U+D800) at position 1", LETTERS.encode, 
 bad("a NUL", ValueError, "U+0000) at position 0", LETTERS.encode, text="\0")
 bad("an unknown word", ValueError, "the word 'not'", WORDS.encode, text="not to be")
 bad("half of a character", ValueError, r"the word '\ud800'", WORDS.encode, text="\ud800")
-for value in (-1, 4, 2**63, HUGE):
-    says = f"there is no token {value}"
-    bad(f"token {str(value)[:9]}", ValueError, says, LETTERS.decode, WORDS.decode, ids=[value])
-for value in (0, -1):
+TEXTS = [
+    *((Vocabulary.from_texts, "texts"), (LETTERS.encode_all, "texts")),
+    *((WordVocabulary, "words"), (WordVocabulary.from_texts, "texts"), (WORDS.encode_all, "texts")),
+    *((contexts_and_targets, "texts"), (windows_and_targets, "texts"), (split_texts, "texts")),
+]
+for function, argument in TEXTS:
+    for value in ("abc", "", b"abc", None, 1.5, 2**63, Path("abc")):
+        says = f"{argument} must be a list of texts, not one {type(value).__name__}"
+        bad(f"{argument} is {value!r}", TypeError, says, function, **{argument: value})
+NO_TEXTS = (None, 5, 1.5, b"a", ["a"], Path("a"), Vocabulary)
+for value in NO_TEXTS:
+    says = f"a text must be a str, not {type(value).__name__}"
+    for function, argument in TEXTS:
+        bad(f"{argument} holds {value!r}", TypeError, says, function, **{argument: ["a", value]})
+    bad(f"text is {value!r}", TypeError, says, LETTERS.encode, WORDS.encode, text=value)
+    bad(f"characters is {value!r}", TypeError, says, Vocabulary, characters=value)
+for kind, (value, dtype) in NO_IDS.items():
+    says = f"ids must be integer token ids, not {dtype}"
+    bad(f"ids: {kind}", TypeError, says, LETTERS.decode, WORDS.decode, Contexts, ids=value)
+says = "ids must be one array"
+bad("ids: ragged", ValueError, says, LETTERS.decode, WORDS.decode, Contexts, ids=[[1], [1, 2]])
+bad("ids: rows", ValueError, "ids must have shape (N,), not (1, 2)", Contexts, ids=[[1, 2]])
+for value in (-1, 4, 2**63):
+    says = f"ids hold {value}, but there are tokens 0 to"
+    bad(f"token {value}", ValueError, says, LETTERS.decode, WORDS.decode, ids=[value])
+IN_CONTEXTS = [contexts_and_targets, windows_and_targets, Contexts]
+for value in (0, -1, -HUGE):
     says = f"context_length must be at least 1, not {value}"
-    bad(f"context_length is {value}", ValueError, says, contexts_and_targets, context_length=value)
+    bad(f"context_length is {str(value)[:9]}", ValueError, says, *IN_CONTEXTS, context_length=value)
+for value in (2**31, 2**63, HUGE):
+    says = f"context_length must be below 2**31, not {value}"
+    bad(f"context_length is {str(value)[:9]}", ValueError, says, *IN_CONTEXTS, context_length=value)
+for value in (1.5, 2.0, NAN, "2", None, True, [2], np.array([2, 2])):
+    says = f"context_length must be a whole number, not {value!r}"
+    bad(f"context_length is {value!r}", TypeError, says, *IN_CONTEXTS, context_length=value)
+for value in (None, "abc", Vocabulary, ["a"], {"a": 1}):
+    says = f"vocabulary must be a Vocabulary or a WordVocabulary, not {type(value).__name__}"
+    bad(f"vocabulary is {value!r}", TypeError, says, *IN_CONTEXTS[:2], vocabulary=value)
 bad("an unknown character", ValueError, "'z' (U+007A)", contexts_and_targets, texts=["ab", "az"])
 bad("an unknown word", ValueError, "the word 'ab'", contexts_and_targets, vocabulary=WORDS)
 for value in (-0.1, 1.0, 2**63, NAN, INF, True):
     says = f"validation_fraction must be ... not {value}"
     bad(f"validation_fraction is {value}", ValueError, says, split_texts, validation_fraction=value)
+for value in ("0.1", None, 1j, [0.1], np.array([0.1, 0.2])):
+    says = f"validation_fraction must be a real number, not {value!r}"
+    bad(f"validation_fraction is {value!r}", TypeError, says, split_texts, validation_fraction=value)
+for value, error in ((-1, ValueError), (-HUGE, ValueError), ("1", TypeError), (1.5, TypeError), (NAN, TypeError)):
+    says = f"seed must be a whole number of at least 0, not {value!r}"
+    bad(f"seed is {str(value)[:9]}", error, says, split_texts, MLPLM, seed=value)
 says = "a validation_fraction of 0.9 leaves none"
 bad("nothing is left to learn from", ValueError, says, split_texts, texts=["a", "a"], validation_fraction=0.9)
 bad("no texts", ValueError, "none of 0 texts", split_texts, texts=[])
@@ -466,29 +534,43 @@ bad("no file", FileNotFoundError, "no such name.txt", read_text, path="no such n
 bad("no name", FileNotFoundError, "''", read_text, path="")
 bad("a file in a file", NotADirectoryError, "text.txt", read_text, path=Path(__file__) / "text.txt")
 bad("a name that is too long", OSError, "x" * 300, read_text, path="x" * 300)
+bad("a name with a NUL", ValueError, r"'a\x00b' cannot be the name of a file: embedded null", read_text, path="a\0b")
+says = r"'a\ud800' cannot be the name of a file"
+bad("a name with half of a character", ValueError, says, read_text, path="a\ud800")
 for value, kind in ((None, "NoneType"), (1.5, "float"), (["a"], "list"), ({}, "dict")):
     bad(f"path is {value!r}", TypeError, f"PathLike ... not {kind}", read_text, path=value)
 
 # --- models, steps, the loop -----------------------------------------------------------------------------------------
 
-for value in (0, -1, -HUGE, 1.5, 3.0, -0.0, NAN, "3", None, 1j, [3]):
-    says = f"vocab_size must be a whole number of at least 1, not {value!r}"
+for value in (0, -1, -HUGE, 1.5, 3.0, -0.0, NAN, "3", None, 1j, [3], True, 2**31, 2**63, HUGE):
+    says = f"vocab_size must be a whole number of at least 1 and below 2**31, not {value!r}"
     bad(f"vocab_size is {str(value)[:9]}", ValueError, says, BigramLM, MLPLM, vocab_size=value)
 for argument in ("context_length", "embedding_dim", "hidden_dim"):
-    for value in (0, -1, 1.5, "3", None):
-        says = f"{argument} must be a whole number of at least 1, not {value!r}"
-        bad(f"{argument} is {value!r}", ValueError, says, MLPLM, **{argument: value})
+    for value in (0, -1, 1.5, "3", None, True, 2**63, HUGE):
+        says = f"{argument} must be a whole number of at least 1 and below 2**31, not {value!r}"
+        bad(f"{argument} is {str(value)[:9]}", ValueError, says, MLPLM, **{argument: value})
 for value in (np.float16, "int64", complex, object, np.longdouble):
     says = f"dtype must be float32 or float64, not {np.dtype(value)}"
     bad(f"dtype is {np.dtype(value)}", ValueError, says, BigramLM, MLPLM, dtype=value)
+for value in ("x", "", 5, None, 1.5, [np.float32], len):
+    says = f"dtype must be float32 or float64, not {value!r}"
+    bad(f"dtype is {value!r}", ValueError, says, BigramLM, MLPLM, dtype=value)
+OF_CONTEXTS = [BIGRAM.forward, MLP.forward, BIGRAM.fit_counts, MLP.loss_and_grads]
 for kind, (value, dtype) in NO_IDS.items():
     says = f"contexts must be integer token ids, not {dtype}"
-    bad(f"contexts: {kind}", TypeError, says, BIGRAM.forward, MLP.forward, BIGRAM.fit_counts, contexts=value)
+    bad(f"contexts: {kind}", TypeError, says, *OF_CONTEXTS, contexts=value)
     says = f"targets must be integer token ids, not {dtype}"
     bad(f"targets: {kind}", TypeError, says, BIGRAM.fit_counts, targets=value)
-for value in (0, [0, 1], [[0, 1, 2]], [[[0, 1]]]):
+    says = f"targets must be integer class ids, not {dtype}"
+    bad(f"targets: {kind}", TypeError, says, MLP.loss_and_grads, targets=value)
+for value in (0, [], [0, 1], [[0, 1, 2]], [[[0, 1]]]):
     says = f"contexts must have shape (N, ... not {np.shape(value)}"
-    bad(f"contexts: {value}", ValueError, says, BIGRAM.forward, MLP.forward, BIGRAM.fit_counts, contexts=value)
+    bad(f"contexts: {value}", ValueError, says, *OF_CONTEXTS, contexts=value)
+bad("contexts: ragged", ValueError, "contexts must be one array", *OF_CONTEXTS, contexts=[[0], [1, 2]])
+for value in (0, [[0], [1]], [[0, 1]]):
+    says = f"targets must have shape (N,), not {np.shape(value)}"
+    bad(f"targets: {value}", ValueError, says, BIGRAM.fit_counts, targets=value)
+bad("targets: ragged", ValueError, "targets must be one array", BIGRAM.fit_counts, targets=[[0], [1, 2]])
 for value in (-1, 3, 2**62):
     says = f"hold token {value} ... tokens 0 to 2"
     for function in (BIGRAM.forward, BIGRAM.fit_counts):
@@ -496,36 +578,102 @@ for value in (-1, 3, 2**62):
     bad(f"contexts: {value}", ValueError, f"contexts {says}", MLP.forward, contexts=[[0, value]])
     bad(f"targets: {value}", ValueError, f"targets {says}", BIGRAM.fit_counts, targets=[0, value])
 bad("too few targets", ValueError, "2 contexts, but 1 targets", BIGRAM.fit_counts, targets=[0])
-for value in (-1, -5e-324, NAN, INF):
+for value in (-1, -5e-324, NAN, INF, HUGE, -HUGE):
     says = f"smoothing must be a finite number of at least 0, not {value}"
-    bad(f"smoothing is {value}", ValueError, says, BIGRAM.fit_counts, smoothing=value)
+    bad(f"smoothing is {str(value)[:9]}", ValueError, says, BIGRAM.fit_counts, smoothing=value)
+NO_SETTINGS = ("1", b"1", None, 1j, [0.5], {}, np.array([0.5, 0.5]), len)
+for value in NO_SETTINGS:
+    says = f"smoothing must be a real number, not {value!r}"
+    bad(f"smoothing is {value!r}", TypeError, says, BIGRAM.fit_counts, smoothing=value)
 
-for value in (-0.1, 1, 2**63, NAN, INF, True):
-    says = f"must be at least 0 and below 1, not {value}"
-    bad(f"momentum is {value}", ValueError, f"momentum {says}", SGD, momentum=value)
-    bad(f"beta1 is {value}", ValueError, f"beta1 {says}", AdamW, beta1=value)
-    bad(f"beta2 is {value}", ValueError, f"beta2 {says}", AdamW, beta2=value)
-for argument in ("epsilon", "weight_decay"):
-    for value in (-5e-324, NAN, INF, -HUGE):
-        says = f"{argument} must be at least 0 and below inf, not {value}"
-        bad(f"{argument} is {str(value)[:9]}", ValueError, says, AdamW, **{argument: value})
+GO_BACK = [WENT_BIGRAM.backward, WENT_MLP.backward]
+for value in (ROWS, None):
+    says = "call forward first"
+    bad("no forward before it", RuntimeError, says, NEW_BIGRAM.backward, NEW_MLP.backward, grad_logits=value)
+for kind, (value, dtype) in NO_NUMBERS.items():
+    says = f"grad_logits must hold real numbers, not {dtype}"
+    bad(f"grad_logits is {kind}", TypeError, says, *GO_BACK, grad_logits=value)
+for value in ([], [1.0, 2.0, 3.0], ROWS[:1], ROWS[:, :2], ROWS.T, ROWS[None]):
+    says = f"grad_logits must have the shape of the logits, (2, 3), not {np.shape(value)}"
+    bad(f"grad_logits has shape {np.shape(value)}", ValueError, says, *GO_BACK, grad_logits=value)
+bad("grad_logits is a single number", ValueError, "grad_logits must have at least one axis", *GO_BACK, grad_logits=1.0)
+bad("grad_logits is ragged", ValueError, "grad_logits must be one array", *GO_BACK, grad_logits=[[1.0], []])
 
-for argument in ("batch_size", "record_every"):
-    for value in (0, -1, -0.0, -HUGE):
-        says = f"{argument} must be at least 1, not {value}"
-        bad(f"{argument} is {str(value)[:9]}", ValueError, says, train_bigram, **{argument: value})
-bad("steps is -1", ValueError, "steps ... -1", train_bigram, steps=-1)
-bad("warmup is -1", ValueError, "warmup ... -1", train_bigram, warmup=-1)
-for value in (0, -0.0, -1, NAN, INF):
-    says = f"learning_rate must be a finite number above 0, not {value}"
-    bad(f"learning_rate is {value}", ValueError, says, train_bigram, learning_rate=value)
+SETTINGS_OF_STEPS = [
+    *((SGD, "momentum", 1), (AdamW, "beta1", 1), (AdamW, "beta2", 1), (AdamW, "epsilon", INF)),
+    *((AdamW, "weight_decay", INF), *((step, "learning_rate", INF) for step in STEPS)),
+]
+for function, argument, high in SETTINGS_OF_STEPS:
+    for value in (-0.1, -5e-324, NAN, INF, HUGE, -HUGE, *((1, True, 2**63) if high == 1 else ())):
+        says = f"{argument} must be at least 0 and below {high}, not {value}"
+        bad(f"{argument} is {str(value)[:9]}", ValueError, says, function, **{argument: value})
+    for value in NO_SETTINGS:
+        says = f"{argument} must be a real number, not {value!r}"
+        bad(f"{argument} is {value!r}", TypeError, says, function, **{argument: value})
+for argument, functions in (("params", [SGD, AdamW]), ("grads", STEPS)):
+    for value in (None, "w", [np.ones(2)], np.ones(2), 1.0):
+        says = f"{argument} must be a dict of arrays, not {type(value).__name__}"
+        bad(f"{argument} is {value!r}", TypeError, says, *functions, **{argument: value})
+    for value in (None, "x", 1.0, [1.0, 2.0], np.float64(1.0)):
+        says = f"{argument}['w'] must be an array of floats, not {type(value).__name__}"
+        bad(f"{argument} holds {value!r}", TypeError, says, *functions, **{argument: {"w": value}})
+    for dtype in ("int64", "bool", "complex128", "object", "<U1"):
+        says = f"{argument}['w'] must be an array of floats, not {dtype}"
+        bad(f"{argument} of {dtype}", TypeError, says, *functions, **{argument: {"w": np.ones(2).astype(dtype)}})
+bad("a gradient is missing", ValueError, "grads has no gradient for 'b'", *STEPS, grads={"w": GRADS["w"]})
+bad("no gradient", ValueError, "grads has no gradient for 'w'", *STEPS, grads={})
+for value in (np.ones(()), np.ones(0), np.ones(1), np.ones((1, 2)), np.ones(3)):
+    says = f"grads['w'] must have shape (2,), not {value.shape}"
+    bad(f"a gradient of shape {value.shape}", ValueError, says, *STEPS, grads={**GRADS, "w": value})
+
+COUNTS = [
+    *((train_bigram, "steps", 0), (train_bigram, "warmup", 0), (train_bigram, "batch_size", 1)),
+    *((train_bigram, "record_every", 1), (train_bigram, "keep_every", 1), (mean_nll, "rows", 1)),
+    *((learning_rate_at, "step", 0), (learning_rate_at, "steps", 1), (learning_rate_at, "warmup", 0)),
+]
+for function, argument, least in COUNTS:
+    for value in (least - 1, -HUGE):
+        says = f"{argument} must be at least {least}, not {value}"
+        bad(f"{argument} is {str(value)[:9]}", ValueError, says, function, **{argument: value})
+    below = 8 if argument == "step" else 2**63
+    for value in (below, HUGE):
+        says = f"{argument} must be below {below}, not {value}"
+        bad(f"{argument} is {str(value)[:9]}", ValueError, says, function, **{argument: value})
+    for value in (1.5, 1.0, -0.0, NAN, INF, "1", 1j, [1], {}, np.array([1, 2])):
+        says = f"{argument} must be a whole number, not {value!r}"
+        bad(f"{argument} is {value!r}", TypeError, says, function, **{argument: value})
+    if argument not in ("batch_size", "keep_every"):  # where None has a meaning
+        bad(f"{argument} is None", TypeError, f"{argument} must be ... not None", function, **{argument: None})
+for function, argument in ((train_bigram, "learning_rate"), (learning_rate_at, "peak")):
+    for value in (0, -0.0, -1, NAN, INF, HUGE, -HUGE):
+        says = f"{argument} must be a finite number above 0, not {value}"
+        bad(f"{argument} is {str(value)[:9]}", ValueError, says, function, **{argument: value})
+    for value in NO_SETTINGS:
+        says = f"{argument} must be a real number, not {value!r}"
+        bad(f"{argument} is {value!r}", TypeError, says, function, **{argument: value})
+for value, error in ((-1, ValueError), ("x", TypeError), (1.5, TypeError)):
+    bad(f"seed is {value}", error, f"seed must be ... not {value!r}", train_bigram, seed=value)
+OF_DATA = [(train_bigram, "training"), (train_bigram, "judged_by"), (mean_nll, "data")]
+for function, argument in OF_DATA:
+    for value in (None, CONTEXTS, (CONTEXTS, IDS), [CONTEXTS, IDS]):
+        says = f"{argument} must be Data(contexts, targets), not {type(value).__name__}"
+        bad(f"{argument} is a {type(value).__name__}", TypeError, says, function, **{argument: value})
+    for value, kinds in ((Data(CONTEXTS, [0, 2]), "ndarray and list"), (Data(None, IDS), "NoneType and ndarray")):
+        says = f"{argument} must be Data of an array of contexts and an array of targets, not {kinds}"
+        bad(f"{argument}: {kinds}", TypeError, says, function, **{argument: value})
+    for contexts in (CONTEXTS, Contexts(IDS, 1)):
+        for targets in (IDS[:1], IDS[:0], np.array([0, 1, 2]), CONTEXTS, np.array(0)):
+            says = f"{argument} has 2 contexts, but targets of shape {targets.shape}"
+            name = f"{argument} of {type(contexts).__name__}, and targets of shape {targets.shape}"
+            bad(name, ValueError, says, function, **{argument: Data(contexts, targets)})
 NOTHING = Data(CONTEXTS[:0], IDS[:0])
 bad("nothing to learn from", ValueError, "no target to learn from", train_bigram, training=NOTHING)
 bad("nothing to be judged by", ValueError, "no target to measure", train_bigram, judged_by=NOTHING)
 bad("no data", ValueError, "no target to measure", mean_nll, data=NOTHING)
 bad("a target that is not there", ValueError, "targets[1] is 9", mean_nll, data=Data(CONTEXTS, np.array([0, 9])))
-bad("targets of other contexts", ValueError, "targets must have shape (2,)", mean_nll, data=Data(CONTEXTS, IDS[:1]))
 bad("a token that is not there", ValueError, "contexts hold token 8", mean_nll, data=Data(CONTEXTS + 8, IDS))
+bad("a token that is not there", ValueError, "contexts hold token 8", loss_and_grads, batch=Data(CONTEXTS + 8, IDS))
+bad("targets of other contexts", ValueError, "targets must have", loss_and_grads, batch=Data(CONTEXTS, IDS[:1]))
 
 # --- the table is held -----------------------------------------------------------------------------------------------
 
@@ -557,7 +705,30 @@ def test_bad_input_is_answered_with_one_line_that_names_it_and_changes_nothing(r
 
 @pytest.mark.parametrize(("function", "arguments"), GOOD.items(), ids=lambda part: getattr(part, "__qualname__", ""))
 def test_what_a_row_changes_is_all_that_is_wrong_with_it(function, arguments):
-    function(**arguments)
+    if arguments:  # without, there is no right way
+        function(**arguments)
+
+
+@pytest.mark.parametrize("kind", [SGD, AdamW])
+def test_a_step_that_cannot_be_taken_changes_nothing(kind):
+    optimizer = kind({name: param.copy() for name, param in PARAMS.items()})
+    optimizer.step(GRADS, 0.1)
+    arrays = arrays_in([optimizer.params, optimizer.moments])
+    before = [array.tobytes() for array in arrays]
+    for grads, rate in (({"w": GRADS["w"]}, 0.1), ({**GRADS, "b": np.ones(2)}, 0.1), (GRADS, NAN)):
+        with pytest.raises(ValueError, match=r"grad|learning_rate"):
+            optimizer.step(grads, rate)
+    assert optimizer.steps == 1
+    assert [array.tobytes() for array in arrays] == before
+
+
+def test_texts_may_come_one_after_the_other():
+    assert Vocabulary.from_texts(text for text in ("ab", "c")).characters == "abc"
+    assert WordVocabulary(word for word in ("to", "be")).words == ("be", "to")
+    assert split_texts((text for text in "abc"), 0.5) == split_texts(["a", "b", "c"], 0.5)
+    for function in (contexts_and_targets, windows_and_targets):
+        contexts, targets = function((text for text in ("ab", "c")), LETTERS, 1)
+        assert (contexts[:].tolist(), targets.tolist()) == ([[0], [1], [2], [0], [3]], [1, 2, 0, 3, 0])
 
 
 def test_the_table_is_long_and_no_public_function_is_left_out():
@@ -569,3 +740,14 @@ def test_the_table_is_long_and_no_public_function_is_left_out():
         public = {f for f in things if inspect.isfunction(f) and f.__module__ == module.__name__}
         assert public
         assert public <= called
+    # Of the other modules the classes, too, and their methods; but not those that only hold, or show, what is given.
+    holders = {"LanguageModel", "Optimizer", "Data", "State", "Record", "Diverged", "Progress"}
+    named = {f"{f.__module__}.{f.__qualname__}" for f in called} | {"scratchlm.training.train"}  # as train_bigram
+    for module in (data, models, optim, training):
+        things = {name: thing for name, thing in vars(module).items() if not name.startswith("_")}
+        for name, thing in things.items():
+            if getattr(thing, "__module__", "") == module.__name__ and name not in holders:
+                methods = [method for method in vars(thing) if not method.startswith("_")]
+                parts = [name, *(f"{name}.{method}" for method in methods if callable(getattr(thing, method)))]
+                takes_something = inspect.isclass(thing) or inspect.signature(thing).parameters
+                assert not takes_something or {f"{module.__name__}.{part}" for part in parts} <= named
