@@ -17,38 +17,52 @@ PATHS = [str(Path(scratchlm.__file__).parent.parent), *(p for p in sys.path if P
 KINDS = {part.kind for exercise in EXERCISES.values() for part in exercise.parts if part.kind in PROPERTIES}
 
 
-@pytest.fixture
-def hand_in(tmp_path, monkeypatch):
-    """Return a function that hands in a crowd of functions of one kind as one file, each judged by chosen properties.
+def hand_in(folder, animals, names, budget):
+    """Hand in a crowd of functions as one file, each judged by chosen properties; return the lines of each.
 
     The zoo leans on this package, so here, and here only, a submission may import it.
     """
-    monkeypatch.setattr(sandbox, "BANNED", ())
+    path = folder / "crowd.py"
+    home = str(zoo.__file__).rpartition("/")[0]
+    path.write_text(
+        f"import sys\nsys.path[:] = {[home, *PATHS]!r}\nsys.dont_write_bytecode = True\nimport zoo\n"
+        "ANIMALS = {(a.kind, a.function.__name__): a.function for a in zoo.WRONG + zoo.RIGHT}\n"
+        + "".join(f"f{i} = ANIMALS[{a.kind!r}, {a.function.__name__!r}]\n" for i, a in enumerate(animals))
+    )
+    parts = tuple(Part(f"f{i}", animal.kind) for i, animal in enumerate(animals))
+    chosen = {f"f{i}": [p for p in PROPERTIES[a.kind] if p.name in names(a)] for i, a in enumerate(animals)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox, "BANNED", ())
+        patch.setattr(sandbox, "READABLE", ("/",))
+        patch.setattr(grader, "properties_of", lambda part: chosen[part.function])
+        report = grader.check(Exercise(1, "zoo", path.name, parts, ()), path, budget=budget, shrink=False)
+    return [[line for line in report.lines if line.function == part.function] for part in parts]
 
-    monkeypatch.setattr(sandbox, "READABLE", ("/",))
 
-    def grade(kind, animals, names, budget):
-        path = tmp_path / "crowd.py"
-        folder = str(zoo.__file__).rpartition("/")[0]
-        path.write_text(
-            f"import sys\nsys.path[:] = {[folder, *PATHS]!r}\nsys.dont_write_bytecode = True\nimport zoo\n"
-            f"ANIMALS = [a for a in zoo.WRONG + zoo.RIGHT if a.kind == {kind!r}]\n"
-            "def _of(name):\n    return next(a.function for a in ANIMALS if a.function.__name__ == name)\n"
-            + "".join(f"f{i} = _of({animal.function.__name__!r})\n" for i, animal in enumerate(animals))
-        )
-        parts = tuple(Part(f"f{i}", kind) for i in range(len(animals)))
-        chosen = {f"f{i}": [p for p in PROPERTIES[kind] if p.name in names(a)] for i, a in enumerate(animals)}
-        monkeypatch.setattr(grader, "properties_of", lambda part: chosen[part.function])
-        report = grader.check(Exercise(1, kind, path.name, parts, ()), path, budget=budget, shrink=False)
-        return [[line for line in report.lines if line.function == part.function] for part in parts]
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory):
+    """Return each wrong one with its lines, by kind; each was held against the property that names its mistake."""
+    animals = [animal for animal in zoo.WRONG if animal.kind in KINDS]
+    return by_kind(animals, hand_in(tmp_path_factory.mktemp("wrong"), animals, lambda a: [a.caught_by], 60))
 
-    return grade
+
+@pytest.fixture(scope="module")
+def right(tmp_path_factory):
+    """Return each right one with its lines, by kind; each was held against all that is required of it."""
+    animals = [animal for animal in zoo.RIGHT if animal.kind in KINDS]
+    required = {kind: [p.name for p in PROPERTIES[kind] if p.tier == "identities"] for kind in KINDS}
+    return by_kind(animals, hand_in(tmp_path_factory.mktemp("right"), animals, lambda a: required[a.kind], 6))
+
+
+def by_kind(animals, lines):
+    pairs = list(zip(animals, lines, strict=True))
+    return {kind: [(animal, told) for animal, told in pairs if animal.kind == kind] for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_a_wrong_one_loses_the_points_and_is_told_why_in_one_line(kind, hand_in):
-    wrong = [animal for animal in zoo.WRONG if animal.kind == kind]
-    for animal, lines in zip(wrong, hand_in(kind, wrong, lambda a: [a.caught_by], 60), strict=True):
+def test_a_wrong_one_loses_the_points_and_is_told_why_in_one_line(kind, wrong):
+    assert wrong[kind]
+    for animal, lines in wrong[kind]:
         (line,) = lines
         assert line.mark == FAILS, animal.name
         assert line.name == animal.caught_by
@@ -60,8 +74,7 @@ def test_a_wrong_one_loses_the_points_and_is_told_why_in_one_line(kind, hand_in)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_a_right_one_keeps_its_points(kind, hand_in):
-    right = [animal for animal in zoo.RIGHT if animal.kind == kind]
-    required = [p.name for p in PROPERTIES[kind] if p.tier == "identities"]
-    for animal, lines in zip(right, hand_in(kind, right, lambda a: required, 6), strict=True):
+def test_a_right_one_keeps_its_points(kind, right):
+    assert right[kind]
+    for animal, lines in right[kind]:
         assert [line.message for line in lines if line.mark != HOLDS] == [], animal.name

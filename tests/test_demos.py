@@ -398,6 +398,9 @@ def test_a_page_whose_measurements_are_stale_or_broken_is_run_again(a_few_demos,
         "page = Page(__file__, __doc__, rows=(7, 3))\npage.keep(rows=page.rows)\n"
     )
     (a_few_demos / "02_asks.py").write_text(ASKS)
+    (a_few_demos / "matplotlib").mkdir()  # nothing is drawn here, and to import what draws would take most of the time
+    for name, text in {"__init__": "def use(_): pass", "pyplot": "rcParams = {}", "figure": "Figure = None"}.items():
+        (a_few_demos / "matplotlib" / f"{name}.py").write_text(text)
     command = [sys.executable, str(a_few_demos / "02_asks.py"), "--out", str(tmp_path / "out")]
     result = subprocess.run(command, capture_output=True, text=True)
     asked = re.findall(r"^< (.*)\n(page 1 is run first ...\n)?\{'rows': (\d)\} >", result.stdout, re.MULTILINE)
@@ -429,14 +432,14 @@ def run_all(folder, out, *options):
 
 def test_one_command_runs_every_numbered_script_and_says_where_pictures_went(a_few_demos, tmp_path):
     (a_few_demos / "02_sad.py").write_text("print('Why?')\nraise ValueError('because')\n")
-    result = run_all(a_few_demos, tmp_path / "out")
+    result = run_all(a_few_demos, tmp_path / "out", "--quick")
     assert result.returncode == 2
     assert re.search(r"^01_overflow +[\d.]+ s   From which score on", result.stdout, flags=re.MULTILINE)
     assert str(tmp_path / "out" / "01_overflow.png") in result.stdout
     assert re.search(r"^02_sad +failed after", result.stdout, flags=re.MULTILINE)
     assert "because" in result.stdout
     assert "1 of 2 demos ran" in result.stdout
-    assert run_all(a_few_demos, tmp_path / "out", "--only", "1").returncode == 0
+    assert run_all(a_few_demos, tmp_path / "out", "--quick", "--only", "1").returncode == 0
 
 
 def test_the_verdicts_come_last(a_few_demos, tmp_path):
@@ -477,7 +480,7 @@ def test_output_that_nobody_reads_loses_no_picture(what, unbuffered, a_few_demos
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     for sink, why in (("| true", "nobody reads the output"), ("> /dev/full", "cannot write the text: No space left")):
         out = tmp_path / sink[0]
-        command = f"set -o pipefail; '{sys.executable}' {what} --out '{out}' {sink}"
+        command = f"set -o pipefail; '{sys.executable}' {what} --quick --out '{out}' {sink}"
         result = subprocess.run(
             ["bash", "-c", command], capture_output=True, text=True, cwd=a_few_demos.parent, env=environment
         )
@@ -491,13 +494,15 @@ def test_output_that_nobody_reads_loses_no_picture(what, unbuffered, a_few_demos
 def test_a_picture_that_cannot_be_kept_is_one_line(a_few_demos, tmp_path):
     (tmp_path / "01_overflow.png").mkdir()
     alone = subprocess.run(
-        [sys.executable, str(a_few_demos / "01_overflow.py"), "--out", str(tmp_path)], capture_output=True, text=True
+        [sys.executable, str(a_few_demos / "01_overflow.py"), "--quick", "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
     )
     assert alone.returncode == 2
     assert len(alone.stderr.splitlines()) == 1
     assert "cannot write" in alone.stderr
     assert (tmp_path / "01_overflow.json").exists()  # what was measured is not lost with the picture
-    together = run_all(a_few_demos, tmp_path)
+    together = run_all(a_few_demos, tmp_path, "--quick")
     assert together.returncode == 2
     assert len(together.stdout.splitlines()) < 6
 
