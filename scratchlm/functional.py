@@ -60,7 +60,7 @@ def _exp_shifted(z: FloatArray, e: FloatArray, apart: IntArray | None = None) ->
     Textbooks take c = m, the largest score. But z - m is rounded, and exp makes an absolute error of half an ulp of 30
     a relative error of 8 ulps. Exp needs less: a score up to 88.72 (float32) or 709.78 (float64) does not overflow. So
     try c = 0, and look at the sum: it is huge if exp is about to overflow, and tiny if the whole row underflows. Only
-    such rows need a c: a large m is brought down to half of `ROOM`, a negative one up to 0. A whole number c has no low
+    such rows need a c: a large m is brought down to `ROOM`, a negative one up to 0. A whole number c has no low
     digits that z - c could lose: it is exact, but for scores so far below c that they need another bit. From 1 / eps
     up all floats are whole numbers, and c = m will do.
     """
@@ -70,7 +70,7 @@ def _exp_shifted(z: FloatArray, e: FloatArray, apart: IntArray | None = None) ->
     if not (total.min() >= 0.5 and total.max() <= np.exp(room)):
         rows = np.flatnonzero(~((total >= 0.5) & (total <= np.exp(room))))
         m = in_double(z[rows].max(axis=-1))
-        c[rows] = np.where(m < 1 / np.finfo(z.dtype).eps, np.floor(m - np.clip(m, 0, room / 2)), m)
+        c[rows] = np.where(m < 1 / np.finfo(z.dtype).eps, np.floor(m - np.clip(m, 0, room)), m)
         part = np.exp(z[rows] - c[rows, None].astype(z.dtype))
         others[rows], total[rows] = sums_apart(part, None if apart is None else apart[rows])
         e[rows] = part
