@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-IntArray = NDArray[np.integer[Any]]
+from scratchlm._engine.checks import IntArray, as_ids, generator, ids_below, size
 
 BOUNDARY = 0  # the token before and after every text
 CHUNK = 2**20  # characters that are looked up at once, so that a long text takes no more memory than a short one
@@ -218,23 +218,9 @@ def _listed(name: str, texts: Iterable[str]) -> Sequence[str]:
     return listed
 
 
-def _as_ids(ids: ArrayLike) -> IntArray:
-    """Return token ids as an array; a TypeError or ValueError tells that they are none."""
-    try:
-        array = np.asarray(ids)
-    except ValueError:
-        raise ValueError("ids must be one array, but its rows have different lengths") from None
-    if array.size and array.dtype.kind not in "iu":  # NumPy takes [] for floats
-        raise TypeError(f"ids must be integer token ids, not {array.dtype}")
-    return array
-
-
-def _tokens(ids: ArrayLike, size: int) -> list[int]:
+def _tokens(ids: ArrayLike, vocab_size: int) -> list[int]:
     """Return token ids as a list of ints; ValueError for one that a vocabulary of this size does not have."""
-    tokens: list[int] = _as_ids(ids).reshape(-1).tolist()
-    for i in tokens:
-        if not 0 <= i < size:
-            raise ValueError(f"ids hold {i}, but there are tokens 0 to {size - 1} only; there is no token {i}")
+    tokens: list[int] = ids_below("ids", as_ids("ids", ids), vocab_size).reshape(-1).tolist()
     return tokens
 
 
@@ -254,12 +240,8 @@ class Contexts:
     """
 
     def __init__(self, ids: IntArray, context_length: int) -> None:
-        if isinstance(context_length, bool) or not isinstance(context_length, int | np.integer):
-            raise TypeError(f"context_length must be a whole number, not {context_length!r}")
-        if not 1 <= context_length < 2**31:
-            limit = "at least 1" if context_length < 1 else "below 2**31"
-            raise ValueError(f"context_length must be {limit}, not {context_length}")
-        ids = _as_ids(ids)
+        context_length = size("context_length", context_length)
+        ids = as_ids("ids", ids)
         if ids.ndim != 1:
             raise ValueError(f"ids must have shape (N,), not {ids.shape}")
         before = np.full(context_length, BOUNDARY, ids.dtype)
@@ -341,10 +323,6 @@ def split_texts(texts: Sequence[str], validation_fraction: float = 0.1, seed: in
     count = round(validation_fraction * len(distinct))
     if count == len(distinct):
         raise ValueError(f"a validation_fraction of {validation_fraction} leaves none of {count} texts to train on")
-    try:
-        rng = np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"seed must be a whole number of at least 0, not {seed!r}") from None
-    drawn = rng.permutation(len(distinct))[:count]
+    drawn = generator(seed, "seed").permutation(len(distinct))[:count]
     held_out = {distinct[i] for i in drawn}
     return [text for text in texts if text not in held_out], [text for text in texts if text in held_out]

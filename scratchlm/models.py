@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from scratchlm._rows import FloatArray, IntArray, as_array, as_floats, real, seeded
+from scratchlm._engine.checks import FloatArray, IntArray, as_floats, from_below, generator, rows_of_ids, size
 from scratchlm.functional import linear_cross_entropy_with_grad
 
 Params = dict[str, FloatArray]
@@ -52,12 +52,12 @@ class BigramLM:
     context_length = 1
 
     def __init__(self, vocab_size: int, dtype: DTypeLike = np.float32) -> None:
-        self.vocab_size = _positive("vocab_size", vocab_size)
+        self.vocab_size = size("vocab_size", vocab_size)
         self.params: Params = {"logits": np.zeros((self.vocab_size, self.vocab_size), _float(dtype))}
 
     def forward(self, contexts: ArrayLike) -> FloatArray:
         """Return the logits (N, V) of the token after each context (N, 1)."""
-        self._contexts = _checked("contexts", contexts, (self.context_length,), self.vocab_size)
+        self._contexts = rows_of_ids("contexts", contexts, (self.context_length,), self.vocab_size)
         logits: FloatArray = self.params["logits"][self._contexts[:, 0]]
         return logits
 
@@ -83,10 +83,9 @@ class BigramLM:
         array([[1., 2.],
                [1., 0.]], dtype=float32)
         """
-        if not 0 <= real("smoothing", smoothing) < np.inf:
-            raise ValueError(f"smoothing must be a finite number of at least 0, not {smoothing}")
-        previous = _checked("contexts", contexts, (self.context_length,), self.vocab_size)[:, 0]
-        following = _checked("targets", targets, (), self.vocab_size)
+        smoothing = from_below("smoothing", smoothing, 0, np.inf)
+        previous = rows_of_ids("contexts", contexts, (self.context_length,), self.vocab_size)[:, 0]
+        following = rows_of_ids("targets", targets, (), self.vocab_size)
         if previous.shape != following.shape:
             raise ValueError(f"there are {len(previous)} contexts, but {len(following)} targets")
         pairs = np.bincount(previous * self.vocab_size + following, minlength=self.vocab_size**2)
@@ -119,12 +118,11 @@ class MLPLM:
         seed: int = 0,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.vocab_size = _positive("vocab_size", vocab_size)
-        self.context_length = _positive("context_length", context_length)
-        self.embedding_dim = _positive("embedding_dim", embedding_dim)
-        self.hidden_dim = _positive("hidden_dim", hidden_dim)
-        self._kept: dict[str, FloatArray] = {}
-        dtype, rng, inputs = _float(dtype), seeded(seed), self.context_length * self.embedding_dim
+        self.vocab_size = size("vocab_size", vocab_size)
+        self.context_length = size("context_length", context_length)
+        self.embedding_dim = size("embedding_dim", embedding_dim)
+        self.hidden_dim = size("hidden_dim", hidden_dim)
+        dtype, rng, inputs = _float(dtype), generator(seed, "seed"), self.context_length * self.embedding_dim
         params = {
             "embedding": rng.normal(0, 1, (vocab_size, embedding_dim)),
             "hidden_weight": rng.normal(0, 1, (inputs, hidden_dim)) / np.sqrt(inputs),  # so that x W + b is around 1
@@ -135,44 +133,22 @@ class MLPLM:
         self.params: Params = {name: value.astype(dtype) for name, value in params.items()}
 
     def forward(self, contexts: ArrayLike) -> FloatArray:
-        """Return the logits (N, V) of the token after each context (N, C)."""
+        """Return the logits (N, V) of the token after each context (N, C).
+
+        A matrix product adds in an order that depends on how many rows it has. So the last bits of a context's logits
+        may depend on the batch that it stands in; those of softmax and its relatives do not.
+        """
         p = self.params
         self._hidden(contexts)
-        logits: FloatArray = self._h @ p["output_weight"]
-        logits += p["output_bias"]
-        return logits
-
-    def loss_and_grads(self, contexts: ArrayLike, targets: ArrayLike) -> tuple[Any, Params]:
-        """Return the mean cross-entropy of the targets and the gradient of every parameter, without all of the logits.
-
-        The same as forward, cross_entropy_with_grad and backward, for vocabularies so large that a batch of logits is
-        more than all else together.
-        """
-        self._hidden(contexts)
-        loss, grad_h, grad_weight, grad_bias = linear_cross_entropy_with_grad(
-            self._h, self.params["output_weight"], self.params["output_bias"], targets
-        )
-        below = self._backward_from_hidden(grad_h)
-        return loss, {**below, "output_weight": grad_weight, "output_bias": grad_bias}
+        return self._h @ p["output_weight"] + p["output_bias"]
 
     def _hidden(self, contexts: ArrayLike) -> None:
-        """Compute x and h, and remember them for backward. Their memory is used again by the next forward."""
+        """Compute x and h, and remember them for backward."""
         p = self.params
-        self._contexts = _checked("contexts", contexts, (self.context_length,), self.vocab_size)
-        n, inputs = len(self._contexts), self.context_length * self.embedding_dim
-        self._x, self._h = self._memory("x", n, inputs), self._memory("h", n, self.hidden_dim)
-        rows = self._x.reshape(n, self.context_length, self.embedding_dim)
-        p["embedding"].take(self._contexts, axis=0, out=rows, mode="clip")  # they are checked; "raise" would copy
-        np.matmul(self._x, p["hidden_weight"], out=self._h)
-        self._h += p["hidden_bias"]
-        np.tanh(self._h, out=self._h)
-
-    def _memory(self, name: str, n: int, width: int) -> FloatArray:
-        """Return an array (n, width), the same as last time if it still fits: new memory costs more than the sums."""
-        have = self._kept.get(name)
-        if have is None or have.shape != (n, width) or have.dtype != self.params["embedding"].dtype:
-            self._kept[name] = have = np.empty((n, width), self.params["embedding"].dtype)
-        return have
+        self._contexts = rows_of_ids("contexts", contexts, (self.context_length,), self.vocab_size)
+        self._x = p["embedding"][self._contexts].reshape(len(self._contexts), -1)
+        a = self._x @ p["hidden_weight"] + p["hidden_bias"]
+        self._h = np.tanh(a, out=a)
 
     def backward(self, grad_logits: FloatArray) -> Params:
         """Return the gradient of every parameter, given that of the logits (N, V) from the last forward.
@@ -180,24 +156,38 @@ class MLPLM:
         Read forward from its last line up. A product's gradient is the gradient above it times the other factor.
         Errors: RuntimeError if there was no forward; ValueError or TypeError for other than such a gradient.
         """
-        p, grad_logits = self.params, _checked_gradient(self, grad_logits)
-        grad_h = np.matmul(grad_logits, p["output_weight"].T, out=self._memory("grad_h", *self._h.shape))
+        grad_logits = _checked_gradient(self, grad_logits)
         return {
-            **self._backward_from_hidden(grad_h),
-            "output_weight": self._h.T @ grad_logits,
             "output_bias": grad_logits.sum(axis=0),
+            "output_weight": self._h.T @ grad_logits,
+            **self._backward_from_hidden(grad_logits @ self.params["output_weight"].T),
         }
 
     def _backward_from_hidden(self, grad_h: FloatArray) -> Params:
-        """Return the gradients of what lies below h, given that of h, whose memory is used up."""
-        p = self.params
-        slope = np.square(self._h, out=self._memory("slope", *self._h.shape))
-        grad_a = np.multiply(grad_h, np.subtract(1, slope, out=slope), out=slope)  # tanh' = 1 - tanh^2
-        grad_x = np.matmul(grad_a, p["hidden_weight"].T, out=self._memory("grad_x", *self._x.shape))
+        """Return the gradients of what lies below h, given that of h."""
+        grad_a = grad_h * (1 - self._h**2)  # a = x W + b, and tanh' = 1 - tanh^2
+        grad_x = grad_a @ self.params["hidden_weight"].T
         return {
-            "embedding": _add_rows(self._contexts.reshape(-1), grad_x.reshape(-1, self.embedding_dim), self.vocab_size),
-            "hidden_weight": self._x.T @ grad_a,
             "hidden_bias": grad_a.sum(axis=0),
+            "hidden_weight": self._x.T @ grad_a,
+            "embedding": _add_rows(self._contexts.reshape(-1), grad_x.reshape(-1, self.embedding_dim), self.vocab_size),
+        }
+
+    def loss_and_grads(self, contexts: ArrayLike, targets: ArrayLike) -> tuple[Any, Params]:
+        """Return the mean cross-entropy of the targets and the gradient of every parameter, without all of the logits.
+
+        The same as forward, cross_entropy_with_grad and backward, for vocabularies so large that a batch of logits is
+        more than all else together.
+        """
+        p = self.params
+        self._hidden(contexts)
+        loss, grad_h, grad_weight, grad_bias = linear_cross_entropy_with_grad(
+            self._h, p["output_weight"], p["output_bias"], targets
+        )
+        return loss, {
+            "output_bias": grad_bias,
+            "output_weight": grad_weight,
+            **self._backward_from_hidden(grad_h),
         }
 
 
@@ -219,34 +209,15 @@ def _add_rows(ids: IntArray, rows: FloatArray, size: int) -> FloatArray:
     return table
 
 
-def _checked(name: str, tokens: ArrayLike, width: tuple[int, ...], vocab_size: int) -> IntArray:
-    """Return token ids as an array (N, *width); a TypeError or ValueError tells what they are instead."""
-    ids = as_array(name, tokens)
-    if ids.size and ids.dtype.kind not in "iu":  # NumPy takes [] for floats
-        raise TypeError(f"{name} must be integer token ids, not {ids.dtype}")
-    if ids.ndim != 1 + len(width) or ids.shape[1:] != width:
-        raise ValueError(f"{name} must have shape (N,{''.join(f' {n}' for n in width)}), not {ids.shape}")
-    if ids.size and not 0 <= ids.min() <= ids.max() < vocab_size:
-        bad = ids[(ids < 0) | (ids >= vocab_size)][0]
-        raise ValueError(f"{name} hold token {bad}, but there are tokens 0 to {vocab_size - 1} only")
-    return ids.astype(np.intp, copy=False)  # a small dtype would overflow in arithmetic with ids
-
-
 def _checked_gradient(model: BigramLM | MLPLM, grad_logits: ArrayLike) -> FloatArray:
     """Return a gradient that has the shape of the logits from the model's last forward; an error tells if not."""
     if not hasattr(model, "_contexts"):
         raise RuntimeError("backward goes back from where forward came: call forward first")
-    (grad,) = as_floats(grad_logits=grad_logits)
+    grad = as_floats("grad_logits", grad_logits)
     if grad.shape != (len(model._contexts), model.vocab_size):
         shape = (len(model._contexts), model.vocab_size)
         raise ValueError(f"grad_logits must have the shape of the logits, {shape}, not {grad.shape}")
     return grad
-
-
-def _positive(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value < 2**31:
-        raise ValueError(f"{name} must be a whole number of at least 1 and below 2**31, not {value!r}")
-    return int(value)
 
 
 def _float(dtype: DTypeLike) -> "np.dtype[Any]":

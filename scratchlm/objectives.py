@@ -22,7 +22,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from scratchlm._rows import FloatArray, as_floats
+from scratchlm._engine.checks import FloatArray, as_floats
 from scratchlm.functional import (
     cross_entropy,
     cross_entropy_backward,
@@ -60,7 +60,7 @@ class Loss:
 
 
 HEADS = {
-    "logits": Head(lambda logits: as_floats(logits=logits)[0], lambda grad_output, output: grad_output),
+    "logits": Head(lambda logits: as_floats("logits", logits), lambda grad_output, output: grad_output),
     "log_softmax": Head(log_softmax, log_softmax_backward),
     "softmax": Head(softmax, softmax_backward),
 }

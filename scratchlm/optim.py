@@ -12,7 +12,7 @@ cannot be taken changes nothing.
 
 import numpy as np
 
-from scratchlm._rows import real
+from scratchlm._engine.checks import from_below
 from scratchlm.models import Params
 
 
@@ -29,7 +29,7 @@ class SGD:
     """
 
     def __init__(self, params: Params, momentum: float = 0.9) -> None:
-        _check_range("momentum", momentum, 0, 1)
+        from_below("momentum", momentum, 0, 1)
         _check_floats("params", params)
         self.params, self.momentum = params, momentum
         self.steps = 0
@@ -72,10 +72,10 @@ class AdamW:
         epsilon: float = 1e-8,
         weight_decay: float = 0.01,
     ) -> None:
-        _check_range("beta1", beta1, 0, 1)
-        _check_range("beta2", beta2, 0, 1)
-        _check_range("epsilon", epsilon, 0, np.inf)
-        _check_range("weight_decay", weight_decay, 0, np.inf)
+        from_below("beta1", beta1, 0, 1)
+        from_below("beta2", beta2, 0, 1)
+        from_below("epsilon", epsilon, 0, np.inf)
+        from_below("weight_decay", weight_decay, 0, np.inf)
         _check_floats("params", params)
         self.params, self.beta1, self.beta2 = params, beta1, beta2
         self.epsilon, self.weight_decay = epsilon, weight_decay
@@ -83,31 +83,20 @@ class AdamW:
         self.mean = {name: np.zeros_like(param) for name, param in params.items()}
         self.square = {name: np.zeros_like(param) for name, param in params.items()}
         self.moments = {"mean": self.mean, "square": self.square}
-        self._work = {name: np.empty_like(param) for name, param in params.items()}  # so that no step needs new memory
 
     def step(self, grads: Params, learning_rate: float) -> None:
         """Move every parameter a little against its gradient, and a little towards 0."""
         _check_step(self.params, grads, learning_rate)
         self.steps += 1
-        mean_correction = 1 - self.beta1**self.steps
-        square_correction = 1 - self.beta2**self.steps
+        m_lacks, v_lacks = 1 - self.beta1**self.steps, 1 - self.beta2**self.steps
         for name, param in self.params.items():
-            grad, mean, square, work = grads[name], self.mean[name], self.square[name], self._work[name]
-            mean *= self.beta1
-            mean += np.multiply(grad, 1 - self.beta1, out=work)
-            square *= self.beta2
-            square += np.multiply(np.multiply(grad, grad, out=work), 1 - self.beta2, out=work)
-            work = np.sqrt(np.divide(square, square_correction, out=work), out=work)  # sqrt(v^)
-            work += self.epsilon
-            work = np.divide(mean, work, out=work)
-            work *= learning_rate / mean_correction
+            g, m, v = grads[name], self.mean[name], self.square[name]
+            m *= self.beta1
+            m += (1 - self.beta1) * g
+            v *= self.beta2
+            v += (1 - self.beta2) * g**2
             param *= 1 - learning_rate * self.weight_decay
-            param -= work
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= real(name, value) < high:
-        raise ValueError(f"{name} must be at least {low} and below {high}, not {value}")
+            param -= learning_rate * (m / m_lacks) / (np.sqrt(v / v_lacks) + self.epsilon)
 
 
 def _check_floats(name: str, arrays: Params) -> None:
@@ -121,7 +110,7 @@ def _check_floats(name: str, arrays: Params) -> None:
 
 def _check_step(params: Params, grads: Params, learning_rate: float) -> None:
     """Raise an error if this step cannot be taken; a rate of 0 can, the last one of a very long run."""
-    _check_range("learning_rate", learning_rate, 0, np.inf)
+    from_below("learning_rate", learning_rate, 0, np.inf)
     _check_floats("grads", grads)
     for name, param in params.items():
         if name not in grads:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scratchlm._rows import FloatArray, as_array, as_floats, in_double, real, whole
+from scratchlm._engine.checks import FloatArray, above_0, as_floats, as_ids, generator, ids_below, share, whole
+from scratchlm._engine.sums import double
 from scratchlm.data import BOUNDARY
 from scratchlm.functional import softmax
 from scratchlm.models import LanguageModel
@@ -29,10 +30,10 @@ def apply_temperature(scores: ArrayLike, temperature: float) -> FloatArray:
     >>> apply_temperature([1.0, 2.0], 0.5)
     array([2., 4.])
     """
-    divisor = _positive("temperature", temperature)
+    divisor = above_0("temperature", temperature)
     z = _scores(scores)
     with np.errstate(over="ignore"):
-        result: FloatArray = (in_double(z) / divisor).astype(z.dtype)
+        result: FloatArray = (double(z) / divisor).astype(z.dtype)
     if not np.isfinite(result[np.isfinite(z)]).all():
         raise ValueError(f"temperature {temperature} makes scores overflow; to take the likeliest token: top_k 1")
     return result
@@ -63,7 +64,7 @@ def top_p(scores: ArrayLike, p: float) -> FloatArray:
     >>> top_p(np.log([0.5, 0.3, 0.2]), 0.6).round(2)
     array([-0.69, -1.2 ,  -inf])
     """
-    p = _share("p", p)
+    p = share("p", p)
     z = _scores(scores)
     if p == 1:
         return z.copy()
@@ -86,7 +87,7 @@ def min_p(scores: ArrayLike, p: float) -> FloatArray:
     >>> min_p(np.log([0.6, 0.3, 0.1]), 0.25).round(2)
     array([-0.51, -1.2 ,  -inf])
     """
-    p = _share("p", p)
+    p = share("p", p)
     z = _scores(scores)
     return np.where(z >= z.max(axis=-1, keepdims=True) + np.log(p), z, -np.inf).astype(z.dtype)
 
@@ -105,20 +106,16 @@ def repetition_penalty(scores: ArrayLike, previous_tokens: ArrayLike, penalty: f
     >>> repetition_penalty([2.0, -2.0, 1.0], [0, 1], 2.0)
     array([ 1., -4.,  1.])
     """
-    factor = _positive("penalty", penalty)
+    factor = above_0("penalty", penalty)
     z = _scores(scores)
-    ids = as_array("previous_tokens", previous_tokens)
+    ids = as_ids("previous_tokens", previous_tokens)
     if ids.size == 0:
         return z.copy()
-    if ids.dtype.kind not in "iu":
-        raise TypeError(f"previous_tokens must be integer token ids, not {ids.dtype}")
     if ids.ndim != z.ndim or ids.shape[:-1] != z.shape[:-1]:
         raise ValueError(f"previous_tokens must have shape {z.shape[:-1]} and one axis more, not {ids.shape}")
-    if not 0 <= ids.min() <= ids.max() < z.shape[-1]:
-        bad = ids[(ids < 0) | (ids >= z.shape[-1])][0]
-        raise ValueError(f"previous_tokens hold {bad}, but there are tokens 0 to {z.shape[-1] - 1} only")
+    ids = ids_below("previous_tokens", ids, z.shape[-1])
     seen = np.take_along_axis(z, ids, axis=-1)
-    wide = in_double(seen)
+    wide = double(seen)
     with np.errstate(over="ignore", invalid="ignore"):
         worse = np.where(wide > 0, wide / factor, wide * factor)
         worse = worse.astype(z.dtype)
@@ -138,8 +135,8 @@ def sample(scores: ArrayLike, rng: np.random.Generator) -> Any:
     >>> print(sample([-np.inf, 0.0, -np.inf], np.random.default_rng(0)))
     1
     """
-    (z,) = as_floats(scores=scores)
-    rng = _generator(rng)
+    z = as_floats("scores", scores)
+    rng = generator(rng)
     top = z.max(axis=-1, initial=-np.inf)
     if not np.isfinite(top).all():
         value = top[~np.isfinite(top)][0] if top.ndim else top
@@ -176,7 +173,7 @@ def generate(
     [array([1, 2])]
     """
     count, max_length = whole("count", count, least=0), whole("max_length", max_length, least=1)
-    rng = _generator(rng)
+    rng = generator(rng)
     try:
         tokens = np.full((count, model.context_length + max_length), BOUNDARY, dtype=np.intp)
     except (MemoryError, ValueError):
@@ -217,31 +214,10 @@ def _until_boundary(tokens: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def _scores(scores: ArrayLike) -> FloatArray:
     """Return the scores in floating point; a ValueError tells that there are none in a row."""
-    (z,) = as_floats(scores=scores)
+    z = as_floats("scores", scores)
     if not z.shape[-1]:
         raise ValueError(f"there is no token to choose from: scores have shape {z.shape}")
     return z
-
-
-def _positive(name: str, value: float) -> float:
-    number = real(name, value)
-    if not 0 < number < np.inf:
-        raise ValueError(f"{name} must be a finite number above 0, not {value}")
-    return number
-
-
-def _share(name: str, value: float) -> float:
-    number = real(name, value)
-    if not 0 < number <= 1:
-        raise ValueError(f"{name} must be above 0 and at most 1, not {value}")
-    return number
-
-
-def _generator(rng: np.random.Generator | int) -> np.random.Generator:
-    try:
-        return np.random.default_rng(rng)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"rng must be a generator, or a whole number of at least 0, not {rng!r}") from None
 
 
 def _ranks(z: FloatArray) -> NDArray[np.intp]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, TextIO
 
 import numpy as np
 
-from scratchlm._rows import IntArray, real, seeded, whole
+from scratchlm._engine.checks import IntArray, above_0, generator, whole
 from scratchlm.data import Contexts
 from scratchlm.functional import cross_entropy
 from scratchlm.models import MLPLM, LanguageModel, Params
@@ -85,7 +85,7 @@ def learning_rate_at(step: int, steps: int, peak: float, warmup: int = 0) -> flo
     """
     steps, warmup = whole("steps", steps, least=1), whole("warmup", warmup, least=0)
     step = whole("step", step, least=0, below=steps)
-    _check_positive("peak", peak)
+    above_0("peak", peak)
     if step < warmup:
         return peak * (step + 1) / warmup
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
@@ -142,11 +142,11 @@ def train(
     record_every = whole("record_every", record_every, least=1)
     batch_size = None if batch_size is None else whole("batch_size", batch_size, least=1)
     keep_every = None if keep_every is None else whole("keep_every", keep_every, least=1)
-    _check_positive("learning_rate", learning_rate)
+    above_0("learning_rate", learning_rate)
     _check_data("training", training, "learn from")
     _check_data("judged_by", judged_by, "measure the NLL of")
 
-    state = state or State(seeded(seed))
+    state = state or State(generator(seed, "seed"))
     history = [] if state.step else [Record(0, math.nan, mean_nll(model, judged_by))]
     while state.step < steps and not (stop and stop()):
         batch = training if batch_size is None else _draw(training, batch_size, state.rng)
@@ -182,11 +182,6 @@ def loss_and_grads(model: LanguageModel, objective: Objective, batch: Data) -> t
     logits = model.forward(contexts)
     loss, grad_logits = objective.value_and_grad(logits, targets)
     return loss, model.backward(grad_logits)
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not 0 < real(name, value) < math.inf:
-        raise ValueError(f"{name} must be a finite number above 0, not {value}")
 
 
 def _check_data(name: str, data: Data, purpose: str) -> None:

@@ -270,7 +270,7 @@ NO_IDS = {
 for kind, (value, dtype) in NO_IDS.items():
     bad(f"targets: {kind}", TypeError, f"targets must be integer class ids, not {dtype}", *WITH_TARGETS, targets=value)
 for value in (-1, 3, 2**62, -(2**63)):
-    bad(f"targets: {value}", ValueError, f"targets[1] is {value} ... classes 0 to", *WITH_TARGETS, targets=[0, value])
+    bad(f"targets: {value}", ValueError, f"targets[1] is {value}; valid ids are 0 to", *WITH_TARGETS, targets=[0, value])
 says = f"targets[0] is {2**63}"
 bad("targets: 2**63 in uint64", ValueError, says, *WITH_TARGETS, targets=np.array([2**63, 0], np.uint64))
 for kind, value, shape in (
@@ -354,7 +354,7 @@ for kind, (value, dtype) in NO_IDS.items():
     says = f"previous_tokens must be integer token ids, not {dtype}"
     bad(f"previous_tokens: {kind}", TypeError, says, sampling.repetition_penalty, previous_tokens=value)
 for value in (-1, 3, 2**62, -(2**63)):
-    says = f"previous_tokens hold {value} ... tokens 0 to 2"
+    says = f"previous_tokens[1, 0] is {value}; valid ids are 0 to 2"
     bad(f"previous_tokens: {value}", ValueError, says, sampling.repetition_penalty, previous_tokens=[[0], [value]])
 for value in (0, [0], [[0]], [[[0]], [[1]]]):
     says = f"previous_tokens must have shape (2,) and one axis more, not {np.shape(value)}"
@@ -572,7 +572,7 @@ for value in (0, [[0], [1]], [[0, 1]]):
     bad(f"targets: {value}", ValueError, says, BIGRAM.fit_counts, targets=value)
 bad("targets: ragged", ValueError, "targets must be one array", BIGRAM.fit_counts, targets=[[0], [1, 2]])
 for value in (-1, 3, 2**62):
-    says = f"hold token {value} ... tokens 0 to 2"
+    says = f"is {value}; valid ids are 0 to 2"
     for function in (BIGRAM.forward, BIGRAM.fit_counts):
         bad(f"contexts: {value}", ValueError, f"contexts {says}", function, contexts=[[0], [value]])
     bad(f"contexts: {value}", ValueError, f"contexts {says}", MLP.forward, contexts=[[0, value]])
@@ -671,8 +671,8 @@ bad("nothing to learn from", ValueError, "no target to learn from", train_bigram
 bad("nothing to be judged by", ValueError, "no target to measure", train_bigram, judged_by=NOTHING)
 bad("no data", ValueError, "no target to measure", mean_nll, data=NOTHING)
 bad("a target that is not there", ValueError, "targets[1] is 9", mean_nll, data=Data(CONTEXTS, np.array([0, 9])))
-bad("a token that is not there", ValueError, "contexts hold token 8", mean_nll, data=Data(CONTEXTS + 8, IDS))
-bad("a token that is not there", ValueError, "contexts hold token 8", loss_and_grads, batch=Data(CONTEXTS + 8, IDS))
+bad("a token that is not there", ValueError, "contexts[0, 0] is 8", mean_nll, data=Data(CONTEXTS + 8, IDS))
+bad("a token that is not there", ValueError, "contexts[0, 0] is 8", loss_and_grads, batch=Data(CONTEXTS + 8, IDS))
 bad("targets of other contexts", ValueError, "targets must have", loss_and_grads, batch=Data(CONTEXTS, IDS[:1]))
 
 # --- the table is held -----------------------------------------------------------------------------------------------

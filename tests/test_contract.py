@@ -464,7 +464,7 @@ def test_5_shapes_that_differ_are_a_value_error(name):
 @pytest.mark.parametrize(
     ("targets", "error", "message"),
     [
-        ([0, 3], ValueError, r"targets\[1\] is 3, but there are classes 0 to 2"),
+        ([0, 3], ValueError, r"targets\[1\] is 3; valid ids are 0 to 2"),
         ([-1, 0], ValueError, r"targets\[0\] is -1"),
         ([0.0, 1.0], TypeError, "targets must be integer class ids, not float64"),
         ([True, False], TypeError, "not bool"),

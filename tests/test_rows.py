@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from scratchlm import _rows, oracle
+from scratchlm import oracle
+from scratchlm._engine import arrays, blocks, sums
 from scratchlm import functional as F
 
 FUNCTIONS = {
@@ -79,12 +80,6 @@ def test_nothing_is_left_changed_behind(rows):
     assert np.geterr() == errors
 
 
-def test_scratch_memory_is_kept_if_it_is_no_giants():
-    z, _ = scores((20_000, 27), np.float32)
-    F.softmax(z)
-    assert 0 < _rows._desk.place0.nbytes <= 4 * _rows.BLOCK
-
-
 @pytest.mark.parametrize("told", ["0", "-1", "two", "1.5"])
 def test_a_number_of_threads_that_is_none_is_told(told, monkeypatch):
     monkeypatch.setenv("SCRATCHLM_THREADS", told)
@@ -95,15 +90,16 @@ def test_a_number_of_threads_that_is_none_is_told(told, monkeypatch):
 def test_an_exception_in_one_block_is_raised_and_the_next_call_works(monkeypatch):
     monkeypatch.setenv("SCRATCHLM_THREADS", "2")
 
-    def fails_in_the_last_block(z, memory, out):
-        if np.isnan(z).any():
+    @arrays.of_rows
+    def fails_in_the_last_block(logits):
+        if np.isnan(logits).any():
             raise RuntimeError("a block failed")
-        out[...] = z
+        return logits + 1
 
     z = np.zeros((20_000, 27))
     z[-1] = np.nan
     with pytest.raises(RuntimeError, match="a block failed"):
-        _rows.map_rows(fails_in_the_last_block, -1, logits=z)
+        fails_in_the_last_block(z)
     assert F.softmax(z)[0, 0] == pytest.approx(1 / 27)
 
 
@@ -116,7 +112,7 @@ def test_after_a_fork_there_are_threads_again(monkeypatch):
     right = F.softmax(z)
     child = os.fork()
     if not child:
-        os._exit(2 if _rows._helpers.cache_info().currsize else 0 if np.array_equal(F.softmax(z), right) else 1)
+        os._exit(2 if blocks._helpers.cache_info().currsize else 0 if np.array_equal(F.softmax(z), right) else 1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
 
@@ -124,12 +120,11 @@ def test_after_a_fork_there_are_threads_again(monkeypatch):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("classes", [2, 27, 64, 65, 500])
 def test_a_sum_has_the_same_bits_alone_and_among_others(classes, dtype):
-    # In float64, before rounding to the dtype of the row hides a difference.
     rng = np.random.default_rng(0)
     block = np.ldexp(rng.normal(size=(300, classes)), rng.integers(-60, 60, (300, classes))).astype(dtype)
-    sums = _rows.row_sums(block)
-    alone = np.concatenate([_rows.row_sums(block[i : i + 1]) for i in range(len(block))])
-    assert sums.tobytes() == alone.tobytes()
+    together = sums.row_sum(block)
+    alone = np.concatenate([sums.row_sum(block[i : i + 1]) for i in range(len(block))])
+    assert together.tobytes() == alone.tobytes()
 
 
 # 4 ulps, and 5 roundings (2.5 ulps) of the groups of a long row: see _rows.exp_sums.

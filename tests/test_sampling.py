@@ -133,7 +133,7 @@ def test_samples_have_the_frequencies_of_softmax():
         (lambda z: sampling.top_p(z, math.nan), "not nan"),
         (lambda z: sampling.min_p(z, -0.1), r"not -0\.1"),
         (lambda z: sampling.repetition_penalty(z, [0], 0), "penalty must be .* above 0, not 0"),
-        (lambda z: sampling.repetition_penalty(z, [2], 2.0), "previous_tokens hold 2, but there are tokens 0 to 1"),
+        (lambda z: sampling.repetition_penalty(z, [2], 2.0), r"previous_tokens\[0\] is 2; valid ids are 0 to 1"),
         (lambda z: sampling.repetition_penalty(z, [[0]], 2.0), "previous_tokens must have shape"),
         (lambda z: sampling.sample(z - np.inf, np.random.default_rng(0)), "every token of a row is masked"),
         (lambda z: sampling.sample(z * np.nan, np.random.default_rng(0)), "hold nan"),

@@ -213,8 +213,8 @@ def test_settings_out_of_range():
 def test_models_refuse_what_they_cannot_look_up():
     model = MLPLM(5, context_length=2)
     for bad, error, message in (
-        ([[0, 5]], ValueError, "hold token 5"),
-        ([[-1, 0]], ValueError, "hold token -1"),
+        ([[0, 5]], ValueError, "is 5; valid ids are 0 to"),
+        ([[-1, 0]], ValueError, "is -1; valid ids are 0 to"),
         ([[0]], ValueError, r"shape \(N, 2\), not \(1, 1\)"),
         ([0, 1], ValueError, r"not \(2,\)"),
         ([[0.0, 1.0]], TypeError, "integer token ids"),

@@ -1,0 +1,242 @@
+"""Any array into rows, and back: the decorators that stand above the formulas of `functional.py`.
+
+In: a formula, which takes rows (n, V) and returns rows, or a column (n, 1), or both. Out: the function that a caller
+meets: it takes scores of any shape, dtype and memory layout, with the classes along any axis, and returns an array that
+owns its memory and keeps the dtype. It has the formula's name and docstring, and `.formula` is the formula itself.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from math import prod
+from operator import index
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.exceptions import AxisError
+from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.typing import ArrayLike, DTypeLike
+
+from scratchlm._engine.blocks import COLUMN, ROWS, Formula, in_blocks
+from scratchlm._engine.checks import FloatArray, as_array, as_floats, class_ids, reduction_of
+
+Axis = int | tuple[int, ...] | None
+
+# --- what the decorators make ----------------------------------------------------------------------------------------
+
+
+class OfRows(Protocol):
+    """A function of logits that returns an array of their shape."""
+
+    formula: Formula
+
+    def __call__(self, logits: ArrayLike, axis: Axis = -1) -> FloatArray: ...
+
+
+class OneNumberARow(Protocol):
+    """A function of logits that returns a number for each row."""
+
+    def __call__(self, logits: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any: ...
+
+
+class Backward(Protocol):
+    """A derivative: takes the gradient above it, and the logits or what was made of them; returns the gradient."""
+
+    def __call__(self, grad_output: ArrayLike, output: ArrayLike, /, axis: Axis = -1) -> FloatArray: ...
+
+
+class Loss(Protocol):
+    """A loss: takes scores and targets, and returns one number, or one for each row."""
+
+    def __call__(self, scores: ArrayLike, targets: ArrayLike, /, reduction: str = "mean") -> Any: ...
+
+
+class LossGradient(Protocol):
+    """The gradient of a loss with respect to the scores."""
+
+    def __call__(self, scores: ArrayLike, targets: ArrayLike, /, reduction: str = "mean") -> FloatArray: ...
+
+
+class LossAndGradient(Protocol):
+    """A loss and its gradient, from one pass."""
+
+    def __call__(self, scores: ArrayLike, targets: ArrayLike, /, reduction: str = "mean") -> tuple[Any, FloatArray]: ...
+
+
+# --- the decorators --------------------------------------------------------------------------------------------------
+
+
+def of_rows(formula: Callable[[FloatArray], FloatArray]) -> OfRows:
+    """Let a formula, rows to rows, take `logits` of any shape, and `axis`."""
+    return _public(formula, _along_rows(formula), axis=-1)
+
+
+def backward(formula: Callable[[FloatArray, FloatArray], FloatArray]) -> Backward:
+    """Let a formula of two blocks of rows take arrays of any shape, and `axis`. The second settles the dtype."""
+    return _public(formula, _along_rows(formula), axis=-1)
+
+
+def one_number_a_row(formula: Callable[[FloatArray], FloatArray]) -> OneNumberARow:
+    """Let a formula, rows to a column, take `logits` of any shape, `axis`, and `keepdims`."""
+
+    def function(logits: ArrayLike, axis: Axis, keepdims: bool) -> Any:
+        z = as_floats("logits", logits)
+        axes = _class_axes(axis, z.shape)
+        (column,) = in_blocks(formula, (COLUMN,), [_rows_of(z, axes)])
+        return _as_result(column, reduced_shape(z.shape, axes, keepdims), z.dtype)
+
+    return _public(formula, function, axis=-1, keepdims=False)
+
+
+def backward_of_one_number(formula: Callable[[FloatArray, FloatArray], FloatArray]) -> Backward:
+    """As `backward`, but the gradient above is a number a row, in the shape of the row's one number."""
+    along_rows = _along_rows(formula)
+
+    def function(grad_output: ArrayLike, logits: ArrayLike, axis: Axis) -> FloatArray:
+        z, grad = as_floats("logits", logits), as_array("grad_output", grad_output)
+        kept = reduced_shape(z.shape, axis, keepdims=True)
+        if grad.shape not in (kept, reduced_shape(z.shape, axis, keepdims=False)):
+            raise ValueError(f"grad_output has shape {grad.shape}, which is not logsumexp's for logits of {z.shape}")
+        return along_rows(np.broadcast_to(grad.reshape(kept), z.shape), z, axis)
+
+    return _public(formula, function, axis=-1)
+
+
+def loss(formula: Callable[..., FloatArray]) -> Loss:
+    """Let a formula, rows and targets to a column, take scores of any shape, targets, and `reduction`."""
+    return _public(formula, lambda *call: _loss_rows(formula, (COLUMN,), *call)[0], reduction="mean")
+
+
+def loss_gradient(formula: Callable[..., FloatArray]) -> LossGradient:
+    """Let a formula, rows and targets to rows, take scores of any shape, targets, and `reduction`."""
+    return _public(formula, lambda *call: _loss_rows(formula, (ROWS,), *call)[0], reduction="mean")
+
+
+def loss_and_gradient(formula: Callable[..., tuple[FloatArray, FloatArray]]) -> LossAndGradient:
+    """Let a formula, rows and targets to a column and rows, take scores of any shape, targets, and `reduction`."""
+    return _public(formula, lambda *call: tuple(_loss_rows(formula, (COLUMN, ROWS), *call)), reduction="mean")
+
+
+def _public(formula: Formula, function: Callable[..., Any], **options: Any) -> Any:
+    """Return the function under the formula's name and arguments, and with options that have these defaults."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = list(inspect.signature(formula).parameters)
+    parameters = [inspect.Parameter(name, kind) for name in names]
+    parameters += [inspect.Parameter(name, kind, default=default) for name, default in options.items()]
+    signature, defaults = inspect.Signature(parameters), tuple(options.values())
+
+    @functools.wraps(formula)
+    def public(*arguments: Any, **named: Any) -> Any:
+        if named or len(arguments) != len(names):
+            bound = signature.bind(*arguments, **named)
+            bound.apply_defaults()
+            return function(*bound.args)
+        return function(*arguments, *defaults)
+
+    public.__signature__ = signature  # type: ignore[attr-defined]
+    public.formula = formula  # type: ignore[attr-defined]
+    return public
+
+
+def _along_rows(formula: Formula) -> Callable[..., FloatArray]:
+    """Return a function of arrays of one shape, and of an axis, that applies the formula to their rows."""
+    names = list(inspect.signature(formula).parameters)
+
+    def function(*call: Any) -> FloatArray:
+        *values, axis = call
+        arrays = [as_floats(name, value) for name, value in zip(names, values, strict=True)]
+        shape = arrays[-1].shape
+        if arrays[0].shape != shape:
+            raise ValueError(f"{names[-1]} has shape {shape}, but {names[0]} has shape {arrays[0].shape}")
+        axes = _class_axes(axis, shape)
+        (rows,) = in_blocks(formula, (ROWS,), [_rows_of(array, axes) for array in arrays])
+        return _array_of(rows, shape, axes)
+
+    return function
+
+
+def _loss_rows(
+    formula: Formula, kinds: tuple[str, ...], scores: ArrayLike, targets: ArrayLike, reduction: str
+) -> list[Any]:
+    """Apply a formula to scores and targets; reduce the losses (n,), and divide the gradients by the N of a mean."""
+    name, *_ = inspect.signature(formula).parameters
+    z = as_floats(name, scores)
+    axes = _class_axes(-1, z.shape)
+    ids = class_ids(targets, z.shape)
+    if reduction_of(reduction) == "mean" and ids.size == 0:
+        raise ValueError('the mean over no rows is not defined; an empty batch needs reduction="sum" or "none"')
+    n = ids.size if reduction == "mean" else 1
+    results: list[Any] = in_blocks(formula, kinds, [_rows_of(z, axes)], ids.reshape(-1), divisor=n)
+    for i, kind in enumerate(kinds):
+        if kind == ROWS:
+            results[i] = _shaped(results[i], z.shape)
+        elif reduction == "none":
+            results[i] = _as_result(results[i], ids.shape, z.dtype)
+        else:  # summed in float64, so that the mean of many float32 losses is as exact as one of them
+            results[i] = _as_result(results[i].sum(keepdims=True) / n, (), z.dtype)
+    return results
+
+
+# --- axes and rows ---------------------------------------------------------------------------------------------------
+
+
+def reduced_shape(shape: tuple[int, ...], axis: Axis, keepdims: bool) -> tuple[int, ...]:
+    """Return the shape that is left when the class axes go away, or become 1."""
+    axes = _class_axes(axis, shape)
+    if keepdims:
+        return tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+def _class_axes(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the axes as a tuple of indices from the left; no axis, or one with nothing on it, is a ValueError."""
+    if axis == -1 and isinstance(axis, int) and shape[-1]:  # as nearly always
+        return (len(shape) - 1,)
+    try:
+        axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (index(axis),)
+        axes = normalize_axis_tuple(tuple(axes), len(shape))
+    except TypeError:
+        raise TypeError(f"axis must be an int, a tuple of ints or None, not {axis!r}") from None
+    except (ValueError, OverflowError):
+        axes = ()
+    if not axes:
+        raise AxisError(f"axis {axis!r} does not fit shape {shape}: it must name axes that are there, and none twice")
+    if prod(shape[i] for i in axes) == 0:
+        raise ValueError(f"there is no class to choose from: shape {shape} is empty along axis {axis}")
+    return axes
+
+
+def _rows_of(array: FloatArray, axes: tuple[int, ...]) -> FloatArray:
+    """Return the array as rows (n, V), with the class axes last: a view, where memory allows."""
+    if axes == (1,) and array.ndim == 2:
+        return array
+    moved = np.moveaxis(array, axes, _last(axes)) if axes != (array.ndim - 1,) else array
+    return moved.reshape(prod(moved.shape[: -len(axes)]), prod(moved.shape[-len(axes) :]))
+
+
+def _array_of(rows: FloatArray, shape: tuple[int, ...], axes: tuple[int, ...]) -> FloatArray:
+    """Return rows (n, V) as an array of this shape, with the class axes where they were."""
+    if axes == (len(shape) - 1,):
+        return _shaped(rows, shape)
+    others = [n for i, n in enumerate(shape) if i not in axes]
+    moved = rows.reshape([*others, *(shape[i] for i in axes)])
+    return np.ascontiguousarray(np.moveaxis(moved, _last(axes), axes))
+
+
+def _shaped(rows: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """Give rows, which are ours, another shape: in place, so that the result owns its memory."""
+    if rows.shape != shape:
+        rows.resize(shape, refcheck=False)
+    return rows
+
+
+def _last(axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(range(-len(axes), 0))
+
+
+def _as_result(numbers: FloatArray, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
+    """Copy numbers, rounded once, to an array that owns its memory; a single number becomes a NumPy scalar."""
+    result = np.empty(shape, dtype)
+    with np.errstate(all="ignore"):  # a number too small, or too large, for the dtype becomes 0, or inf
+        result[...] = numbers.reshape(shape)
+    return result if shape else result[()]

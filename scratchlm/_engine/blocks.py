@@ -1,0 +1,121 @@
+"""A formula applied to block after block of rows, by threads: what makes it fast, and must not change a bit.
+
+In: a formula, and rows (n, V). Out: what the formula returns for all of them.
+
+- A block is small enough to stay near the processor, so only a formula's first step waits for memory.
+- Threads share the blocks: NumPy lets go of Python's lock while it computes. SCRATCHLM_THREADS says how many threads
+  there are; without it, as many as the cores that this process may use.
+- A formula computes in float32 or float64. float16 has too few digits: it is computed in float32 and rounded once.
+"""
+
+import functools
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scratchlm._engine.checks import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+Formula = Callable[..., Any]
+COLUMN, ROWS = "a number a row", "rows"  # what a formula returns: (n, 1) in float64, or (n, V) in the rows' dtype
+
+BLOCK = 2**20  # bytes. Larger blocks leave the processor's second-level cache; for smaller ones threads wait in line
+SMALL = 2**18  # entries: below, waking up another thread takes longer than the work
+
+
+def in_blocks(
+    formula: Formula, kinds: tuple[str, ...], rows: list[FloatArray], ids: IntArray | None = None, divisor: int = 1
+) -> list[FloatArray]:
+    """Return what the formula gives for all rows: one array for each of the `kinds`, ROWS or COLUMN, that it returns.
+
+    The formula is called with blocks of the rows, which all have the same shape (n, V), and with the ids of those rows,
+    if there are any. The ROWS that it returns are divided by the divisor, the N of a mean.
+    """
+    (n, classes), dtype = rows[-1].shape, rows[-1].dtype
+    if 0 < n * classes <= SMALL:
+        with np.errstate(all="ignore"):  # -inf, inf and nan are ordinary input; each formula says what they give
+            found = _called(formula, rows, ids)
+            return [_scaled(f, dtype, divisor) if kind == ROWS else f for f, kind in zip(found, kinds, strict=True)]
+
+    results = [np.empty((n, classes), dtype) if kind == ROWS else np.empty((n, 1)) for kind in kinds]
+    threads = max(1, min(thread_count(), n))
+    size = max(1, min(BLOCK // (classes * dtype.itemsize), -(-n // threads)))
+    starts = deque(range(0, n, size))
+
+    def work_off() -> None:
+        with np.errstate(all="ignore"):
+            while starts:
+                try:
+                    part = slice(start := starts.popleft(), start + size)
+                except IndexError:  # another thread was faster
+                    return
+                found = _called(formula, [array[part] for array in rows], None if ids is None else ids[part])
+                for result, f, kind in zip(results, found, kinds, strict=True):
+                    if kind == ROWS and divisor > 1:
+                        np.divide(f, divisor, out=result[part])
+                    else:
+                        result[part] = f
+
+    _share(work_off, threads, starts)
+    return results
+
+
+def _called(formula: Formula, rows: list[FloatArray], ids: IntArray | None) -> tuple[FloatArray, ...]:
+    """Call the formula for a block that it can read fast, and must not write to; what it returns becomes a tuple."""
+    work = np.float64 if rows[-1].dtype == np.float64 else np.float32
+    block = [np.ascontiguousarray(array, work).view() for array in rows]
+    for array in block:
+        array.flags.writeable = False
+    found = formula(*block) if ids is None else formula(*block, ids)
+    return found if isinstance(found, tuple) else (found,)
+
+
+def _scaled(found: FloatArray, dtype: "np.dtype[Any]", divisor: int) -> FloatArray:
+    """Return rows in this dtype and in memory of their own, divided by the divisor."""
+    if not found.flags.owndata:  # a formula may return what it was given
+        found = found.copy()
+    if divisor > 1:
+        found /= divisor
+    return found.astype(dtype, copy=False)
+
+
+def thread_count() -> int:
+    """Return how many threads share the work: SCRATCHLM_THREADS, or as many as this process may use cores.
+
+    Errors: ValueError if SCRATCHLM_THREADS is not a whole number above 0.
+    """
+    told = os.environ.get("SCRATCHLM_THREADS", "")
+    if not told:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not told.isdecimal() or int(told) == 0:
+        raise ValueError(f"SCRATCHLM_THREADS must be a whole number of at least 1, not {told!r}")
+    return int(told)
+
+
+@functools.cache
+def _helpers(count: int) -> "ThreadPoolExecutor":
+    from concurrent.futures import ThreadPoolExecutor  # not before it is needed: it takes as long as a third of NumPy
+
+    return ThreadPoolExecutor(count, "scratchlm-rows")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.cache_clear)  # threads do not survive a fork
+
+
+def _share(work_off: Callable[[], None], threads: int, starts: "deque[int]") -> None:
+    """Let this thread and some helpers work off the blocks; when it returns, or raises, all have stopped."""
+    futures = [_helpers(threads - 1).submit(work_off) for _ in range(threads - 1)] if threads > 1 else []
+    try:
+        work_off()
+    finally:
+        starts.clear()  # if this thread was interrupted
+        for future in futures:
+            if not future.cancel():
+                future.result()

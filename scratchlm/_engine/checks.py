@@ -1,0 +1,159 @@
+"""What a caller may hand in. Each check stands here once; its error says what is wrong, what is right, and the value.
+
+In: the name of an argument, and its value. Out: the value, in the form that the code works with.
+"""
+
+import math
+from operator import index
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.integer[Any]]
+
+REDUCTIONS = ("mean", "sum", "none")
+
+# --- arrays ----------------------------------------------------------------------------------------------------------
+
+
+def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return the value as an array; a ValueError names one whose rows have different lengths."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be one array, but its rows have different lengths") from None
+
+
+_FLOATS = {np.dtype(dtype) for dtype in (np.float16, np.float32, np.float64)}
+
+
+def as_floats(name: str, value: ArrayLike) -> FloatArray:
+    """Return the value as an array of float16, 32 or 64; integers and bools become float64.
+
+    Errors: TypeError for anything that is not a real number, and for longdouble; ValueError for a single number.
+    """
+    array = as_array(name, value)
+    if array.dtype not in _FLOATS:  # big-endian floats pass; they become native
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
+        if array.dtype.char == "g":
+            raise TypeError(f"{name} must be float16, float32 or float64, not {array.dtype} (longdouble)")
+        array = array.astype(array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.float64)
+    if not array.ndim:
+        raise ValueError(f"{name} must have at least one axis, not be the single number {array[()]!r}")
+    return array
+
+
+# --- ids -------------------------------------------------------------------------------------------------------------
+
+
+def as_ids(name: str, value: ArrayLike, what: str = "token ids") -> NDArray[np.intp]:
+    """Return ids as an array; a TypeError names what is not an integer."""
+    ids = as_array(name, value)
+    if isinstance(value, list) and not value:
+        return ids.astype(np.intp)  # NumPy takes [] for floats
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integer {what}, not {ids.dtype}")
+    return ids  # type: ignore[return-value]  # of any integer dtype, until they are known to be in range
+
+
+def ids_below(name: str, ids: IntArray, size: int) -> NDArray[np.intp]:
+    """Return ids that all lie in 0 ... size - 1; a ValueError names the first that does not, and where it stands."""
+    if ids.size and not (ids.min() >= 0 and ids.max() < size):
+        where = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= size))[0])
+        place = f"{name}[{', '.join(map(str, where))}]" if where else name
+        raise ValueError(f"{place} is {ids[where]}; valid ids are 0 to {size - 1}")
+    return ids.astype(np.intp, copy=False)  # a small dtype would overflow in arithmetic with ids
+
+
+def class_ids(targets: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return the targets of scores of this shape: an integer class id for each row.
+
+    Errors: TypeError for other than integers; ValueError for another shape, or for an id that is not a class.
+    """
+    ids = as_ids("targets", targets, "class ids")
+    if ids.shape != shape[:-1]:
+        raise ValueError(f"targets must have shape {shape[:-1]}, one class id a row, not {ids.shape}")
+    return ids_below("targets", ids, shape[-1])
+
+
+def rows_of_ids(name: str, value: ArrayLike, width: tuple[int, ...], size: int) -> NDArray[np.intp]:
+    """Return token ids of shape (N, *width), all in 0 ... size - 1. Errors: TypeError or ValueError that says why."""
+    ids = as_ids(name, value)
+    if ids.ndim != 1 + len(width) or ids.shape[1:] != width:
+        raise ValueError(f"{name} must have shape (N,{''.join(f' {n}' for n in width)}), not {ids.shape}")
+    return ids_below(name, ids, size)
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+def real(name: str, value: float) -> float:
+    """Return a setting as a float; a TypeError names one that is not a number."""
+    try:
+        return math.ldexp(value, 0)  # float(value), but not of a string
+    except OverflowError:  # an integer too large for a float
+        return math.inf if value > 0 else -math.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a real number, not {value!r}") from None
+
+
+def above_0(name: str, value: float) -> float:
+    """Return a setting that is finite and above 0. Errors: TypeError or ValueError."""
+    number = real(name, value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} must be a finite number above 0, not {value}")
+    return number
+
+
+def share(name: str, value: float) -> float:
+    """Return a setting that is above 0 and at most 1. Errors: TypeError or ValueError."""
+    number = real(name, value)
+    if not 0 < number <= 1:
+        raise ValueError(f"{name} must be above 0 and at most 1, not {value}")
+    return number
+
+
+def from_below(name: str, value: float, low: float, high: float) -> float:
+    """Return a setting that is at least `low` and below `high`. Errors: TypeError or ValueError."""
+    number = real(name, value)
+    if not low <= number < high:
+        raise ValueError(f"{name} must be at least {low} and below {high}, not {value}")
+    return number
+
+
+def whole(name: str, value: int, least: int, below: int = 2**63) -> int:
+    """Return a setting as an int; a TypeError names one that is not a whole number, a ValueError one out of range."""
+    try:
+        number = index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
+    if not least <= number < below:
+        limit = f"at least {least}" if number < least else f"below {below}"
+        raise ValueError(f"{name} must be {limit}, not {value}")
+    return number
+
+
+def size(name: str, value: int) -> int:
+    """Return the length of an axis, at least 1 and below 2**31. Errors: TypeError or ValueError."""
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    return whole(name, value, least=1, below=2**31)
+
+
+def generator(rng: np.random.Generator | int, name: str = "rng") -> np.random.Generator:
+    """Return a generator, or the one with this seed; a TypeError or ValueError names what is neither."""
+    wanted = "a whole number of at least 0" if name == "seed" else "a generator, or a whole number of at least 0"
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} must be {wanted}, not {rng!r}") from None
+
+
+def reduction_of(name: str) -> str:
+    """Return the name of a reduction; a ValueError lists those that exist."""
+    if not isinstance(name, str) or name not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, not {name!r}")
+    return name
