@@ -23,6 +23,7 @@ ROOMS = [
     "objectives",
     "models",
     "optim",
+    "progress",
     "training",
     "sampling",
     "properties",
