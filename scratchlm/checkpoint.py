@@ -29,14 +29,12 @@ from scratchlm.training import Optimizer, State
 FORMAT = 2
 CONFIG_LIMIT = 2**26  # bytes of configuration: room for the words of a large vocabulary
 
-Settings = dict[str, str | int | float]
-
 
 @dataclass(frozen=True)
 class Run:
     """Where the training of a model stands: its settings, what it learns from, and what the next step depends on."""
 
-    settings: Settings
+    settings: dict[str, str | int | float]
     texts: str  # a fingerprint of the texts
     state: State
     moments: dict[str, Params]  # of the optimizer

@@ -10,11 +10,9 @@ that would be as hard to guess.
 """
 
 import math
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,6 +21,7 @@ from scratchlm.data import Contexts
 from scratchlm.functional import cross_entropy
 from scratchlm.models import MLPLM, LanguageModel, Params
 from scratchlm.objectives import Objective
+from scratchlm.progress import Progress
 
 LARGE_VOCABULARY = 4096  # tokens: from here on the logits of a batch are not all held at once
 
@@ -120,7 +119,7 @@ def train(
     warmup: int = 0,
     seed: int = 0,
     record_every: int = 500,
-    progress: "Progress | None" = None,
+    progress: Progress | None = None,
     state: State | None = None,
     keep: Callable[[State], None] | None = None,
     keep_every: int | None = None,
@@ -167,7 +166,8 @@ def train(
         if keep and keep_every and state.step % keep_every == 0:
             keep(state)
         if progress and recorded:
-            progress.record(history[-1])
+            last = history[-1]
+            progress.record(last.step, last.loss, last.nll)
         elif progress:
             progress.tick(state.step)
     return history
@@ -200,37 +200,3 @@ def _check_data(name: str, data: Data, purpose: str) -> None:
 def _draw(data: Data, count: int, rng: np.random.Generator) -> Data:
     rows = rng.integers(len(data.targets), size=count)
     return Data(data.contexts[rows], data.targets[rows])
-
-
-class Progress:
-    """Tell how training goes: a line that renews itself on a terminal; elsewhere, one a record, or every 5 seconds."""
-
-    def __init__(self, steps: int, stream: TextIO | None = None, first: int = 0) -> None:
-        self.steps, self.stream, self.first = steps, sys.stderr if stream is None else stream, first
-        self.terminal = self.stream.isatty()
-        self.started = self.shown = time.monotonic()
-        self.last = ""
-
-    def tick(self, step: int) -> None:
-        """Renew the line, if the last one is old enough."""
-        if time.monotonic() - self.shown >= (0.1 if self.terminal else 5):
-            self._show(step)
-
-    def record(self, record: Record) -> None:
-        """Show what was measured."""
-        self.last = f"loss {record.loss:.4f}  NLL {record.nll:.4f} nats per token"
-        self._show(record.step)
-
-    def finish(self) -> None:
-        """Leave the line that was being renewed."""
-        if self.terminal:
-            self.stream.write("\n")
-            self.stream.flush()
-
-    def _show(self, step: int) -> None:
-        self.shown = time.monotonic()
-        rate = (step - self.first) / max(self.shown - self.started, 1e-9)
-        left = (self.steps - step) / max(rate, 1e-9)
-        line = f"step {step:>{len(str(self.steps))}}/{self.steps}  {rate:.0f} steps/s  {left:.0f} s left  {self.last}"
-        self.stream.write(f"\r{line}\033[K" if self.terminal else f"{line}\n")
-        self.stream.flush()

@@ -17,7 +17,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from scratchlm import checkpoint, cli
+from scratchlm import checkpoint, cli, runs
 from scratchlm.checkpoint import Checkpoint
 from scratchlm.data import Vocabulary
 from scratchlm.models import BigramLM
@@ -118,7 +118,7 @@ def test_who_is_asked_to_stop_says_how_to_go_on(how, tmp_path):
 
 def test_who_asks_twice_need_not_wait():
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with cli._asked_to_stop() as stop:
+    with runs._asked_to_stop() as stop:
         assert not stop()
         signal.raise_signal(signal.SIGINT)
         assert stop()
@@ -396,6 +396,10 @@ SETTINGS = {
     "optimizer": ("sgd --text /etc/passwd", "invalid choice"),
     "text": ("/etc/passwd", "they are not those of train"),
     "out": ("elsewhere.npz", "they are not those of train"),
+    "model": (None, "'None' (choose from 'bigram', 'mlp')"),
+    "batch_size": (True, "'True' is not a whole number"),
+    "seed": (1.0, "'1.0' is not a whole number"),
+    "checkpoint_every": (None, "'None' is not a whole number"),
 }
 
 
@@ -406,6 +410,13 @@ def test_the_settings_of_a_file_are_read_as_strictly_as_a_command_line(name, goo
     rewritten(good, "odd.npz", lambda config, arrays: config["run"]["settings"].update({name: value}))
     assert words in complaint(capsys, "train", "--resume", "odd.npz")
     assert os.listdir() == ["odd.npz"]
+
+
+@pytest.mark.parametrize("settings", [5, [[1]], {}, None, "steps"])
+def test_settings_that_are_none_at_all_are_refused_in_one_line(settings, good, tmp_path, capsys):
+    rewritten(good, tmp_path / "odd.npz", put("run", settings=settings))
+    line = complaint(capsys, "train", "--resume", tmp_path / "odd.npz")
+    assert line.endswith("is not a model of scratchlm: its settings: they are not those of train")
 
 
 def test_an_optimizer_is_not_put_back_to_where_another_one_was(good, tmp_path, capsys):

@@ -16,6 +16,7 @@ import pytest
 from scratchlm import checkpoint, cli
 from scratchlm.data import BOUNDARY
 from scratchlm.properties import PROPERTIES
+from scratchlm.settings import DEFAULTS
 
 COMMAND = [sys.executable, "-m", "scratchlm"]
 VIETNAMESE = ["Nguyễn Ánh", "Trần Đức", "Lê Thị Hương", "Phạm Quỳnh", "Vũ Mỹ Duyên", "Đặng Hữu Phước"] * 3
@@ -399,8 +400,9 @@ def test_help_tells_every_default():
     for name, command in commands.choices.items():
         assert run(name, "--help").returncode == 0
         for action in command._actions:
-            if action.option_strings and action.default not in (None, argparse.SUPPRESS):
-                value = f"{action.default:g}" if isinstance(action.default, float) else str(action.default)
+            default = DEFAULTS.get(action.dest) if name == "train" else action.default
+            if action.option_strings and default not in (None, argparse.SUPPRESS):
+                value = f"{default:g}" if isinstance(default, float) else str(default)
                 assert "(default" in action.help, action.option_strings
                 assert value in action.help or action.help.endswith("(default)"), action.option_strings
 

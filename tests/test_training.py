@@ -12,7 +12,8 @@ from scratchlm.functional import softmax
 from scratchlm.models import MLPLM, BigramLM, _add_rows
 from scratchlm.objectives import HEADS, LOSSES, Objective
 from scratchlm.optim import SGD, AdamW
-from scratchlm.training import Data, Diverged, Progress, learning_rate_at, mean_nll, train
+from scratchlm.progress import Progress
+from scratchlm.training import Data, Diverged, learning_rate_at, mean_nll, train
 
 NAMES = load_names()
 VOCABULARY = Vocabulary.from_texts(NAMES)
