@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scratchlm._engine.checks import as_reals
+
 
 def numerical_gradient(function: Callable[[NDArray[np.float64]], Any], x: ArrayLike) -> NDArray[np.float64]:
     """Return the gradient of function at x by central differences of fourth order.
@@ -76,10 +78,4 @@ def max_relative_error(analytic: ArrayLike, numeric: ArrayLike) -> float:
 
 def _reals(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """Return a copy of the value in float64; TypeError or ValueError names what is not an array of real numbers."""
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise ValueError(f"{name} must be one array, but its rows have different lengths") from None
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
-    return array.astype(np.float64)
+    return as_reals(name, value).astype(np.float64)

@@ -10,11 +10,12 @@ A float is a binary fraction, so Decimal(x) is exactly the number that the float
 import math
 from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal, InvalidOperation, localcontext
-from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from scratchlm._engine.checks import class_id, real
 
 DIGITS = 60
 
@@ -78,7 +79,7 @@ def cross_entropy(logits: Any, targets: Any) -> Any:
         return [cross_entropy(row, y) for row, y in _pairs(logits, targets)]
     with localcontext(_CONTEXT):
         log_probs = log_softmax(logits)
-        return -log_probs[_class_id(targets, len(log_probs))]
+        return -log_probs[class_id("targets", targets, len(log_probs))]
 
 
 def cross_entropy_backward(logits: Any, targets: Any) -> list[Any]:
@@ -94,7 +95,7 @@ def cross_entropy_backward(logits: Any, targets: Any) -> list[Any]:
         return [cross_entropy_backward(row, y) for row, y in _pairs(logits, targets)]
     with localcontext(_CONTEXT):
         grad = softmax(logits)
-        y = _class_id(targets, len(grad))
+        y = class_id("targets", targets, len(grad))
         grad[y] = Decimal(0)
         grad[y] = -sum(grad, Decimal(0))
         return grad
@@ -120,6 +121,33 @@ def ulp_error(actual: ArrayLike, exact: Any) -> Any:
     pairs = zip(values.reshape(-1).tolist(), exacts.reshape(-1).tolist(), strict=True)
     errors: NDArray[np.float64] = np.array([_ulps(a, _exact(e), values.dtype) for a, e in pairs], dtype=np.float64)
     return errors.reshape(values.shape) if values.shape else float(errors[0])
+
+
+# How far NumPy's exp may be off, in eps: float32, 2.1264e-7 (max relative error, in the comments of its
+# loops_exponent_log.dispatch.c.src); float64, less than an ulp in every library that it calls.
+_EXP_EPS = {np.dtype(np.float32): 2.1264e-7 / 2.0**-23, np.dtype(np.float64): 1.0}
+
+
+def promised_ulps(row: ArrayLike) -> float:
+    """Return how far off softmax, log_softmax, cross_entropy and its gradient may be for this row, in ulps.
+
+    Formula: 2 (2 E + A + 2) + spread / 2, with E the error of NumPy's exp, A that of a sum, and the 2 for the steps
+    around them, all in eps; an eps is at most 2 ulps. E counts twice: a probability is an exp divided by a sum of exps.
+    A is 0 for float32, which is summed in float64, and 4.5 for float64 and each factor of 32 in the number of classes:
+    9 roundings lie on the way through 32 numbers. The spread, max z - min z as far as exp(z - max z) is a normal
+    number, is what rounding z - c may cost at worst; a row within the reach of exp needs no c, and costs none of it.
+    Errors: TypeError for another dtype than float32 and float64.
+
+    >>> promised_ulps(np.zeros(27, np.float32)), promised_ulps(np.zeros(27)), promised_ulps(np.zeros(1000))
+    (11.135..., 17.0, 26.0)
+    """
+    z = np.asarray(row)
+    if z.dtype not in _EXP_EPS:
+        raise TypeError(f"row must be float32 or float64, not {z.dtype}")
+    levels = math.ceil(math.log(max(z.size, 2), 32)) if z.dtype == np.float64 else 0
+    d = z[np.isfinite(z)].astype(np.float64) - float(z.max())
+    spread = -d[d > math.log(np.finfo(z.dtype).tiny)].min()
+    return float(2 * (2 * _EXP_EPS[z.dtype] + 4.5 * levels + 2) + spread / 2)
 
 
 def _ulps(actual: float, exact: Decimal, dtype: "np.dtype[Any]") -> float:
@@ -149,16 +177,6 @@ def _pairs(rows: Any, targets: Any) -> list[tuple[Any, Any]]:
         raise ValueError(f"targets must be one class id for each of {len(rows)} rows, not {targets!r}") from None
 
 
-def _class_id(target: Any, classes: int) -> int:
-    try:
-        y = index(target)
-    except TypeError:
-        raise TypeError(f"targets must be integer class ids, not {target!r}") from None
-    if not 0 <= y < classes:
-        raise IndexError(f"targets hold {y}, but there are classes 0 to {classes - 1} only")
-    return y
-
-
 def _exact(value: Any) -> Decimal:
     try:
         return Decimal(value)
@@ -166,21 +184,12 @@ def _exact(value: Any) -> Decimal:
         raise TypeError(f"exact must hold Decimals, not {value!r}") from None
 
 
-def _decimal(score: Any) -> Decimal:
-    try:
-        return Decimal(math.ldexp(score, 0))  # Decimal(float(score)), but not of a string
-    except OverflowError:  # an integer too large for a float
-        return Decimal("inf")
-    except (TypeError, ValueError):
-        raise TypeError(f"logits must be real numbers, not {score!r}") from None
-
-
 def _parts(row: Iterable[Any]) -> tuple[Decimal, list[Decimal], Decimal]:
     """Return max z, the differences z - max z, and log(1 + rest), rest being the sum of their exp without one maximum.
 
     Exact differences, so this is no approximation: subtracting the maximum keeps a row at 1e308 within reach of exp.
     """
-    z = [_decimal(x) for x in row]
+    z = [Decimal(real("each entry of logits", x)) for x in row]
     if not z or any(x.is_nan() or x == Decimal("inf") for x in z) or max(z) == Decimal("-inf"):
         raise ValueError(f"the oracle needs a row of finite numbers, or -inf for some of them, not {list(row)!r}")
     m = max(z)

@@ -214,7 +214,7 @@ says = "probs has shape (2, 3) ... grad_output ... (3,)"
 bad("two shapes", ValueError, says, F.softmax_backward, grad_output=ROWS[0])
 says = "log_probs has shape (2, 3) ... grad_output ... (2, 1)"
 bad("two shapes", ValueError, says, F.log_softmax_backward, grad_output=ROWS[:, :1])
-says = "grad_output has shape (3,) ... logits of shape (2, 3)"
+says = "grad_output has shape (3,); for logits of shape (2, 3) it must be (2, 1) or (2,)"
 bad("grad_output for other rows", ValueError, says, F.logsumexp_backward, grad_output=np.ones(3))
 bad("grad_output in the shape of the logits", ValueError, "(2, 3)", F.logsumexp_backward, grad_output=ROWS)
 says = "grad_output must be one array"
@@ -377,7 +377,7 @@ for value in ("abc", b"abc", None, 1.0, len, {0: 1.0}, {1.0}, np.array(1.0)):
     says = f"logits must be a row of numbers ... not {value!r}"
     bad(f"logits is {value!r}", TypeError, says, *OF_A_ROW, logits=value)
 for value, part in (([1j], "1j"), ([None], "None"), ([0.0, "1"], "'1'"), ([0.0, [1.0]], "[1.0]"), ([0.0, {}], "{}")):
-    bad(f"logits is {value!r}", TypeError, f"logits must be real numbers, not {part}", *OF_A_ROW, logits=value)
+    bad(f"logits is {value!r}", TypeError, f"each entry of logits must be a real number, not {part}", *OF_A_ROW, logits=value)
 for value in ([], [NAN, 0.0], [INF, 0.0], [0.0, HUGE], [-INF, -INF]):
     says = f"needs a row of finite numbers ... not {value}"
     bad(f"logits is {str(value)[:20]}", ValueError, says, *OF_A_ROW, logits=value)
@@ -389,7 +389,7 @@ for value in (0.0, -0.0, NAN, "0", None, 1j, [0], slice(0, 1), np.array([0])):
     says = f"targets must be integer class ids, not {value!r}"
     bad(f"targets is {value!r}", TypeError, says, *OF_A_ROW[3:], targets=value)
 for value in (2, -1, 2**63, HUGE):
-    says = f"targets hold {value} ... classes 0 to 1"
+    says = f"targets contains {value}; valid ids are 0 to 1"
     bad(f"targets is {str(value)[:9]}", IndexError, says, *OF_A_ROW[3:], targets=value)
 for value in (0, None, [0], [0, 1, 0]):
     says = f"targets must be one class id for each of 2 rows, not {value}"
@@ -478,7 +478,7 @@ says = "ids must be one array"
 bad("ids: ragged", ValueError, says, LETTERS.decode, WORDS.decode, Contexts, ids=[[1], [1, 2]])
 bad("ids: rows", ValueError, "ids must have shape (N,), not (1, 2)", Contexts, ids=[[1, 2]])
 for value in (-1, 4, 2**63):
-    says = f"ids hold {value}, but there are tokens 0 to"
+    says = f"ids[0] is {value}; valid ids are 0 to"
     bad(f"token {value}", ValueError, says, LETTERS.decode, WORDS.decode, ids=[value])
 IN_CONTEXTS = [contexts_and_targets, windows_and_targets, Contexts]
 for value in (0, -1, -HUGE):
@@ -542,13 +542,18 @@ for value, kind in ((None, "NoneType"), (1.5, "float"), (["a"], "list"), ({}, "d
 
 # --- models, steps, the loop -----------------------------------------------------------------------------------------
 
-for value in (0, -1, -HUGE, 1.5, 3.0, -0.0, NAN, "3", None, 1j, [3], True, 2**31, 2**63, HUGE):
-    says = f"vocab_size must be a whole number of at least 1 and below 2**31, not {value!r}"
-    bad(f"vocab_size is {str(value)[:9]}", ValueError, says, BigramLM, MLPLM, vocab_size=value)
-for argument in ("context_length", "embedding_dim", "hidden_dim"):
-    for value in (0, -1, 1.5, "3", None, True, 2**63, HUGE):
-        says = f"{argument} must be a whole number of at least 1 and below 2**31, not {value!r}"
-        bad(f"{argument} is {str(value)[:9]}", ValueError, says, MLPLM, **{argument: value})
+LENGTHS = [(BigramLM, "vocab_size"), (MLPLM, "vocab_size")]
+LENGTHS += [(MLPLM, "context_length"), (MLPLM, "embedding_dim"), (MLPLM, "hidden_dim")]
+for function, argument in LENGTHS:
+    for value in (0, -1, -HUGE):
+        says = f"{argument} must be at least 1, not {value}"
+        bad(f"{argument} is {str(value)[:9]}", ValueError, says, function, **{argument: value})
+    for value in (2**31, 2**63, HUGE):
+        says = f"{argument} must be below 2**31, not {value}"
+        bad(f"{argument} is {str(value)[:9]}", ValueError, says, function, **{argument: value})
+    for value in (1.5, 3.0, -0.0, NAN, "3", None, 1j, [3], True):
+        says = f"{argument} must be a whole number, not {value!r}"
+        bad(f"{argument} is {value!r}", TypeError, says, function, **{argument: value})
 for value in (np.float16, "int64", complex, object, np.longdouble):
     says = f"dtype must be float32 or float64, not {np.dtype(value)}"
     bad(f"dtype is {np.dtype(value)}", ValueError, says, BigramLM, MLPLM, dtype=value)
@@ -574,12 +579,12 @@ bad("targets: ragged", ValueError, "targets must be one array", BIGRAM.fit_count
 for value in (-1, 3, 2**62):
     says = f"is {value}; valid ids are 0 to 2"
     for function in (BIGRAM.forward, BIGRAM.fit_counts):
-        bad(f"contexts: {value}", ValueError, f"contexts {says}", function, contexts=[[0], [value]])
-    bad(f"contexts: {value}", ValueError, f"contexts {says}", MLP.forward, contexts=[[0, value]])
-    bad(f"targets: {value}", ValueError, f"targets {says}", BIGRAM.fit_counts, targets=[0, value])
+        bad(f"contexts: {value}", ValueError, f"contexts[1, 0] {says}", function, contexts=[[0], [value]])
+    bad(f"contexts: {value}", ValueError, f"contexts[0, 1] {says}", MLP.forward, contexts=[[0, value]])
+    bad(f"targets: {value}", ValueError, f"targets[1] {says}", BIGRAM.fit_counts, targets=[0, value])
 bad("too few targets", ValueError, "2 contexts, but 1 targets", BIGRAM.fit_counts, targets=[0])
 for value in (-1, -5e-324, NAN, INF, HUGE, -HUGE):
-    says = f"smoothing must be a finite number of at least 0, not {value}"
+    says = f"smoothing must be at least 0 and below inf, not {value}"
     bad(f"smoothing is {str(value)[:9]}", ValueError, says, BIGRAM.fit_counts, smoothing=value)
 NO_SETTINGS = ("1", b"1", None, 1j, [0.5], {}, np.array([0.5, 0.5]), len)
 for value in NO_SETTINGS:
@@ -637,7 +642,7 @@ for function, argument, least in COUNTS:
         bad(f"{argument} is {str(value)[:9]}", ValueError, says, function, **{argument: value})
     below = 8 if argument == "step" else 2**63
     for value in (below, HUGE):
-        says = f"{argument} must be below {below}, not {value}"
+        says = f"{argument} must be below {'2**63' if below > 8 else below}, not {value}"
         bad(f"{argument} is {str(value)[:9]}", ValueError, says, function, **{argument: value})
     for value in (1.5, 1.0, -0.0, NAN, INF, "1", 1j, [1], {}, np.array([1, 2])):
         says = f"{argument} must be a whole number, not {value!r}"

@@ -222,9 +222,11 @@ def test_models_refuse_what_they_cannot_look_up():
     ):
         with pytest.raises(error, match=message):
             model.forward(bad)
-    for sizes in ({"vocab_size": 0}, {"vocab_size": 5, "hidden_dim": -1}, {"vocab_size": 2.5}):
-        with pytest.raises(ValueError, match="whole number of at least 1"):
+    for sizes in ({"vocab_size": 0}, {"vocab_size": 5, "hidden_dim": -1}):
+        with pytest.raises(ValueError, match="must be at least 1"):
             MLPLM(**sizes)
+    with pytest.raises(TypeError, match=r"vocab_size must be a whole number, not 2\.5"):
+        MLPLM(2.5)
     with pytest.raises(ValueError, match="float32 or float64"):
         BigramLM(5, np.float16)
 

@@ -94,9 +94,9 @@ def backward_of_one_number(formula: Callable[[FloatArray, FloatArray], FloatArra
 
     def function(grad_output: ArrayLike, logits: ArrayLike, axis: Axis) -> FloatArray:
         z, grad = as_floats("logits", logits), as_array("grad_output", grad_output)
-        kept = reduced_shape(z.shape, axis, keepdims=True)
-        if grad.shape not in (kept, reduced_shape(z.shape, axis, keepdims=False)):
-            raise ValueError(f"grad_output has shape {grad.shape}, which is not logsumexp's for logits of {z.shape}")
+        kept, gone = (reduced_shape(z.shape, axis, keepdims) for keepdims in (True, False))
+        if grad.shape not in (kept, gone):
+            raise ValueError(f"grad_output has shape {grad.shape}; for logits of shape {z.shape} it must be {kept} or {gone}")
         return along_rows(np.broadcast_to(grad.reshape(kept), z.shape), z, axis)
 
     return _public(formula, function, axis=-1)
@@ -190,7 +190,7 @@ def reduced_shape(shape: tuple[int, ...], axis: Axis, keepdims: bool) -> tuple[i
 
 def _class_axes(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the axes as a tuple of indices from the left; no axis, or one with nothing on it, is a ValueError."""
-    if axis == -1 and isinstance(axis, int) and shape[-1]:  # as nearly always
+    if isinstance(axis, int) and axis == -1 and shape[-1]:  # as nearly always
         return (len(shape) - 1,)
     try:
         axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (index(axis),)

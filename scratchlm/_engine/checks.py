@@ -26,7 +26,15 @@ def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
         raise ValueError(f"{name} must be one array, but its rows have different lengths") from None
 
 
-_FLOATS = {np.dtype(dtype) for dtype in (np.float16, np.float32, np.float64)}
+def as_reals(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return the value as an array of real numbers, of any dtype. Errors: TypeError for others; ValueError if ragged."""
+    array = as_array(name, value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
+    return array
+
+
+FLOATS = {np.dtype(dtype) for dtype in (np.float16, np.float32, np.float64)}
 
 
 def as_floats(name: str, value: ArrayLike) -> FloatArray:
@@ -34,12 +42,10 @@ def as_floats(name: str, value: ArrayLike) -> FloatArray:
 
     Errors: TypeError for anything that is not a real number, and for longdouble; ValueError for a single number.
     """
-    array = as_array(name, value)
-    if array.dtype not in _FLOATS:  # big-endian floats pass; they become native
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
+    array = as_reals(name, value)
+    if array.dtype not in FLOATS:
         if array.dtype.char == "g":
-            raise TypeError(f"{name} must be float16, float32 or float64, not {array.dtype} (longdouble)")
+            raise TypeError(f"{name} must be float16, float32 or float64, not longdouble ({array.dtype})")
         array = array.astype(array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.float64)
     if not array.ndim:
         raise ValueError(f"{name} must have at least one axis, not be the single number {array[()]!r}")
@@ -57,6 +63,17 @@ def as_ids(name: str, value: ArrayLike, what: str = "token ids") -> NDArray[np.i
     if ids.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integer {what}, not {ids.dtype}")
     return ids  # type: ignore[return-value]  # of any integer dtype, until they are known to be in range
+
+
+def class_id(name: str, value: int, classes: int) -> int:
+    """Return one class id; a TypeError names what is not an integer, an IndexError a class that is not there."""
+    try:
+        y = index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be integer class ids, not {value!r}") from None
+    if not 0 <= y < classes:
+        raise IndexError(f"{name} contains {y}; valid ids are 0 to {classes - 1}")
+    return y
 
 
 def ids_below(name: str, ids: IntArray, size: int) -> NDArray[np.intp]:
@@ -131,7 +148,8 @@ def whole(name: str, value: int, least: int, below: int = 2**63) -> int:
     except TypeError:
         raise TypeError(f"{name} must be a whole number, not {value!r}") from None
     if not least <= number < below:
-        limit = f"at least {least}" if number < least else f"below {below}"
+        highest = f"2**{below.bit_length() - 1}" if below >= 2**31 else below
+        limit = f"at least {least}" if number < least else f"below {highest}"
         raise ValueError(f"{name} must be {limit}, not {value}")
     return number
 

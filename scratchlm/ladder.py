@@ -1,0 +1,72 @@
+"""log_softmax of a row in four ways, each right where the one above it breaks.
+
+In: scores z of one row, (V,). Out: l = log(softmax(z)), (V,), in nats. On paper all four are the same. Climb them from
+the top, and try the input at which each of them breaks:
+
+    naive        l = log(exp(z) / sum exp(z))                  nan at [1000, 999]: exp overflows
+    shifted      the same of z - max z                         -inf at [1000, 0]: exp underflows, and log 0 is -inf
+    on_paper     l = d - log(sum exp(d)), with d = z - max z   0 at [40, 0]: exp(-40) beside 1 is rounded away
+    log1p_odds   l = d - log1p(odds against the favourite)     right
+
+SciPy and PyTorch stop at the third. `functional.log_softmax` is the fourth, for rows of any shape.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Row = NDArray[np.floating[Any]]
+
+
+def naive(z: ArrayLike) -> Row:
+    """Return log(exp(z) / sum exp(z)), as it is printed.
+
+    >>> naive([1.0, 0.0]).round(4)
+    array([-0.3133, -1.3133])
+    >>> with np.errstate(all="ignore"):
+    ...     naive([1000.0, 999.0])  # exp(1000) is inf, and inf / inf is nan
+    array([nan, nan])
+    """
+    e = np.exp(z)
+    l: Row = np.log(e / e.sum())
+    return l
+
+
+def shifted(z: ArrayLike) -> Row:
+    """Return the same of z - max z: softmax cannot see a shift, and no exp is larger than 1 any more.
+
+    >>> shifted([1000.0, 999.0]).round(4)
+    array([-0.3133, -1.3133])
+    >>> with np.errstate(all="ignore"):
+    ...     shifted([1000.0, 0.0])  # exp(-1000) is 0, and an unlikely token becomes an impossible one
+    array([  0., -inf])
+    """
+    return naive(z - np.max(z))
+
+
+def on_paper(z: ArrayLike) -> Row:
+    """Return d - log(sum exp(d)): the logarithm is taken on paper, log(exp(d)) = d, so no exp has to be undone.
+
+    >>> on_paper([1000.0, 0.0])
+    array([    0., -1000.])
+    >>> on_paper([40.0, 0.0])  # the first should be -4e-18: in 1 + exp(-40) the 1 swallows the odds
+    array([  0., -40.])
+    """
+    d = z - np.max(z)
+    l: Row = d - np.log(np.exp(d).sum())
+    return l
+
+
+def log1p_odds(z: ArrayLike) -> Row:
+    """Return d - log1p(odds), with the odds against the favourite: the favourite's own exp, a 1, is left out of the sum.
+
+    The sum is 1 + odds, and log1p(odds) is its logarithm, computed without ever adding the 1.
+
+    >>> log1p_odds([40.0, 0.0])
+    array([-4.24835426e-18, -4.00000000e+01])
+    """
+    d = z - np.max(z)
+    odds = np.exp(np.delete(d, d.argmax())).sum()
+    l: Row = d - np.log1p(odds)
+    return l

@@ -1,0 +1,159 @@
+"""A search for the rows on which `functional` is furthest from the truth, to hold its promise of accuracy.
+
+Three breeders of rows: nearly equal scores; rows built of the numbers on which this processor's exp is worst, pulling in
+opposite directions; and rows that were bad already, changed a little, generation after generation. A wider float judges
+thousands of rows at a time, and the 60-digit oracle has the last word on the worst of each.
+
+    python tests/worst_rows.py --seconds 600     # tells the worst that it found, beside what is promised
+"""
+
+import argparse
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchlm import functional as F
+from scratchlm import oracle
+
+# The same functions of (rows, ids), ours and exact: by 60 digits, and by a wider float.
+KINDS = {
+    "softmax": (lambda z, y: F.softmax(z), lambda row, y: oracle.softmax(row)),
+    "log_softmax": (lambda z, y: F.log_softmax(z), lambda row, y: oracle.log_softmax(row)),
+    "cross_entropy": (
+        lambda z, y: F.cross_entropy(z, y, "none")[:, None],
+        lambda row, y: [oracle.cross_entropy(row, y)],
+    ),
+    "cross_entropy_backward": (
+        lambda z, y: F.cross_entropy_backward(z, y, "sum"),
+        oracle.cross_entropy_backward,
+    ),
+}
+WIDER = {np.float32: np.float64, np.float64: np.longdouble}
+
+
+class Worst(NamedTuple):
+    """The worst that was found: a row and a target, how far off it is, and how far off it may be, in ulps."""
+
+    kind: str
+    row: np.ndarray
+    target: int
+    ulps: float
+    promised: float
+
+
+def search(dtype, seconds, seed=0, kinds=KINDS):
+    """Return the worst row of each kind that was found in this time; every breeder has its turns."""
+    rng = np.random.default_rng(seed)
+    extreme = _worst_of_exp(dtype, rng)
+    best = {kind: [] for kind in kinds}
+    until, rounds = time.monotonic() + seconds, 0
+    while rounds < 4 or time.monotonic() < until:
+        breeder = (_nearly_equal, _of_extremes, _bred)[rounds % 3]
+        for kind, found in best.items():
+            rows, ids = breeder(rng, dtype, extreme, found)
+            errors = _screened(kind, rows, ids)
+            for i in np.argsort(errors)[-5:]:
+                found.append((float(errors[i]), rows[i], int(ids[i])))
+            best[kind] = sorted(found, key=lambda one: -one[0])[:20]
+        rounds += 1
+    return [_judged(kind, *found[0][1:]) for kind, found in best.items()]
+
+
+# --- breeders: each returns rows (n, V) and a target for each --------------------------------------------------------
+
+
+def _nearly_equal(rng, dtype, extreme, found):
+    n, classes = 400, int(rng.integers(2, 70))
+    level = rng.uniform(-20, 60, (n, 1))
+    width = 10.0 ** rng.uniform(-6, -0.5, (n, 1))
+    rows = level + width * rng.choice([0, 1], (n, classes)) * rng.uniform(0.5, 1, (n, 1))
+    rows[::2, 0] -= width[::2, 0]  # one apart, all others the same
+    return rows.astype(dtype), rng.integers(classes, size=n)
+
+
+def _worst_of_exp(dtype, rng):
+    """Return scores on which NumPy's exp is too high, and on which it is too low, the worst of a million."""
+    x = rng.uniform(-20, 60, 1_000_000).astype(dtype)
+    exact = np.exp(x.astype(WIDER[dtype]))
+    order = np.argsort((np.exp(x) - exact) / exact)
+    return x[order[:300]], x[order[-300:]]
+
+
+def _of_extremes(rng, dtype, extreme, found):
+    n, classes = 400, int(rng.integers(2, 40))
+    low, high = extreme if rng.random() < 0.5 else extreme[::-1]
+    rows = np.repeat(rng.choice(low, (n, 1)), classes, axis=1)  # equal ones: their errors have the same sign
+    some = rng.random((n, classes)) < rng.uniform(0, 1)
+    rows[some] = rng.choice(low, some.sum())
+    rows[:, 0] = rng.choice(high, n)
+    return rows, np.zeros(n, int) if rng.random() < 0.5 else rng.integers(classes, size=n)
+
+
+def _bred(rng, dtype, extreme, found):
+    _, row, target = found[rng.integers(len(found))] if found else (0, np.zeros(2, dtype), 0)
+    rows = np.repeat(row[None], 400, axis=0)
+    how = rng.integers(4)
+    if how == 0:  # by some ulps
+        rows += np.spacing(rows) * rng.integers(-50, 51, rows.shape)
+    elif how == 1:  # one entry for another
+        rows[np.arange(400), rng.integers(row.size, size=400)] = rng.choice(np.concatenate(extreme), 400)
+    elif how == 2:  # all to another level
+        rows += rng.uniform(-5, 5, (400, 1)).astype(dtype)
+    else:  # more of the same
+        rows = np.concatenate([rows, rows[:, rng.integers(row.size, size=3)]], axis=1)[:, :70]
+    return rows.astype(dtype), np.full(400, min(target, rows.shape[1] - 1))
+
+
+# --- judges ----------------------------------------------------------------------------------------------------------
+
+
+def _screened(kind, rows, ids):
+    """Return how far off each row is, as a share of what is promised, by a wider float."""
+    z = rows.astype(WIDER[rows.dtype.type])
+    i = np.arange(len(z))
+    d = z - z.max(axis=-1, keepdims=True)
+    e = np.exp(d)
+    others = e.copy()
+    others[i, ids] = 0
+    total, rest = e.sum(axis=-1, keepdims=True), others.sum(axis=-1)
+    if kind in ("softmax", "cross_entropy_backward"):
+        exact = e / total
+        if kind != "softmax":
+            exact[i, ids] = -rest / total[:, 0]
+    elif kind == "cross_entropy":
+        exact = np.log1p(rest / e[i, ids])[:, None]
+    else:
+        top = d.argmax(axis=-1)
+        e[i, top] = 0
+        exact = d - np.log1p(e.sum(axis=-1, keepdims=True))
+    unit = np.spacing(np.abs(exact).astype(rows.dtype)).astype(z.dtype)
+    ours = KINDS[kind][0](rows, ids)
+    errors = np.where(np.abs(exact) >= np.finfo(rows.dtype).tiny, np.abs(ours - exact) / unit, 0)
+    spread = (z.max(axis=-1) - z.min(axis=-1)).astype(float)
+    return errors.max(axis=-1).astype(float) / (oracle.promised_ulps(rows[0] * 0) + spread / 2)
+
+
+def _judged(kind, row, target):
+    """Return what the oracle says of a row."""
+    ours, exact = KINDS[kind]
+    exact = exact(row, target)
+    normal = np.abs(np.array(exact, float)) >= np.finfo(row.dtype).tiny
+    errors = oracle.ulp_error(ours(row[None], np.array([target]))[0], exact)
+    return Worst(kind, row, target, float(errors[normal].max(initial=0)), oracle.promised_ulps(row))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=60, help="how long to search, in all (default: 60)")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    for dtype in WIDER:
+        print(f"{np.dtype(dtype).name}: the worst rows of a search of {options.seconds / 2:g} s")
+        for worst in search(dtype, options.seconds / 2, options.seed):
+            print(f"  {worst.kind:24} {worst.ulps:5.2f} ulps; promised: {worst.promised:5.2f}")
+            print(f"    {worst.row.size} scores, target {worst.target}: {worst.row[:4].tolist()} ...")
+
+
+if __name__ == "__main__":
+    main()
