@@ -78,7 +78,7 @@ def _accuracy(kind: str, dtype: Any) -> None:
         tier="accuracy",
         always=tuple(always),
     )
-    def _(f: Implementation, logits: Array, targets: Array | None = None) -> None:
+    def is_accurate(f: Implementation, logits: Array, targets: Array | None = None) -> None:
         actual, exact = _judged(kind, f, logits, targets)
         # logsumexp adds the maximum and log1p(rest). Where they cancel, no formula in one precision keeps the digits.
         if kind == "logsumexp" and abs(float(exact[0])) < abs(float(logits.max())):
@@ -105,7 +105,7 @@ for _name in ("logsumexp", "softmax", "log_softmax", "cross_entropy", "logsumexp
     ),
     tier="accuracy",
 )
-def _(f: Implementation, grad_output: Array, log_probs: Array) -> None:
+def learns_from_confident_log_probs(f: Implementation, grad_output: Array, log_probs: Array) -> None:
     missing = -math.expm1(log_probs[0])
     near(f(grad_output, log_probs, axis=-1), [-missing, missing], "the gradient", rtol=1e-9)
 
@@ -121,6 +121,6 @@ def _(f: Implementation, grad_output: Array, log_probs: Array) -> None:
     ),
     tier="accuracy",
 )
-def _(f: Implementation, grad_output: Array, probs: Array) -> None:
+def learns_from_confident_probs(f: Implementation, grad_output: Array, probs: Array) -> None:
     expected = probs[0] * probs[1]
     near(f(grad_output, probs, axis=-1), [expected, -expected], "the gradient", rtol=1e-9)
