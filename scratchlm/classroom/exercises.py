@@ -11,7 +11,7 @@ from scratchlm.classroom.tasks import TASKS
 from scratchlm.properties import PROPERTIES, Property
 
 STUBS = Path(__file__).parent / "stubs"
-EXAMINER = "looks_like_softmax"  # a kind without properties: it is held against tasks.CANDIDATES
+EXAMINER = "looks_like_softmax"  # a kind without properties: it is held against CANDIDATES
 
 
 @dataclass(frozen=True)
