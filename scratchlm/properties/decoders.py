@@ -14,7 +14,7 @@ from scratchlm.properties.inputs import TEMPERATURES, also, masked_rows, only, r
     "apply_temperature",
     "divides differences",
     "(z_j - z_k) becomes (z_j - z_k) / T",
-    why="At T = 2 the odds become their square roots, at T = 1/2 their squares.",
+    why="At T = 2 the ratios p_j / p_k become their square roots, at T = 1/2 their squares.",
     hint="Divide the scores by T. Neither multiply, nor divide probabilities, nor clip T.",
     cases=also(only(rows(), "scores"), temperature=TEMPERATURES),
 )
@@ -53,7 +53,7 @@ def _of_a_filter(kind: str, setting: str, values: st.SearchStrategy[Any]) -> Non
         kind,
         "kept as they are",
         "who stays keeps its score (or all of a row are shifted alike), the others get -inf; the likeliest stays",
-        why="A filter decides who may be drawn. It must not change the odds among those who may, nor leave nobody.",
+        why="A filter decides who may be drawn. It must not change the ratios among those who may, nor leave nobody.",
         hint="Return np.where(stays, z, -np.inf). If you filter probabilities, return their logarithms, not 0.",
         cases=also(only(TIES, "scores"), **{setting: values}),
     )
