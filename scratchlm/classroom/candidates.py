@@ -78,7 +78,7 @@ def _minus(z: Array) -> Any:
 
 @candidate("G", False)
 def _at_two(z: Array) -> Any:
-    """Wrong: at a temperature of 2; a distribution like any other, but with the roots of the odds."""
+    """Wrong: at a temperature of 2; a distribution like any other, but with the roots of the right ratios."""
     return _normalised(np.exp(_down(z) / 2))
 
 
