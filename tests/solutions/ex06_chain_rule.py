@@ -18,7 +18,7 @@ def log_softmax_backward(grad_output, log_probs, axis=-1):
     g_sum = g.sum(axis=axis, keepdims=True)
     confident = p > 0.51  # more than half, so no row has two of them, however p was rounded
     g_others = np.where(confident, 0, g).sum(axis=axis, keepdims=True)
-    # Here g - p sum(g) nearly cancels. Since g = sum(g) - (the other g), it is (1 - p) sum(g) - (the other g), and what
-    # the others have, 1 - p = odds / (1 + odds), is -expm1(l).
+    # For these, g - p sum(g) nearly cancels. Since g = sum(g) - (the other g), it is (1 - p) sum(g) - (the other g),
+    # and what the others have, 1 - p = odds / (1 + odds), is -expm1(l).
     careful = -g_others - np.expm1(log_probs) * g_sum
     return np.where(confident, careful, g - p * g_sum).astype(log_probs.dtype)
