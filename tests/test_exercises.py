@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from scratchlm import functional
+from scratchlm.classroom.candidates import CANDIDATES
 from scratchlm.classroom.exercises import EXERCISES, STUBS, Part, properties_of
-from scratchlm.classroom.tasks import CANDIDATES, TASKS
+from scratchlm.classroom.tasks import TASKS
 from scratchlm.models import MLPLM
 from scratchlm.properties import PROPERTIES, judged
 

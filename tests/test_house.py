@@ -86,6 +86,18 @@ def test_a_room_imports_only_rooms_before_it(room):
         assert imported_rooms(path) - {room} <= set(ROOMS[: ROOMS.index(room)])
 
 
+@pytest.mark.parametrize("room", [room for room in ROOMS if (PACKAGE / room).is_dir()])
+def test_no_file_in_a_folder_is_called_like_a_room(room):
+    names = {path.stem.strip("_") for path in files_of(room)}
+    assert not names & {room.strip("_") for room in ROOMS}
+
+
+def test_every_function_has_a_name_that_says_something():
+    for path in PACKAGE.rglob("*.py"):
+        functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+        assert "_" not in {function.name for function in functions}, path
+
+
 def test_the_twin_and_the_judge_stand_alone():
     for room in ("naive", "oracle", "gradcheck", "data", "_rows"):
         assert imported_rooms(PACKAGE / f"{room}.py") == set()

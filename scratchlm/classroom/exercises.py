@@ -11,7 +11,7 @@ from scratchlm.classroom.tasks import TASKS
 from scratchlm.properties import PROPERTIES, Property
 
 STUBS = Path(__file__).parent / "stubs"
-EXAMINER = "looks_like_softmax"  # a kind without properties: it is held against tasks.CANDIDATES
+EXAMINER = "looks_like_softmax"  # a kind without properties: it is held against CANDIDATES
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ _ALL = (
             "log(exp(c) * S) = c + log S. Take the maximum out of the sum, and add it back after the logarithm.",
             "m + np.log(np.exp(z - m).sum(...)), with m = z.max(axis=axis, keepdims=True) inside, and without keepdims "
             "at the end.",
-            "For the star: the sum is 1 (from one maximum) plus a rest, so the logarithm is log1p(rest). Set one of "
-            "the largest exps to 0 before you sum: np.put_along_axis with z.argmax.",
+            "For the star: the sum is the favourite's own 1 plus the odds against it. Do not add the 1: set the "
+            "favourite's exp to 0 before you sum (np.put_along_axis with z.argmax), and return m + np.log1p(odds).",
         ),
     ),
     Exercise(
@@ -107,7 +107,8 @@ _ALL = (
             "z - Z is right, but if both are huge, little is left of the difference. Z = m + log(sum): subtract these "
             "two one after the other.",
             "(z - m) - np.log(np.exp(z - m).sum(axis=axis, keepdims=True)).",
-            "For the star: log1p(rest) in place of log(sum), as in exercise 2, and the shift of exercise 1's star.",
+            "For the star: log1p(odds) in place of log(sum), as in exercise 2, and the shift c of exercise 1's star. "
+            "Then the odds are the sum of the other exps, divided by the favourite's own, np.exp(m - c).",
         ),
     ),
     Exercise(
@@ -122,7 +123,9 @@ _ALL = (
             "go away: [..., 0].",
             "cross_entropy is nll_loss of the log_softmax of exercise 3. Multiplying by a one-hot matrix will not do: "
             "0 times -inf is no number.",
-            "For the star: the loss is log1p(rest) + (m - z[y]), with the rest of exercise 2. Nothing in it cancels.",
+            "For the star: the loss is log1p(odds), with the odds against the target. For a hopeless target they "
+            "overflow; so take those against the favourite, and add what the target lacks: (m - z[y]) + log1p(odds). "
+            "Nothing in it cancels. That is minus the target's entry of exercise 3: if yours has its star, use it.",
         ),
     ),
     Exercise(
@@ -134,9 +137,9 @@ _ALL = (
             "You need softmax: copy yours from exercise 1.",
             "One entry in each row is lowered by 1. targets[..., None] says which; np.put_along_axis writes there.",
             "Divide by targets.size for 'mean', and by nothing for 'sum' and 'none'.",
-            "For the star: p - 1 at the target is minus the sum of the other probabilities. Set the target's exp to 0, "
-            "sum the others, and write minus that sum in its place; then divide all by the sum with the target's exp. "
-            "And shift as for the star of exercise 1.",
+            "For the star: never compute p - 1. At the target the gradient is -odds / (1 + odds), minus what the "
+            "others have. Set the target's exp to 0, sum the others, and write minus that sum in its place. Then "
+            "divide all by the sum with the target's exp. And shift as for the star of exercise 1.",
         ),
     ),
     Exercise(
@@ -149,9 +152,9 @@ _ALL = (
             "For softmax the first part is g_k p_k, and the second is p_k times sum_j g_j p_j. For log_softmax they "
             "are g_k, and exp(l_k) times sum_j g_j.",
             "p * (g - (g * p).sum(axis=axis, keepdims=True)), and g - np.exp(l) * g.sum(axis=axis, keepdims=True).",
-            "For the stars: in softmax_backward, first subtract from g its value at the likeliest class. In "
-            "log_softmax_backward, write the likeliest class as (1 - p) sum(g) - (sum of the other g), with "
-            "1 - p = -np.expm1(l).",
+            "For the stars: only the own entry of a favourite with more than half of the probability needs care. For "
+            "softmax, compute its g - mean as sum_j p_j (g_top - g_j): its own term is 0, so nothing cancels. For "
+            "log_softmax, take -(sum of the other g) - np.expm1(l) * sum(g): -expm1(l) is what the others have.",
         ),
     ),
     Exercise(

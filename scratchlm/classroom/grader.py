@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from scratchlm.classroom.candidates import CANDIDATES
 from scratchlm.classroom.exercises import EXAMINER, Exercise, Part, properties_of
 from scratchlm.classroom.frames import printable, printable_lines
 from scratchlm.classroom.sandbox import Lost, Refused, Submission
-from scratchlm.classroom.tasks import CANDIDATES
 from scratchlm.properties import Property, judged
 
 POINTS, BONUS = 10.0, 2.0  # for all required properties of an exercise together, and for all starred ones

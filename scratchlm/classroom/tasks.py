@@ -1,8 +1,6 @@
-"""What the battery has no kind for: properties of the exercises' own functions, and candidates for an examiner.
+"""What the battery has no kind for: properties of the exercises' own functions.
 
 `TASKS` holds a list of properties for every kind, as the battery does; `judged(kind, TASKS[kind], f)` gives verdicts.
-`CANDIDATES` holds what is handed to a student's `looks_like_softmax`: functions, and whether each is a right softmax.
-The docstring of a candidate says how it is right, or what is wrong with it.
 """
 
 import functools
@@ -16,24 +14,14 @@ from hypothesis.extra import numpy as hnp
 
 from scratchlm import functional, gradcheck
 from scratchlm.models import MLPLM
-from scratchlm.properties.battery import Case, Implementation, Mismatch, Property
+from scratchlm.properties.battery import Case, Implementation, Mismatch, Table, property_of
 from scratchlm.properties.compare import Array, demand, log_roundings, lse, near, numbers
 from scratchlm.properties.inputs import TEMPERATURES, also, masked_rows, only, rows
 
 EPS = float(np.finfo(np.float64).eps)
-TASKS: dict[str, list[Property]] = {}
-
-
-def task(
-    kind: str, name: str, identity: str, *, why: str, hint: str, cases: st.SearchStrategy[Case]
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Enter the check that follows into TASKS."""
-
-    def enter(check: Callable[..., None]) -> Callable[..., None]:
-        TASKS.setdefault(kind, []).append(Property(name, identity, why, hint, cases, check))
-        return check
-
-    return enter
+TASKS: Table = {}
+# Enters the check under it into TASKS, as property_of enters others into PROPERTIES.
+task = functools.partial(property_of, table=TASKS)
 
 
 # --- probs_at_temperature --------------------------------------------------------------------------------------------
@@ -47,7 +35,7 @@ def task(
     hint="After dividing by T you must normalise again: divide by the sum of the very exps that you return.",
     cases=also(only(rows(bound=20)), temperature=TEMPERATURES),
 )
-def _(f: Implementation, logits: Array, temperature: float) -> None:
+def is_a_distribution(f: Implementation, logits: Array, temperature: float) -> None:
     p = numbers(f(functional.log_softmax(logits), temperature))
     demand((p >= 0) & (p <= 1), "a probability lies in [0, 1]", "numbers from 0 to 1", p)
     # Up to 5 divisions and 4 additions round, of numbers of at most 1.
@@ -62,7 +50,7 @@ def _(f: Implementation, logits: Array, temperature: float) -> None:
     hint="Divide the log-probabilities by T, not the probabilities, and not by T twice.",
     cases=also(only(rows(bound=20)), temperature=TEMPERATURES),
 )
-def _(f: Implementation, logits: Array, temperature: float) -> None:
+def is_as_from_the_logits(f: Implementation, logits: Array, temperature: float) -> None:
     expected = functional.softmax(logits.astype(np.float64) / temperature)
     # l is off by the roundings of a logarithm; the division by T enlarges them, and so does exp's own argument.
     rtol = 4 * log_roundings(logits) / temperature
@@ -77,7 +65,7 @@ def _(f: Implementation, logits: Array, temperature: float) -> None:
     hint="At T = 1 the sum is 1 already, so what you divide by must be 1.",
     cases=only(rows(bound=20)),
 )
-def _(f: Implementation, logits: Array) -> None:
+def changes_nothing_at_one(f: Implementation, logits: Array) -> None:
     log_p = functional.log_softmax(logits)
     near(f(log_p, 1.0), np.exp(log_p), "the result at T = 1", rtol=4 * log_roundings(logits), atol=1e-30)
 
@@ -90,7 +78,7 @@ def _(f: Implementation, logits: Array) -> None:
     hint="The result at T must be a power 1 / T of the probabilities, up to one factor for the row.",
     cases=also(only(rows(bound=5)), temperature=TEMPERATURES, S=TEMPERATURES),
 )
-def _(f: Implementation, logits: Array, temperature: float, S: float) -> None:
+def combines_two_temperatures(f: Implementation, logits: Array, temperature: float, S: float) -> None:
     log_p = functional.log_softmax(logits.astype(np.float64))
     then = np.log(numbers(f(log_p, temperature)).astype(np.float64))
     # Logarithms grow to 12 * 8 * 8 = 768 at most, and are off by a few times 768 eps, or 1e-12.
@@ -105,7 +93,7 @@ def _(f: Implementation, logits: Array, temperature: float, S: float) -> None:
     hint="Log-probabilities cannot overflow, but all of a row can underflow: subtract the maximum here, too.",
     cases=also(only(rows(bound=3, whole=True)), temperature=st.integers(8, 14).map(lambda n: 0.5**n)),
 )
-def _(f: Implementation, logits: Array, temperature: float) -> None:
+def gives_all_to_the_likeliest_near_zero(f: Implementation, logits: Array, temperature: float) -> None:
     likeliest = (logits == logits.max(axis=-1, keepdims=True)).astype(np.float64)
     expected = likeliest / likeliest.sum(axis=-1, keepdims=True)
     # The next score is 1 lower, so it has exp(-256) of it at most: nothing.
@@ -120,7 +108,7 @@ def _(f: Implementation, logits: Array, temperature: float) -> None:
     hint="Do not replace -inf by a number, and do not multiply it by 0.",
     cases=also(only(masked_rows()), temperature=TEMPERATURES),
 )
-def _(f: Implementation, logits: Array, temperature: float) -> None:
+def keeps_masked_at_zero(f: Implementation, logits: Array, temperature: float) -> None:
     log_p = functional.log_softmax(logits)
     p = numbers(f(log_p, temperature))
     demand(p.shape == log_p.shape, "the shape", str(log_p.shape), str(p.shape))
@@ -157,7 +145,7 @@ def _rows_and_levels(draw: st.DrawFn, square: bool = False) -> Case:
     hint="Add Z to every entry of its row. Nothing is to be exponentiated.",
     cases=only(rows()),
 )
-def _(f: Implementation, logits: Array) -> None:
+def goes_there_and_back(f: Implementation, logits: Array) -> None:
     back = f(functional.log_softmax(logits), functional.logsumexp(logits))
     near(back, logits, "the logits", atol=log_roundings(logits))
 
@@ -170,7 +158,7 @@ def _(f: Implementation, logits: Array) -> None:
     hint="Z needs another shape before it is added. See the second hint of this exercise.",
     cases=_rows_and_levels(square=True),
 )
-def _(f: Implementation, logits: Array, Z: Array) -> None:
+def gives_every_row_its_own_level(f: Implementation, logits: Array, Z: Array) -> None:
     log_p = functional.log_softmax(logits)
     together = numbers(f(log_p, Z))
     demand(together.shape == log_p.shape, "the shape", str(log_p.shape), str(together.shape))
@@ -187,7 +175,7 @@ def _(f: Implementation, logits: Array, Z: Array) -> None:
     hint="Add Z, do not subtract it, and add it once.",
     cases=_rows_and_levels(),
 )
-def _(f: Implementation, logits: Array, Z: Array) -> None:
+def restores_the_level(f: Implementation, logits: Array, Z: Array) -> None:
     back = numbers(f(functional.log_softmax(logits), Z))
     demand(back.shape == logits.shape, "the shape", str(logits.shape), str(back.shape))
     # l and l + Z are rounded, at a size of 20 + log 5 + 50 or less.
@@ -202,7 +190,7 @@ def _(f: Implementation, logits: Array, Z: Array) -> None:
     hint="-inf + Z is -inf by itself; exp and log on the way are not needed.",
     cases=only(masked_rows()),
 )
-def _(f: Implementation, logits: Array) -> None:
+def keeps_masked_at_minus_infinity(f: Implementation, logits: Array) -> None:
     back = f(functional.log_softmax(logits), functional.logsumexp(logits))
     near(back, logits, "the logits", atol=log_roundings(logits))
 
@@ -244,7 +232,7 @@ ATOL_LOG_SHARE = 16 * EPS
     hint="Divide each row by its own sum: sum along axis 1, with keepdims=True.",
     cases=_pairs(),
 )
-def _(f: Implementation, previous: Array, following: Array, vocab_size: int) -> None:
+def has_distributions_as_rows(f: Implementation, previous: Array, following: Array, vocab_size: int) -> None:
     total = np.exp(_table(f, previous, following, vocab_size)).sum(axis=1)
     # Each of at most 5 probabilities is off by ATOL_LOG_SHARE of itself, and the sum rounds 4 times.
     near(total, np.ones(vocab_size), "the sum of a row", atol=2 * ATOL_LOG_SHARE)
@@ -258,7 +246,7 @@ def _(f: Implementation, previous: Array, following: Array, vocab_size: int) -> 
     hint="Does a pair that comes twice count twice? Is the row the previous token, and the column the following one?",
     cases=_pairs(least=1),
 )
-def _(f: Implementation, previous: Array, following: Array, vocab_size: int) -> None:
+def gives_the_shares(f: Implementation, previous: Array, following: Array, vocab_size: int) -> None:
     table, count = _table(f, previous, following, vocab_size), _counts(previous, following, vocab_size)
     came = count > 0
     share = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
@@ -273,7 +261,9 @@ def _(f: Implementation, previous: Array, following: Array, vocab_size: int) -> 
     hint="No epsilon inside the logarithm, no 1 added to the counts. np.errstate(divide='ignore') hides the warning.",
     cases=_pairs(least=1),
 )
-def _(f: Implementation, previous: Array, following: Array, vocab_size: int) -> None:
+def gives_minus_infinity_to_what_never_came(
+    f: Implementation, previous: Array, following: Array, vocab_size: int
+) -> None:
     table, count = _table(f, previous, following, vocab_size), _counts(previous, following, vocab_size)
     never = (count == 0) & (count.sum(axis=1, keepdims=True) > 0)
     demand(np.isneginf(table[never]), "the entries of the pairs that never came", "-inf", table)
@@ -287,7 +277,7 @@ def _(f: Implementation, previous: Array, following: Array, vocab_size: int) -> 
     hint="Find the rows whose sum is 0 before you divide.",
     cases=_pairs(),
 )
-def _(f: Implementation, previous: Array, following: Array, vocab_size: int) -> None:
+def is_uniform_where_nothing_is_known(f: Implementation, previous: Array, following: Array, vocab_size: int) -> None:
     table, count = _table(f, previous, following, vocab_size), _counts(previous, following, vocab_size)
     empty = table[count.sum(axis=1) == 0]
     near(empty, np.full(empty.shape, -math.log(vocab_size)), "the rows of what had no follower", atol=ATOL_LOG_SHARE)
@@ -301,7 +291,7 @@ def _(f: Implementation, previous: Array, following: Array, vocab_size: int) -> 
     hint="Numbers that are added to the counts, or rows divided by a fixed number, do not scale with them.",
     cases=_pairs(),
 )
-def _(f: Implementation, previous: Array, following: Array, vocab_size: int) -> None:
+def is_the_same_for_the_text_twice(f: Implementation, previous: Array, following: Array, vocab_size: int) -> None:
     once = _table(f, previous, following, vocab_size)
     before, after = (np.concatenate([ids[::-1], ids]) for ids in (previous, following))
     near(
@@ -317,7 +307,9 @@ def _(f: Implementation, previous: Array, following: Array, vocab_size: int) -> 
     hint="If another table has a lower loss, the rows are no shares: see `the shares`.",
     cases=also(_pairs(least=1), seed=st.integers(0, 99)),
 )
-def _(f: Implementation, previous: Array, following: Array, vocab_size: int, seed: int) -> None:
+def does_better_than_any_other(
+    f: Implementation, previous: Array, following: Array, vocab_size: int, seed: int
+) -> None:
     table, count = _table(f, previous, following, vocab_size), _counts(previous, following, vocab_size)
     rival = np.log(count + np.random.default_rng(seed).exponential(size=count.shape))
     loss = functional.cross_entropy(table[previous], following)
@@ -370,7 +362,7 @@ def _net(params: Case, contexts: Array) -> MLPLM:
 
 def _of_a_layer(name: str, identity: str, names: tuple[str, ...], why: str, hint: str) -> None:
     @task("mlp_backward", name, identity, why=why, hint=hint, cases=_small_nets())
-    def _(f: Implementation, contexts: Array, grad_logits: Array, **params: Array) -> None:
+    def is_right_for_a_layer(f: Implementation, contexts: Array, grad_logits: Array, **params: Array) -> None:
         grads, net = _gradients(f, params, contexts, grad_logits), _net(params, contexts)
         net.forward(contexts)
         expected = net.backward(grad_logits)
@@ -386,7 +378,9 @@ def _of_a_layer(name: str, identity: str, names: tuple[str, ...], why: str, hint
     hint="Return a dict with the five names. Biases are summed over the contexts of the batch: axis 0.",
     cases=_small_nets(),
 )
-def _(f: Implementation, contexts: Array, grad_logits: Array, **params: Array) -> None:
+def gives_every_gradient_the_right_shape(
+    f: Implementation, contexts: Array, grad_logits: Array, **params: Array
+) -> None:
     _gradients(f, params, contexts, grad_logits)
 
 
@@ -421,7 +415,7 @@ _of_a_layer(
     hint="grad_logits may only be multiplied and summed.",
     cases=_small_nets(),
 )
-def _(f: Implementation, contexts: Array, grad_logits: Array, **params: Array) -> None:
+def is_linear(f: Implementation, contexts: Array, grad_logits: Array, **params: Array) -> None:
     once, twice = (_gradients(f, params, contexts, times * grad_logits) for times in (1, 2))
     for name in PARAMS:
         near(twice[name], 2 * once[name], f"the gradient of {name} for 2g", atol=2 * ATOL_NET)
@@ -435,7 +429,7 @@ def _(f: Implementation, contexts: Array, grad_logits: Array, **params: Array) -
     hint="Go through forward from its last line up, and check the gradient of each line by itself.",
     cases=_small_nets(),
 )
-def _(f: Implementation, contexts: Array, grad_logits: Array, **params: Array) -> None:
+def agrees_with_differences(f: Implementation, contexts: Array, grad_logits: Array, **params: Array) -> None:
     grads = _gradients(f, params, contexts, grad_logits)
     for name in PARAMS:
         numeric = gradcheck.numerical_gradient(_nudged(name, params, contexts, grad_logits), params[name])
@@ -490,7 +484,7 @@ def _level(state: tuple[float, float]) -> Any:
     hint="When the maximum rises, the old sum is worth less: multiply it by exp(old max - new max).",
     cases=_streams(least=1),
 )
-def _(f: Implementation, row: Array, cuts: list[int]) -> None:
+def keeps_the_sum_of_the_row(f: Implementation, row: Array, cuts: list[int]) -> None:
     # Each exp is off by half the spread, in eps; so is each correction of the sum, and their shifts add up to the
     # spread at most. A spread of 60 and 8 terms make 100 eps of the sum, and of its logarithm.
     near(_level(_streamed(f, row, cuts)), lse(row), "max + log(sum)", atol=log_roundings(row) + 128 * EPS)
@@ -504,7 +498,7 @@ def _(f: Implementation, row: Array, cuts: list[int]) -> None:
     hint="Both numbers must be measured from the same level, the new maximum.",
     cases=_streams(least=1),
 )
-def _(f: Implementation, row: Array, cuts: list[int]) -> None:
+def keeps_max_and_sum(f: Implementation, row: Array, cuts: list[int]) -> None:
     new_max, new_sum = _streamed(f, row, cuts)
     near(np.float64(new_max), row.max(), "the maximum")
     near(np.float64(new_sum), np.exp(row - row.max()).sum(), "the sum", rtol=256 * EPS)
@@ -518,7 +512,7 @@ def _(f: Implementation, row: Array, cuts: list[int]) -> None:
     hint="The maximum may be in the first chunk, or in the last. Is each right?",
     cases=_streams(least=1),
 )
-def _(f: Implementation, row: Array, cuts: list[int]) -> None:
+def takes_any_chunks_in_any_order(f: Implementation, row: Array, cuts: list[int]) -> None:
     atol = log_roundings(row) + 256 * EPS  # twice that of `the sum of the row`
     once = _level(_streamed(f, row, []))
     near(_level(_streamed(f, row, cuts)), once, "Z from chunks, and from the whole row at once", atol=atol)
@@ -534,7 +528,7 @@ def _(f: Implementation, row: Array, cuts: list[int]) -> None:
     hint="The maximum of nothing: chunk.max(initial=-np.inf). And at the start, -inf - (-inf) is no number.",
     cases=_streams(),
 )
-def _(f: Implementation, row: Array, cuts: list[int]) -> None:
+def takes_an_empty_chunk(f: Implementation, row: Array, cuts: list[int]) -> None:
     before = _absorbed(f, (-math.inf, 0.0), row) if row.size else (-math.inf, 0.0)
     after = _absorbed(f, before, np.zeros(0))
     near(np.array(after), np.array(before), "the state after an empty chunk", rtol=4 * EPS)
@@ -548,7 +542,7 @@ def _(f: Implementation, row: Array, cuts: list[int]) -> None:
     hint="exp(-inf - (-inf)) is nan. If the new maximum is -inf, there is nothing to correct, and nothing to add.",
     cases=also(_streams(), padding=st.integers(1, 3)),
 )
-def _(f: Implementation, row: Array, cuts: list[int], padding: int) -> None:
+def ignores_masked_scores(f: Implementation, row: Array, cuts: list[int], padding: int) -> None:
     masked = np.full(padding, -np.inf)
     empty = _absorbed(f, (-math.inf, 0.0), masked)
     near(np.array(empty), np.array([-math.inf, 0.0]), f"absorb(-inf, 0.0, {masked.tolist()})")
@@ -568,7 +562,7 @@ def _(f: Implementation, row: Array, cuts: list[int], padding: int) -> None:
     hint="Never take exp of a score, only of a score minus the new maximum.",
     cases=also(_streams(least=1), c=st.sampled_from([1e3, -1e3, 1e4, -1e4, 1e300, -1e300])),
 )
-def _(f: Implementation, row: Array, cuts: list[int], c: float) -> None:
+def absorbs_huge_scores(f: Implementation, row: Array, cuts: list[int], c: float) -> None:
     both = np.concatenate([row, row + c])  # the level changes on the way, up or down
     cuts = [*cuts, len(row)]
     expected = max(float(lse(row)), float(lse(row + c)))  # exp(-900) of the larger part is nothing
@@ -583,7 +577,7 @@ def _(f: Implementation, row: Array, cuts: list[int], c: float) -> None:
     hint="Add the maximum back, and use the natural logarithm.",
     cases=_streams(least=1).map(lambda case: {"row": case["row"]}),
 )
-def _(f: Implementation, row: Array) -> None:
+def is_the_logsumexp_of_what_came(f: Implementation, row: Array) -> None:
     near(_of_state(f, row), lse(row), "Z", atol=log_roundings(row))
 
 
@@ -595,7 +589,7 @@ def _(f: Implementation, row: Array) -> None:
     hint="-inf + log(0) is -inf. If you treat it as a case of its own, return -inf.",
     cases=only(st.integers(0, 2).map(lambda n: np.full(n, -np.inf)), "row"),
 )
-def _(f: Implementation, row: Array) -> None:
+def is_minus_infinity_if_nothing_came(f: Implementation, row: Array) -> None:
     near(_of_state(f, row), np.float64(-np.inf), "Z")
 
 
@@ -607,7 +601,7 @@ def _(f: Implementation, row: Array) -> None:
     hint="log(sum * exp(max)) overflows. The logarithm of a product is a sum of logarithms.",
     cases=also(_streams(least=1).map(lambda case: {"row": case["row"]}), c=st.sampled_from([1e4, -1e4, 1e300, -1e300])),
 )
-def _(f: Implementation, row: Array, c: float) -> None:
+def takes_huge_maxima(f: Implementation, row: Array, c: float) -> None:
     near(_of_state(f, row + c), lse(row + c), "Z", atol=log_roundings(row + c))
 
 
@@ -617,143 +611,3 @@ def _of_state(f: Implementation, row: Array) -> Array:
     value = numbers(f(top, float(np.exp(row - top).sum()) if top > -np.inf else 0.0))
     demand(value.size == 1, "Z", "one number", value)
     return value.reshape(())
-
-
-# --- looks_like_softmax ----------------------------------------------------------------------------------------------
-
-
-CANDIDATES: dict[str, tuple[Callable[[Array], Any], bool]] = {}
-
-
-def candidate(name: str, right: bool) -> Callable[[Callable[[Array], Any]], Callable[[Array], Any]]:
-    """Enter the softmax that follows into CANDIDATES. The names tell nothing, for students may see them."""
-
-    def enter(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
-        @functools.wraps(function)
-        def quietly(z: Array) -> Any:
-            with np.errstate(all="ignore"):  # the numbers must tell, not the warnings
-                return function(z)
-
-        CANDIDATES[name] = (quietly, right)
-        return function
-
-    return enter
-
-
-def _normalised(e: Array) -> Any:
-    return e / e.sum(axis=-1, keepdims=True)
-
-
-def _down(z: Array) -> Any:
-    return z - z.max(axis=-1, keepdims=True)
-
-
-@candidate("A", True)
-def _textbook(z: Array) -> Any:
-    """Right: the textbook's, with each row's maximum subtracted."""
-    return _normalised(np.exp(_down(z)))
-
-
-@candidate("B", False)
-def _no_shift(z: Array) -> Any:
-    """Wrong: exp of the scores as they are, which overflows from 710 up."""
-    return _normalised(np.exp(z))
-
-
-@candidate("C", False)
-def _not_normalised(z: Array) -> Any:
-    """Wrong: divides by the largest exp, not by their sum; so the likeliest class always has 1."""
-    return np.exp(_down(z))
-
-
-@candidate("D", False)
-def _over_everything(z: Array) -> Any:
-    """Wrong: sums over the whole array, so that the rows of a batch share their 1."""
-    e = np.exp(_down(z))
-    return e / e.sum()
-
-
-@candidate("E", True)
-def _ours(z: Array) -> Any:
-    """Right: the package's own."""
-    return functional.softmax(z)
-
-
-@candidate("F", False)
-def _minus(z: Array) -> Any:
-    """Wrong: exp(-z), so that the lowest score wins."""
-    return _normalised(np.exp(z.min(axis=-1, keepdims=True, where=z > -np.inf, initial=np.inf) - z))
-
-
-@candidate("G", False)
-def _at_two(z: Array) -> Any:
-    """Wrong: at a temperature of 2; a distribution like any other, but with the roots of the odds."""
-    return _normalised(np.exp(_down(z) / 2))
-
-
-@candidate("H", False)
-def _smoothed(z: Array) -> Any:
-    """Wrong: one thousandth of the probability is spread evenly over all classes."""
-    return 0.999 * _normalised(np.exp(_down(z))) + 0.001 / z.shape[-1]
-
-
-@candidate("I", False)
-def _sigmoids(z: Array) -> Any:
-    """Wrong: sigmoids, made to sum to 1. For very negative scores it is right, and shifts give it away."""
-    return _normalised(1 / (1 + np.exp(-z)))
-
-
-@candidate("J", True)
-def _by_pairs(z: Array) -> Any:
-    """Right: the sum is taken in logarithms, score by score, with logaddexp."""
-    return np.exp(z - np.logaddexp.reduce(z, axis=-1, keepdims=True))
-
-
-@candidate("K", False)
-def _sorted(z: Array) -> Any:
-    """Wrong: the right probabilities, but in rising order. Only a row that does not rise gives it away."""
-    return np.sort(_normalised(np.exp(_down(z))), axis=-1)
-
-
-@candidate("L", False)
-def _not_the_last(z: Array) -> Any:
-    """Wrong: the last class is left out, unless it is alone."""
-    e = np.exp(_down(z))
-    if z.shape[-1] > 1:
-        e[..., -1] = 0
-    return _normalised(e)
-
-
-@candidate("M", False)
-def _mask_spoils(z: Array) -> Any:
-    """Wrong: a masked score makes the whole row nan, for 0 times -inf is no number."""
-    p = _normalised(np.exp(_down(z)))
-    return p + 0 * z.sum(axis=-1, keepdims=True)
-
-
-@candidate("N", False)
-def _winner_of_a_tie(z: Array) -> Any:
-    """Wrong: of several equal largest scores, the first takes what belongs to all of them."""
-    p = _normalised(np.exp(_down(z)))
-    best = z == z.max(axis=-1, keepdims=True)
-    first = best & (np.cumsum(best, axis=-1) == 1)
-    return np.where(first, p * best.sum(axis=-1, keepdims=True), np.where(best, 0, p))
-
-
-@candidate("O", True)
-def _twice_through(z: Array) -> Any:
-    """Right: the logarithms first, l = z - m - log(sum), and then exp of them."""
-    d = _down(z)
-    return np.exp(d - np.log(np.exp(d).sum(axis=-1, keepdims=True)))
-
-
-@candidate("P", False)
-def _loudest_row(z: Array) -> Any:
-    """Wrong: subtracts the largest score of the whole array, so that a quiet row beside a loud one underflows."""
-    return _normalised(np.exp(z - z.max()))
-
-
-@candidate("Q", False)
-def _clipped(z: Array) -> Any:
-    """Wrong: scores are clipped to 50 on both sides, which only large ones give away."""
-    return _normalised(np.exp(np.where(z == -np.inf, z, np.clip(z, -50, 50))))

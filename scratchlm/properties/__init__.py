@@ -12,7 +12,7 @@ package, examine other people's libraries, and mark exercises; so they know noth
 """
 
 # Each of these enters its properties into PROPERTIES, and in this order they are shown.
-from scratchlm.properties import rows, losses, derivatives, decoders, manners, accuracy  # noqa: F401, I001
+from scratchlm.properties import forward, losses, derivatives, decoders, manners, accuracy  # noqa: F401, I001
 from scratchlm.properties.battery import PROPERTIES, Property, Verdict, as_python, examine, judged
 
 __all__ = ["PROPERTIES", "Property", "Verdict", "as_python", "examine", "judged"]

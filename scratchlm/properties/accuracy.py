@@ -53,14 +53,18 @@ BADLY_ROUNDED = {np.float64: [227.1998426768955, -287.8225126706215], np.float32
 HINTS = {
     "softmax": "exp makes much of the rounding of z - max z. A row with its maximum between 0 and 600 (60 in float32) "
     "needs no shift at all; for others, a whole number as the shift keeps more digits than the maximum does.",
-    "logsumexp": "exp(-40) beside 1 is rounded away, so do not add them: leave one maximal exp out of the sum, and "
-    "take log1p of the rest.",
-    "cross_entropy": "The loss of a sure row is log1p(rest), with one maximal exp left out of the rest. Add what "
-    "the target lacks to the maximum, m - z[y], and nothing else.",
-    "cross_entropy_backward": "At the target, sum the other probabilities instead of p - 1; and before exp, "
+    "logsumexp": "The odds against the favourite, the class with the largest score m, are the sum of exp(z_j - m) over "
+    "all the others. Added to the favourite's own 1, an exp(-40) is rounded away: take m + log1p(odds) instead.",
+    "log_softmax": "It is (z - m) - log1p(odds), with the odds against the favourite, the class with the largest score "
+    "m. Leave the favourite out of the sum: its own 1 swallows small odds. Before exp, shift as for the star of "
+    "softmax.",
+    "cross_entropy": "The loss is log1p(odds), with the odds against the target. If the target is not the favourite, "
+    "they may overflow: then take the odds against the favourite, and add what the target lacks, m - z[y]. Before exp, "
     "shift as for the star of softmax.",
+    "cross_entropy_backward": "Never compute p - 1: at the target the gradient is -odds / (1 + odds), minus what the "
+    "others have. So sum the others. Before exp, shift as for the star of softmax.",
 }
-HINTS |= {"logsumexp_backward": HINTS["softmax"], "log_softmax": HINTS["logsumexp"]}
+HINTS["logsumexp_backward"] = HINTS["softmax"]
 
 
 def _accuracy(kind: str, dtype: Any) -> None:
@@ -78,9 +82,9 @@ def _accuracy(kind: str, dtype: Any) -> None:
         tier="accuracy",
         always=tuple(always),
     )
-    def _(f: Implementation, logits: Array, targets: Array | None = None) -> None:
+    def is_accurate(f: Implementation, logits: Array, targets: Array | None = None) -> None:
         actual, exact = _judged(kind, f, logits, targets)
-        # logsumexp adds the maximum and log1p(rest). Where they cancel, no formula in one precision keeps the digits.
+        # logsumexp adds the maximum and log1p(odds). Where they cancel, no formula in one precision keeps the digits.
         if kind == "logsumexp" and abs(float(exact[0])) < abs(float(logits.max())):
             return
         off = _ulps_off(actual, exact, logits, per_class)
@@ -97,30 +101,32 @@ for _name in ("logsumexp", "softmax", "log_softmax", "cross_entropy", "logsumexp
 @property_of(
     "log_softmax_backward",
     "a confident row still learns",
-    "for p_y near 1, the gradient of -l_y is -(1 - p_y), not 0",
+    "for p_y near 1, the gradient of -l_y is -odds / (1 + odds), minus what the others have, not 0",
     why="g_y - p_y g_y cancels to 0 once p_y rounds to 1, and the other classes are pushed with nothing to balance it.",
-    hint="1 - exp(l) = -expm1(l), and l of a confident row is tiny but not 0.",
+    hint="Only the own entry of a favourite with more than half of the probability needs care. Compute it as "
+    "-(sum of the other g) - expm1(l) sum(g): l is tiny but not 0, and -expm1(l) is what the others have.",
     cases=st.integers(20, 200).map(
         lambda gap: {"grad_output": np.array([-1.0, 0.0]), "log_probs": functional.log_softmax([float(gap), 0.0])}
     ),
     tier="accuracy",
 )
-def _(f: Implementation, grad_output: Array, log_probs: Array) -> None:
-    missing = -math.expm1(log_probs[0])
-    near(f(grad_output, log_probs, axis=-1), [-missing, missing], "the gradient", rtol=1e-9)
+def learns_from_confident_log_probs(f: Implementation, grad_output: Array, log_probs: Array) -> None:
+    others = -math.expm1(log_probs[0])
+    near(f(grad_output, log_probs, axis=-1), [-others, others], "the gradient", rtol=1e-9)
 
 
 @property_of(
     "softmax_backward",
     "a confident row still learns",
-    "for p_y near 1, the gradient of p_y is p_y (1 - p_y), not 0",
+    "for p_y near 1, the gradient of p_y is p_y times what the others have, not 0",
     why="g_y - sum_j p_j g_j cancels to 0 once p_y rounds to 1.",
-    hint="A number added to every g_k changes nothing: subtract g at the likeliest class first.",
+    hint="grad_k = p_k (g_k - mean), with mean = sum_j p_j g_j. For a confident favourite, compute g - mean as "
+    "sum_j p_j (g_top - g_j): its own term is 0, so nothing cancels. All other entries are right as they are.",
     cases=st.integers(20, 200).map(
         lambda gap: {"grad_output": np.array([1.0, 0.0]), "probs": functional.softmax([float(gap), 0.0])}
     ),
     tier="accuracy",
 )
-def _(f: Implementation, grad_output: Array, probs: Array) -> None:
+def learns_from_confident_probs(f: Implementation, grad_output: Array, probs: Array) -> None:
     expected = probs[0] * probs[1]
     near(f(grad_output, probs, axis=-1), [expected, -expected], "the gradient", rtol=1e-9)

@@ -58,7 +58,8 @@ class Mismatch(AssertionError):
         self.what, self.expected, self.actual = what, expected, actual
 
 
-PROPERTIES: dict[str, list[Property]] = {}
+Table = dict[str, list[Property]]
+PROPERTIES: Table = {}
 Implementation = Callable[..., Any]
 
 
@@ -72,11 +73,12 @@ def property_of(
     cases: st.SearchStrategy[Case],
     tier: str = "identities",
     always: tuple[Case, ...] = (),
+    table: Table = PROPERTIES,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Enter the check that follows into PROPERTIES."""
+    """Enter the check that follows into a table, under its kind."""
 
     def enter(check: Callable[..., None]) -> Callable[..., None]:
-        PROPERTIES.setdefault(kind, []).append(Property(name, identity, why, hint, cases, check, tier, always))
+        table.setdefault(kind, []).append(Property(name, identity, why, hint, cases, check, tier, always))
         return check
 
     return enter

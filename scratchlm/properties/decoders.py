@@ -14,11 +14,11 @@ from scratchlm.properties.inputs import TEMPERATURES, also, masked_rows, only, r
     "apply_temperature",
     "divides differences",
     "(z_j - z_k) becomes (z_j - z_k) / T",
-    why="At T = 2 the odds become their square roots, at T = 1/2 their squares.",
+    why="At T = 2 the ratios p_j / p_k become their square roots, at T = 1/2 their squares.",
     hint="Divide the scores by T. Neither multiply, nor divide probabilities, nor clip T.",
     cases=also(only(rows(), "scores"), temperature=TEMPERATURES),
 )
-def _(f: Implementation, scores: Array, temperature: float) -> None:
+def divides_differences(f: Implementation, scores: Array, temperature: float) -> None:
     result = numbers(f(scores, temperature)).astype(np.float64)
     d = (scores.astype(np.float64) - scores.max(axis=-1, keepdims=True)) / temperature
     near(
@@ -34,7 +34,7 @@ def _(f: Implementation, scores: Array, temperature: float) -> None:
     hint="Do not replace -inf by a number: a high temperature brings it back.",
     cases=also(only(masked_rows(), "scores"), temperature=TEMPERATURES),
 )
-def _(f: Implementation, scores: Array, temperature: float) -> None:
+def keeps_masked_tokens_masked(f: Implementation, scores: Array, temperature: float) -> None:
     result = numbers(f(scores, temperature))
     expected = np.isneginf(scores)
     demand(np.array_equal(np.isneginf(result), expected), "what is masked", expected, np.isneginf(result))
@@ -53,11 +53,11 @@ def _of_a_filter(kind: str, setting: str, values: st.SearchStrategy[Any]) -> Non
         kind,
         "kept as they are",
         "who stays keeps its score (or all of a row are shifted alike), the others get -inf; the likeliest stays",
-        why="A filter decides who may be drawn. It must not change the odds among those who may, nor leave nobody.",
+        why="A filter decides who may be drawn. It must not change the ratios among those who may, nor leave nobody.",
         hint="Return np.where(stays, z, -np.inf). If you filter probabilities, return their logarithms, not 0.",
         cases=also(only(TIES, "scores"), **{setting: values}),
     )
-    def _(f: Implementation, scores: Array, **case: Any) -> None:
+    def keeps_scores_as_they_are(f: Implementation, scores: Array, **case: Any) -> None:
         (value,) = case.values()
         result = numbers(f(scores, value)).astype(np.float64)
         demand(result.shape == scores.shape, "the shape", str(scores.shape), str(result.shape))
@@ -76,7 +76,7 @@ def _of_a_filter(kind: str, setting: str, values: st.SearchStrategy[Any]) -> Non
         hint="np.argsort sorts upwards. After sorting, the mask must be put back in the order of the tokens.",
         cases=also(only(TIES, "scores"), **{setting: values}),
     )
-    def _(f: Implementation, scores: Array, **case: Any) -> None:
+    def never_keeps_the_worse_before_the_better(f: Implementation, scores: Array, **case: Any) -> None:
         (value,) = case.values()
         stays = numbers(f(scores, value)) > -np.inf
         worst_kept = np.where(stays, scores, np.inf).min(axis=-1)
@@ -96,7 +96,7 @@ for _name, (_setting, _values) in _FILTERS.items():
     hint="Is the k-th score itself kept? `>` drops it, and all that tie with it.",
     cases=also(only(TIES, "scores"), k=st.integers(1, 6)),
 )
-def _(f: Implementation, scores: Array, k: int) -> None:
+def keeps_k_tokens(f: Implementation, scores: Array, k: int) -> None:
     stays = numbers(f(scores, k)) > -np.inf
     border = np.sort(scores, axis=-1)[..., ::-1][..., min(k, scores.shape[-1]) - 1][..., None]
     count, fewest = stays.sum(axis=-1), min(k, scores.shape[-1])
@@ -112,7 +112,7 @@ def _(f: Implementation, scores: Array, k: int) -> None:
     hint="Token k stays if those *before* it have less than p together: compare the sum before it, not after it.",
     cases=also(only(TIES, "scores"), p=st.floats(0.125, 1, width=16)),
 )
-def _(f: Implementation, scores: Array, p: float) -> None:
+def keeps_the_smallest_nucleus(f: Implementation, scores: Array, p: float) -> None:
     stays, probs = numbers(f(scores, p)) > -np.inf, np.exp(scores - lse(scores)[..., None])
     mass = (probs * stays).sum(axis=-1)
     least = np.where(stays, probs, np.inf).min(axis=-1, keepdims=True)
@@ -129,7 +129,7 @@ def _(f: Implementation, scores: Array, p: float) -> None:
     hint="Compare with p times the *largest* probability, not with p itself. In scores: z_k >= max z + log p.",
     cases=also(only(rows(bound=4), "scores"), p=st.floats(0.125, 1, width=16)),
 )
-def _(f: Implementation, scores: Array, p: float) -> None:
+def keeps_p_times_the_best(f: Implementation, scores: Array, p: float) -> None:
     stays = numbers(f(scores, p)) > -np.inf
     ratio = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))
     clear = np.abs(ratio - p) > 1e-5

@@ -28,7 +28,7 @@ def _of_a_backward(kind: str, name: str, function: Callable[[Array], Array], ide
         hint="Write J[j, k] out for two classes, and multiply g @ J by hand. Off the diagonal there is something too.",
         cases=cases,
     )
-    def _(f: Implementation, grad_output: Array, **case: Array) -> None:
+    def multiplies_by_the_jacobian(f: Implementation, grad_output: Array, **case: Array) -> None:
         (output,) = case.values()
         result = numbers(f(grad_output, output, axis=-1))
         for index in np.ndindex(output.shape[:-1]):
@@ -43,7 +43,7 @@ def _of_a_backward(kind: str, name: str, function: Callable[[Array], Array], ide
         hint="What the target gains, the others must lose: a sum over the row is missing or over the wrong axis.",
         cases=cases,
     )
-    def _(f: Implementation, grad_output: Array, **case: Array) -> None:
+    def sums_to_zero(f: Implementation, grad_output: Array, **case: Array) -> None:
         (output,) = case.values()
         total = numbers(f(grad_output, output, axis=-1)).sum(axis=-1, dtype=np.float64)
         near(total, np.zeros(output.shape[:-1]), "the sum of a row", atol=256 * np.finfo(output.dtype).eps)
@@ -56,7 +56,7 @@ def _of_a_backward(kind: str, name: str, function: Callable[[Array], Array], ide
         hint="grad_output may only be multiplied and summed.",
         cases=cases,
     )
-    def _(f: Implementation, grad_output: Array, **case: Array) -> None:
+    def is_linear(f: Implementation, grad_output: Array, **case: Array) -> None:
         (output,) = case.values()
         once = numbers(f(grad_output, output, axis=-1))
         tolerance = 256 * np.finfo(output.dtype).eps
@@ -70,7 +70,7 @@ def _of_a_backward(kind: str, name: str, function: Callable[[Array], Array], ide
         hint="If the Jacobian is right on paper, then the code does not compute g @ J.",
         cases=cases,
     )
-    def _(f: Implementation, grad_output: Array, **case: Array) -> None:
+    def agrees_with_differences(f: Implementation, grad_output: Array, **case: Array) -> None:
         (output,) = case.values()
         z = (np.log(output) if kind == "softmax_backward" else output).astype(np.float64)
         forward = functional.softmax if kind == "softmax_backward" else functional.log_softmax
@@ -93,7 +93,7 @@ _of_a_backward(
     hint="The derivative of log S is S' / S; both need the same shift.",
     cases=grad_and_logits(),
 )
-def _(f: Implementation, grad_output: Array, logits: Array) -> None:
+def is_g_times_softmax(f: Implementation, grad_output: Array, logits: Array) -> None:
     expected = grad_output[..., None] * np.exp(logits - lse(logits)[..., None])
     near(f(grad_output, logits, axis=-1), expected, "the gradient", atol=16 * roundings(logits))
 
@@ -106,7 +106,7 @@ def _(f: Implementation, grad_output: Array, logits: Array) -> None:
     hint="A naive exp overflows or underflows: use the stable softmax.",
     cases=also(grad_and_logits(), c=SHIFTS),
 )
-def _(f: Implementation, grad_output: Array, logits: Array, c: float) -> None:
+def sums_to_g(f: Implementation, grad_output: Array, logits: Array, c: float) -> None:
     total = numbers(f(grad_output, logits + logits.dtype.type(c), axis=-1)).sum(axis=-1, dtype=np.float64)
     near(total, grad_output, "the sum of a row", atol=64 * roundings(logits))
 
@@ -119,7 +119,7 @@ def _(f: Implementation, grad_output: Array, logits: Array, c: float) -> None:
     hint="grad_output may only be multiplied.",
     cases=grad_and_logits(),
 )
-def _(f: Implementation, grad_output: Array, logits: Array) -> None:
+def is_linear_in_g(f: Implementation, grad_output: Array, logits: Array) -> None:
     once = numbers(f(grad_output, logits, axis=-1))
     near(f(2 * grad_output, logits, axis=-1), 2 * once, "backward(2g)", atol=64 * roundings(logits))
 
@@ -132,7 +132,7 @@ def _(f: Implementation, grad_output: Array, logits: Array) -> None:
     hint="The slope of logsumexp is softmax.",
     cases=grad_and_logits(),
 )
-def _(f: Implementation, grad_output: Array, logits: Array) -> None:
+def agrees_with_differences_of_logsumexp(f: Implementation, grad_output: Array, logits: Array) -> None:
     z, g = logits.astype(np.float64), grad_output.astype(np.float64)
     numeric = gradcheck.numerical_gradient(lambda x: (g * functional.logsumexp(x)).sum(), z)
     near(f(g, z, axis=-1), numeric, "the gradient", atol=1e-7)
@@ -147,7 +147,7 @@ def _of_a_loss_backward(kind: str, name: str, identity: str) -> None:
         hint="Subtract 1 at the target's entry only, one entry in each row, and divide by the number of rows.",
         cases=with_targets(rows(dims=(2, 2)), name),
     )
-    def _(f: Implementation, targets: Array, **case: Array) -> None:
+    def is_p_minus_onehot(f: Implementation, targets: Array, **case: Array) -> None:
         (z,) = case.values()
         hot = onehot(targets, z.shape[-1])
         p = np.exp(z - lse(z)[..., None]) if kind == "cross_entropy_backward" else 0
@@ -161,7 +161,7 @@ def _of_a_loss_backward(kind: str, name: str, identity: str) -> None:
         hint="Divide by N for the mean, and by nothing for the sum.",
         cases=with_targets(rows(dims=(2, 2)), name),
     )
-    def _(f: Implementation, targets: Array, **case: Array) -> None:
+    def divides_by_n_for_the_mean(f: Implementation, targets: Array, **case: Array) -> None:
         (z,) = case.values()
         of_sum = numbers(f(z, targets, reduction="sum")).astype(np.float64)
         total = np.zeros(len(z)) if kind == "cross_entropy_backward" else -np.ones(len(z))
@@ -181,7 +181,7 @@ _of_a_loss_backward("cross_entropy_backward", "logits", "grad[i, k] = (softmax(z
     hint="It is p - onehot, not onehot - p, and the target's column belongs to the target's row.",
     cases=with_targets(rows(dims=(2, 2))),
 )
-def _(f: Implementation, logits: Array, targets: Array) -> None:
+def raises_the_target_and_lowers_the_others(f: Implementation, logits: Array, targets: Array) -> None:
     grad, hot = numbers(f(logits, targets, reduction="mean")), onehot(targets, logits.shape[-1])
     demand(grad * (1 - 2 * hot) >= 0, "the sign of each entry", "at most 0 at the target, at least 0 elsewhere", grad)
 
@@ -194,7 +194,7 @@ def _(f: Implementation, logits: Array, targets: Array) -> None:
     hint="Subtract each row's own maximum before exp.",
     cases=also(with_targets(rows(bound=20, whole=True, dims=(2, 2))), c=SHIFTS),
 )
-def _(f: Implementation, logits: Array, targets: Array, c: float) -> None:
+def is_blind_to_a_shift(f: Implementation, logits: Array, targets: Array, c: float) -> None:
     shifted = logits.copy()
     shifted[::2] += logits.dtype.type(c)
     expected = f(logits, targets, reduction="sum")
@@ -209,7 +209,7 @@ def _(f: Implementation, logits: Array, targets: Array, c: float) -> None:
     hint="If (p - onehot) / N is right on paper, then the code computes something else.",
     cases=with_targets(rows(bound=5, dims=(2, 2))),
 )
-def _(f: Implementation, logits: Array, targets: Array) -> None:
+def agrees_with_differences_of_the_loss(f: Implementation, logits: Array, targets: Array) -> None:
     z = logits.astype(np.float64)
     numeric = gradcheck.numerical_gradient(lambda x: functional.cross_entropy(x, targets), z)
     near(f(z, targets, reduction="mean"), numeric, "the gradient", atol=1e-7)

@@ -33,7 +33,7 @@ def _of_a_loss(kind: str, name: str, identity: str) -> None:
         hint="Pick entry y[i] of row i (np.take_along_axis, or z[np.arange(n), y]), with a minus, and the natural log.",
         cases=with_targets(rows(dims=(2, 2)), name),
     )
-    def _(f: Implementation, targets: Array, **case: Array) -> None:
+    def picks_the_target(f: Implementation, targets: Array, **case: Array) -> None:
         (z,) = case.values()
         expected = _plain_losses(kind, z, targets)
         near(f(z, targets, reduction="none"), expected, "the loss of each row", atol=log_roundings(z))
@@ -46,7 +46,7 @@ def _of_a_loss(kind: str, name: str, identity: str) -> None:
         hint="Divide by the number of rows, not by the number of entries or classes.",
         cases=with_targets(rows(dims=(2, 2)), name),
     )
-    def _(f: Implementation, targets: Array, **case: Array) -> None:
+    def averages_and_sums_over_the_rows(f: Implementation, targets: Array, **case: Array) -> None:
         (z,) = case.values()
         each = numbers(f(z, targets, reduction="none")).astype(np.float64)
         near(f(z, targets, reduction="sum"), each.sum(), "the sum", atol=len(z) * log_roundings(z))
@@ -71,7 +71,7 @@ _of_a_loss("cross_entropy", "logits", "cross_entropy(z, y) = nll_loss(log_softma
         )
     ),
 )
-def _(f: Implementation, logits: Array, targets: Array) -> None:
+def is_log_v_for_equal_scores(f: Implementation, logits: Array, targets: Array) -> None:
     near(f(logits, targets, reduction="none"), [math.log(logits.size)], "the loss", rtol=1e-5, atol=1e-6)
 
 
@@ -83,7 +83,7 @@ def _(f: Implementation, logits: Array, targets: Array) -> None:
     hint="Subtract each row's own maximum before exp.",
     cases=also(with_targets(rows(bound=20, whole=True, dims=(2, 2))), c=SHIFTS),
 )
-def _(f: Implementation, logits: Array, targets: Array, c: float) -> None:
+def is_blind_to_a_shift(f: Implementation, logits: Array, targets: Array, c: float) -> None:
     shifted = logits.copy()
     shifted[::2] += logits.dtype.type(c)  # every other row, so that rows at different levels stand side by side
     expected = numbers(f(logits, targets, reduction="none"))
@@ -98,7 +98,7 @@ def _(f: Implementation, logits: Array, targets: Array, c: float) -> None:
     hint="0 times -inf is nan: pick the target's entry by index, instead of multiplying by a one-hot matrix.",
     cases=only(masked_rows()),
 )
-def _(f: Implementation, logits: Array) -> None:
+def ignores_masked_tokens(f: Implementation, logits: Array) -> None:
     for row in logits.reshape(-1, logits.shape[-1]):
         there, y = row > -np.inf, row.argmax()
         alone = numbers(f(row[there][None], np.array([row[there].argmax()]), reduction="none"))

@@ -101,7 +101,7 @@ def _of_any(kind: str, entry: _Kind) -> None:
         hint="Reduce along the class axis with keepdims=True, and let no float64 array (np.zeros(n)) into the sum.",
         cases=entry.cases,
     )
-    def _(f: Implementation, **case: Any) -> None:
+    def keeps_shape_and_dtype(f: Implementation, **case: Any) -> None:
         right, result = np.asarray(ours(*case.values())), numbers(f(*case.values(), **options))
         demand(result.shape == right.shape, "the shape", str(right.shape), str(result.shape))
         demand(result.dtype == right.dtype, "the dtype", str(right.dtype), str(result.dtype))
@@ -114,7 +114,7 @@ def _of_any(kind: str, entry: _Kind) -> None:
         hint="Look for -=, /=, out=, sort() or an assignment to z[...] on the argument itself; work on a copy.",
         cases=entry.cases,
     )
-    def _(f: Implementation, **case: Any) -> None:
+    def leaves_its_input_untouched(f: Implementation, **case: Any) -> None:
         before = {name: np.array(value) for name, value in case.items()}
         result = f(*case.values(), **options)
         for name, value in case.items():
@@ -131,7 +131,7 @@ def _of_any(kind: str, entry: _Kind) -> None:
         hint="Avoid ravel(order='K'), .data, strides and in-place tricks; index by axis.",
         cases=entry.cases,
     )
-    def _(f: Implementation, **case: Any) -> None:
+    def takes_any_memory_layout(f: Implementation, **case: Any) -> None:
         plain = numbers(f(*case.values(), **options))
         for layout, laid in LAYOUTS.items():
             arguments = [laid(a) if isinstance(a, np.ndarray) and a.ndim else a for a in case.values()]
@@ -145,7 +145,7 @@ def _of_any(kind: str, entry: _Kind) -> None:
         hint="Subtract the maximum before exp. np.where computes both branches: mask the argument, not the result.",
         cases=entry.extreme,
     )
-    def _(f: Implementation, **case: Any) -> None:
+    def does_not_warn(f: Implementation, **case: Any) -> None:
         with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn", under="ignore"):
             warnings.simplefilter("always")
             f(*case.values(), **options)
@@ -163,7 +163,7 @@ def _along_an_axis(kind: str, cases: st.SearchStrategy[Case]) -> None:
         hint="Pass axis on to every max and every sum, and keep its dimension (keepdims=True).",
         cases=cases,
     )
-    def _(f: Implementation, **case: Any) -> None:
+    def works_along_any_axis(f: Implementation, **case: Any) -> None:
         z = list(case.values())[-1]
         by_row = np.asarray(f(*case.values(), axis=-1))
         swapped = [np.swapaxes(a, 0, -1) if a.ndim == z.ndim else a for a in case.values()]

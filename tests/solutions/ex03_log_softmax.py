@@ -4,11 +4,11 @@ import numpy as np
 
 
 def log_softmax(logits, axis=-1):
-    z = np.moveaxis(logits.astype(np.float64), axis, -1)
-    top = z.argmax(axis=-1)[..., None]
-    m = np.take_along_axis(z, top, axis=-1)
-    e = np.exp(z - np.floor(m - np.clip(m, 0, 685)))
-    e_top = np.take_along_axis(e, top, axis=-1)
-    np.put_along_axis(e, top, 0.0, axis=-1)
-    log_probs = (z - m) - np.log1p(e.sum(axis=-1, keepdims=True) / e_top)
-    return np.moveaxis(log_probs, -1, axis).astype(logits.dtype)
+    z = logits.astype(np.float64)
+    favourite = z.argmax(axis=axis, keepdims=True)
+    m = np.take_along_axis(z, favourite, axis=axis)
+    c = np.floor(m - np.clip(m, 0, 600))  # the shift of exercise 1
+    e = np.exp(z - c)
+    np.put_along_axis(e, favourite, 0, axis=axis)
+    odds = e.sum(axis=axis, keepdims=True) / np.exp(m - c)  # what the others have, divided by what it has
+    return ((z - m) - np.log1p(odds)).astype(logits.dtype)

@@ -31,5 +31,7 @@ def softmax(logits, axis=-1):
 
     Think: what happens to p if 1 is added to every score of a row? And if 1000 is taken away?
     Think: two rows lie side by side, one at 0 and one at 5000. Which number suits both?
+    Think: divide p_k by exp(z_k), above and below. It becomes 1 / (1 + odds), with the odds against class k: the sum of
+    exp(z_j - z_k) over all the other classes j. You will meet them again, in the stars of the next exercises.
     """
     raise NotImplementedError

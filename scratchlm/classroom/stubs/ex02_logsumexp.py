@@ -25,7 +25,9 @@ def logsumexp(logits, axis=-1, keepdims=False):
 
     A score of -inf is a masked token and adds nothing to the sum. (No row is masked as a whole.)
 
-    Goal with a star: logsumexp([0, -40]) is not 0 but exp(-40), about 4e-18. See `np.log1p`.
+    Goal with a star: logsumexp([0, -40]) is not 0 but exp(-40), about 4e-18. Seen from the favourite, the class with
+    the largest score m, the sum is exp(m) (1 + odds): its own 1, and the odds against it, the sum of exp(z_j - m) over
+    all the others. Beside the 1, tiny odds are rounded away. Can you leave the 1 out of the sum? See `np.log1p`.
 
     Think: logsumexp(z + c) is what, if you know logsumexp(z)? Try it on paper with two scores.
     Think: which c makes sure that no exp overflows, and that not all of them become 0?

@@ -26,8 +26,8 @@ def log_softmax(logits, axis=-1):
 
     A score of -inf is a masked token: it stays -inf. (No row is masked as a whole.)
 
-    Goal with a star: log_softmax([20, 0]) begins with -2.06e-09, and not with 0. The largest score brings a 1 into the
-    sum, and beside a 1 small numbers are rounded away. Can you leave it out of the sum? See `np.log1p`.
+    Goal with a star: log_softmax([20, 0]) begins with -2.06e-09, and not with 0. The favourite's probability is
+    1 / (1 + odds), so its logarithm is -log1p(odds), and every other entry lies below it as far as its score does.
 
     Think: exercise 2 gave you Z without overflow. Is z - Z all there is to do?
     Think: z is 1e8 and Z is 1e8 + 0.7. How many digits does the difference have? Which subtraction should come first?

@@ -44,7 +44,8 @@ def cross_entropy(logits, targets, reduction="mean"):
                 total += exp(logits[i, j])
             loss[i] = log(total) - logits[i, targets[i]]
 
-    Goal with a star: a model that is sure and right has a loss that is tiny, but not 0.
+    Goal with a star: a model that is sure and right has a loss that is tiny, but not 0. The probability of the target
+    is 1 / (1 + odds). What is minus its logarithm, and when are the odds against it tiny?
 
     Think: ten equal scores, all of them 1e8. The loss should be log 10. What do you get, and where was it lost?
     """

@@ -27,10 +27,10 @@ def cross_entropy_backward(logits, targets, reduction="mean"):
                     grad[i, k] -= 1
                 grad[i, k] /= N
 
-    Goal with a star: when p at the target rounds to 1, p - 1 is 0, but the gradient is not. What are 1 - p and the
-    other probabilities to each other?
+    Goal with a star: when p at the target rounds to 1, p - 1 is 0, but the gradient is not. With p = 1 / (1 + odds) it
+    is -odds / (1 + odds): minus what the others have. Never compute p - 1.
 
     Think: what must the gradients of a row sum to? (What does softmax do if all scores rise by 1?)
-    Think: derive it for two classes: the loss is log(1 + exp(z_other - z_target)).
+    Think: derive it for two classes: the loss is log(1 + odds), with odds = exp(z_other - z_target).
     """
     raise NotImplementedError

@@ -24,7 +24,8 @@ def softmax_backward(grad_output, probs, axis=-1):
             for j in range(V):
                 grad[k] += g[j] * p[j] * ((1 if j == k else 0) - p[k])
 
-    Goal with a star: a row with p = [1, 1e-30] and g = [1, 0] has the gradient [1e-30, -1e-30], not 0.
+    Goal with a star: a row with p = [1, 1e-30] and g = [1, 0] has the gradient [1e-30, -1e-30], not 0. Only a confident
+    favourite, one with more than half of the probability, needs another way for its own entry.
 
     Think: split the inner sum into the term with j = k and a sum over all j. Which part does not depend on k?
     Think: what does the result become if the same number is added to every g?
@@ -45,7 +46,8 @@ def log_softmax_backward(grad_output, log_probs, axis=-1):
             for j in range(V):
                 grad[k] += g[j] * ((1 if j == k else 0) - exp(l[k]))
 
-    Goal with a star: for the likeliest class, g - p * sum(g) is nearly a difference of equals. 1 - p can be had
+    Goal with a star: a row with l = [-1e-30, -69] and g = [-1, 0] has the gradient [-1e-30, 1e-30], not [0, 1e-30].
+    Again, only the own entry of a confident favourite needs another way. What the others have, 1 - p, can be had from l
     without loss: see `np.expm1`.
 
     Think: the same split as above. What is left of the sum over j this time?

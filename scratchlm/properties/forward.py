@@ -28,7 +28,7 @@ from scratchlm.properties.inputs import (
     hint="Divide by the sum of the very exps that you return, and add nothing to it.",
     cases=only(rows()),
 )
-def _(f: Implementation, logits: Array) -> None:
+def is_a_distribution(f: Implementation, logits: Array) -> None:
     p = numbers(f(logits, axis=-1))
     demand((p >= 0) & (p <= 1), "a probability lies in [0, 1]", "numbers from 0 to 1", p)
     near(p.sum(axis=-1, dtype=np.float64), np.ones(p.shape[:-1]), "the sum of a row", atol=roundings(logits))
@@ -42,7 +42,7 @@ def _(f: Implementation, logits: Array) -> None:
     hint="Check the base of the exponential, the sign, and that nothing was clipped.",
     cases=only(rows()),
 )
-def _(f: Implementation, logits: Array) -> None:
+def keeps_the_ratios(f: Implementation, logits: Array) -> None:
     p, top = numbers(f(logits, axis=-1)).astype(np.float64), logits.argmax(axis=-1)[..., None]
     d = logits.astype(np.float64) - np.take_along_axis(logits, top, -1)
     expected = np.take_along_axis(p, top, -1) * np.exp(d)
@@ -57,7 +57,7 @@ def _(f: Implementation, logits: Array) -> None:
     hint="Something depends on the level of the scores: a clip, an epsilon, or a shift by other than the maximum.",
     cases=also(only(rows(bound=20, whole=True)), c=SHIFTS),
 )
-def _(f: Implementation, logits: Array, c: float) -> None:
+def is_blind_to_a_shift(f: Implementation, logits: Array, c: float) -> None:
     shifted = f(logits + logits.dtype.type(c), axis=-1)
     near(shifted, f(logits, axis=-1), "softmax(z + c)", rtol=2 * roundings(logits), atol=1e-30)
 
@@ -70,7 +70,7 @@ def _(f: Implementation, logits: Array, c: float) -> None:
     hint="Divide the scores, not the probabilities, and divide, do not multiply.",
     cases=also(only(rows(bound=10, dims=(1, 1))), T=TEMPERATURES),
 )
-def _(f: Implementation, logits: Array, T: float) -> None:
+def flattens_as_temperature_rises(f: Implementation, logits: Array, T: float) -> None:
     def entropy(scores: Array) -> float:
         p = numbers(f(scores.astype(np.float64), axis=-1))
         return float(-(p * np.log(np.where(p > 0, p, 1))).sum())
@@ -90,7 +90,7 @@ def _(f: Implementation, logits: Array, T: float) -> None:
     hint="Subtract the logarithm of the sum of exps, of the same shifted scores.",
     cases=only(rows()),
 )
-def _(f: Implementation, logits: Array) -> None:
+def is_normalised(f: Implementation, logits: Array) -> None:
     log_p = numbers(f(logits, axis=-1))
     near(lse(log_p), np.zeros(log_p.shape[:-1]), "logsumexp of the result", atol=log_roundings(logits))
 
@@ -103,7 +103,7 @@ def _(f: Implementation, logits: Array) -> None:
     hint="Every entry of a row must be shifted by the same number. Look for a clip, an epsilon, or another base.",
     cases=only(rows()),
 )
-def _(f: Implementation, logits: Array) -> None:
+def keeps_differences(f: Implementation, logits: Array) -> None:
     log_p = numbers(f(logits, axis=-1))
     d = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
     near(log_p - log_p.max(axis=-1, keepdims=True), d, "the differences", atol=log_roundings(logits))
@@ -117,7 +117,7 @@ def _(f: Implementation, logits: Array) -> None:
     hint="log(softmax(z)) is -inf once a probability underflows. Subtract log(sum(exp)) from shifted scores instead.",
     cases=also(only(rows(bound=200, whole=True, dims=(1, 1))), c=SHIFTS),
 )
-def _(f: Implementation, logits: Array, c: float) -> None:
+def is_the_same_at_any_level(f: Implementation, logits: Array, c: float) -> None:
     shifted = logits + logits.dtype.type(c)
     near(f(shifted, axis=-1), numbers(f(logits, axis=-1)), "log_softmax(z + c)", atol=log_roundings(shifted))
 
@@ -130,7 +130,7 @@ def _(f: Implementation, logits: Array, c: float) -> None:
     hint="Compare the two formulas: only the last step differs.",
     cases=only(rows()),
 )
-def _(f: Implementation, logits: Array) -> None:
+def gives_softmax_under_exp(f: Implementation, logits: Array) -> None:
     log_p = numbers(f(logits, axis=-1))
     near(np.exp(log_p), functional.softmax(logits), "exp(log_softmax(z))", rtol=4 * log_roundings(logits), atol=1e-30)
 
@@ -143,7 +143,7 @@ def _(f: Implementation, logits: Array) -> None:
     hint="The first result does not sum to 1: see the property `normalised`.",
     cases=only(rows()),
 )
-def _(f: Implementation, logits: Array) -> None:
+def stays_the_same_if_done_twice(f: Implementation, logits: Array) -> None:
     log_p = numbers(f(logits, axis=-1))
     near(f(log_p, axis=-1), log_p, "log_softmax of the result", atol=2 * log_roundings(log_p))
 
@@ -156,7 +156,7 @@ def _(f: Implementation, logits: Array) -> None:
     hint="Differences of scores were lost on the way: see `differences kept`.",
     cases=also(only(rows(bound=20)), T=TEMPERATURES),
 )
-def _(f: Implementation, logits: Array, T: float) -> None:
+def keeps_the_temperature(f: Implementation, logits: Array, T: float) -> None:
     log_p = numbers(f(logits, axis=-1)).astype(np.float64)
     from_logits = functional.softmax(logits.astype(np.float64) / T)
     near(functional.softmax(log_p / T), from_logits, "softmax(l / T)", rtol=4 * log_roundings(logits) / T, atol=1e-30)
@@ -170,7 +170,7 @@ def _(f: Implementation, logits: Array, T: float) -> None:
     hint="The result must be z minus one number a row.",
     cases=only(rows()),
 )
-def _(f: Implementation, logits: Array) -> None:
+def gives_the_logits_back(f: Implementation, logits: Array) -> None:
     back = numbers(f(logits, axis=-1)) + lse(logits)[..., None]
     near(back, logits, "l + Z", atol=log_roundings(logits))
 
@@ -186,7 +186,7 @@ def _(f: Implementation, logits: Array) -> None:
     hint="Sum, do not average; use the natural logarithm; add the maximum back.",
     cases=only(rows()),
 )
-def _(f: Implementation, logits: Array) -> None:
+def lies_between_max_and_max_plus_log_n(f: Implementation, logits: Array) -> None:
     value, top, n = numbers(f(logits, axis=-1)), logits.max(axis=-1).astype(np.float64), logits.shape[-1]
     slack = log_roundings(logits)
     demand(value >= top - slack, "not below the maximum", f"at least {top}", value)
@@ -201,7 +201,7 @@ def _(f: Implementation, logits: Array) -> None:
     hint="Count the maxima: all n of them contribute exp(0) = 1.",
     cases=only(st.builds(np.full, st.integers(1, 50), st.integers(-500, 500).map(float))),
 )
-def _(f: Implementation, logits: Array) -> None:
+def adds_log_n_for_n_copies(f: Implementation, logits: Array) -> None:
     expected = logits[0] + math.log(len(logits))
     near(f(logits, axis=-1), expected, "logsumexp of n copies", atol=log_roundings(logits))
 
@@ -214,7 +214,7 @@ def _(f: Implementation, logits: Array) -> None:
     hint="exp overflows from 88.7 (float32) and 709.8 (float64) up, and gives 0 far below: subtract the maximum first.",
     cases=also(only(rows(bound=20, whole=True)), c=SHIFTS),
 )
-def _(f: Implementation, logits: Array, c: float) -> None:
+def lets_a_shift_through(f: Implementation, logits: Array, c: float) -> None:
     shifted = logits + logits.dtype.type(c)
     near(f(shifted, axis=-1), numbers(f(logits, axis=-1)) + c, "logsumexp(z + c)", atol=log_roundings(shifted))
 
@@ -229,7 +229,7 @@ def _(f: Implementation, logits: Array, c: float) -> None:
         lambda ab: {"a": ab[0].astype(np.float64), "b": ab[1].astype(np.float64)}
     ),
 )
-def _(f: Implementation, a: Array, b: Array) -> None:
+def can_be_had_from_two_parts(f: Implementation, a: Array, b: Array) -> None:
     row = np.concatenate([a, b])
     parts = np.logaddexp(numbers(f(a, axis=-1)), numbers(f(b, axis=-1)))
     near(f(row, axis=-1), parts, "logsumexp of both together", atol=log_roundings(row))
@@ -252,7 +252,7 @@ def _of_a_row(kind: str) -> None:
             only(rows(bound=20, dims=(1, 1))), order=st.randoms(use_true_random=False).map(lambda r: r.random())
         ),
     )
-    def _(f: Implementation, logits: Array, order: float) -> None:
+    def follows_a_permutation(f: Implementation, logits: Array, order: float) -> None:
         ids = np.random.default_rng(int(order * 2**32)).permutation(len(logits))
         plain = numbers(f(logits, axis=-1))
         expected = plain[ids] if per_class else plain
@@ -272,7 +272,7 @@ def _of_a_row(kind: str) -> None:
         hint="Take the maximum and the sum along the class axis, not over the whole array.",
         cases=only(batches_at_levels()),
     )
-    def _(f: Implementation, logits: Array) -> None:
+    def keeps_rows_apart(f: Implementation, logits: Array) -> None:
         together = numbers(f(logits, axis=-1))
         right = logits.shape if per_class else logits.shape[:-1]
         demand(together.shape == right, "the shape", str(right), str(together.shape))
@@ -298,7 +298,7 @@ def _of_a_row(kind: str) -> None:
         hint="Only -inf - (-inf) is nan: subtract the largest score. Do not replace -inf by a large negative number.",
         cases=only(masked_rows()),
     )
-    def _(f: Implementation, logits: Array) -> None:
+    def ignores_masked_tokens(f: Implementation, logits: Array) -> None:
         result = numbers(f(logits, axis=-1))
         for index in np.ndindex(logits.shape[:-1]):
             row = logits[index]
@@ -323,7 +323,7 @@ def _of_a_row(kind: str) -> None:
         hint="Subtract the row's maximum (itself, not max(0, max), not the mean) before exp.",
         cases=only(huge_rows()),
     )
-    def _(f: Implementation, logits: Array) -> None:
+    def copes_with_huge_tiny_and_single_scores(f: Implementation, logits: Array) -> None:
         d = logits.astype(np.float64) - float(logits.max())
         expected = {"softmax": np.exp(d - lse(d)), "log_softmax": d - lse(d), "logsumexp": logits.max() + lse(d)}[kind]
         expected = expected.astype(logits.dtype)  # as the reader would write it
