@@ -133,7 +133,8 @@ def logsumexp_backward(grad_output: FloatArray, logits: FloatArray) -> FloatArra
     >>> logsumexp_backward(1.0, [0.0, 0.0])
     array([0.5, 0.5])
     """
-    return grad_output * softmax.formula(logits)
+    p: FloatArray = softmax.formula(logits)
+    return grad_output * p
 
 
 # --- softmax ---------------------------------------------------------------------------------------------------------
@@ -206,12 +207,13 @@ def log_softmax_backward(grad_output: FloatArray, log_probs: FloatArray) -> Floa
     >>> log_softmax_backward([-1.0, 0.0], log_softmax([40.0, 0.0]))  # p - 1 would be 0
     array([-4.24835426e-18,  4.24835426e-18])
     """
-    g, l, top = grad_output, log_probs, favourite(log_probs)
+    g, top = grad_output, favourite(log_probs)
     others = row_sum(put(g.copy(), top, 0))
     total = others + pick(g, top)
-    grad = np.where(l == -np.inf, 0, g - np.exp(l) * total)  # a masked token does not move
-    sure = -np.expm1(pick(l, top)) * total - others
-    return put(grad, top, np.where(pick(l, top) > -np.log(2), sure, pick(grad, top)))
+    grad = np.where(log_probs == -np.inf, 0, g - np.exp(log_probs) * total)  # a masked token does not move
+    log_p = pick(log_probs, top)
+    at_top = np.where(log_p > -np.log(2), -np.expm1(log_p) * total - others, pick(grad, top))
+    return put(grad, top, at_top)
 
 
 # --- nll_loss --------------------------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ def nll_loss_backward(log_probs: FloatArray, targets: IntArray) -> FloatArray:
     """Return the gradient of nll_loss with respect to the log-probabilities.
 
     Formula: dloss/dl[i, k] = -[k = y_i], divided by N for the mean.
-    Shapes: log_probs (..., V), targets (...) -> (..., V). N counts the rows for the mean, and is 1 for "sum" and "none".
+    Shapes: log_probs (..., V), targets (...) -> (..., V).
 
     >>> nll_loss_backward([[-1.0, -2.0], [-3.0, -4.0]], [0, 1])
     array([[-0.5,  0. ],

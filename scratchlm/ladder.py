@@ -29,8 +29,8 @@ def naive(z: ArrayLike) -> Row:
     array([nan, nan])
     """
     e = np.exp(z)
-    l: Row = np.log(e / e.sum())
-    return l
+    log_p: Row = np.log(e / e.sum())
+    return log_p
 
 
 def shifted(z: ArrayLike) -> Row:
@@ -54,12 +54,12 @@ def on_paper(z: ArrayLike) -> Row:
     array([  0., -40.])
     """
     d = z - np.max(z)
-    l: Row = d - np.log(np.exp(d).sum())
-    return l
+    log_p: Row = d - np.log(np.exp(d).sum())
+    return log_p
 
 
 def log1p_odds(z: ArrayLike) -> Row:
-    """Return d - log1p(odds), with the odds against the favourite: the favourite's own exp, a 1, is left out of the sum.
+    """Return d - log1p(odds against the favourite): the favourite's own exp, which is 1, is left out of the sum.
 
     The sum is 1 + odds, and log1p(odds) is its logarithm, computed without ever adding the 1.
 
@@ -68,5 +68,5 @@ def log1p_odds(z: ArrayLike) -> Row:
     """
     d = z - np.max(z)
     odds = np.exp(np.delete(d, d.argmax())).sum()
-    l: Row = d - np.log1p(odds)
-    return l
+    log_p: Row = d - np.log1p(odds)
+    return log_p

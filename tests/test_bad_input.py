@@ -270,7 +270,9 @@ NO_IDS = {
 for kind, (value, dtype) in NO_IDS.items():
     bad(f"targets: {kind}", TypeError, f"targets must be integer class ids, not {dtype}", *WITH_TARGETS, targets=value)
 for value in (-1, 3, 2**62, -(2**63)):
-    bad(f"targets: {value}", ValueError, f"targets[1] is {value}; valid ids are 0 to", *WITH_TARGETS, targets=[0, value])
+    bad(
+        f"targets: {value}", ValueError, f"targets[1] is {value}; valid ids are 0 to", *WITH_TARGETS, targets=[0, value]
+    )
 says = f"targets[0] is {2**63}"
 bad("targets: 2**63 in uint64", ValueError, says, *WITH_TARGETS, targets=np.array([2**63, 0], np.uint64))
 for kind, value, shape in (
@@ -377,7 +379,13 @@ for value in ("abc", b"abc", None, 1.0, len, {0: 1.0}, {1.0}, np.array(1.0)):
     says = f"logits must be a row of numbers ... not {value!r}"
     bad(f"logits is {value!r}", TypeError, says, *OF_A_ROW, logits=value)
 for value, part in (([1j], "1j"), ([None], "None"), ([0.0, "1"], "'1'"), ([0.0, [1.0]], "[1.0]"), ([0.0, {}], "{}")):
-    bad(f"logits is {value!r}", TypeError, f"each entry of logits must be a real number, not {part}", *OF_A_ROW, logits=value)
+    bad(
+        f"logits is {value!r}",
+        TypeError,
+        f"each entry of logits must be a real number, not {part}",
+        *OF_A_ROW,
+        logits=value,
+    )
 for value in ([], [NAN, 0.0], [INF, 0.0], [0.0, HUGE], [-INF, -INF]):
     says = f"needs a row of finite numbers ... not {value}"
     bad(f"logits is {str(value)[:20]}", ValueError, says, *OF_A_ROW, logits=value)

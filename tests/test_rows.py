@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
+from scratchlm import functional as F
 from scratchlm import oracle
 from scratchlm._engine import arrays, blocks, sums
-from scratchlm import functional as F
 
 FUNCTIONS = {
     "softmax": lambda z, y: F.softmax(z),

@@ -1,8 +1,8 @@
 """A search for the rows on which `functional` is furthest from the truth, to hold its promise of accuracy.
 
-Three breeders of rows: nearly equal scores; rows built of the numbers on which this processor's exp is worst, pulling in
-opposite directions; and rows that were bad already, changed a little, generation after generation. A wider float judges
-thousands of rows at a time, and the 60-digit oracle has the last word on the worst of each.
+Three breeders make rows: of nearly equal scores; of the numbers on which this processor's exp is worst, too high for
+some and too low for others; and of rows that were bad already, changed a little, generation after generation. A wider
+float judges hundreds of rows at a time, and the 60-digit oracle has the last word on the worst.
 
     python tests/worst_rows.py --seconds 600     # tells the worst that it found, beside what is promised
 """

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from math import prod
 from operator import index
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.exceptions import AxisError
@@ -23,6 +23,8 @@ from scratchlm._engine.checks import FloatArray, as_array, as_floats, class_ids,
 Axis = int | tuple[int, ...] | None
 
 # --- what the decorators make ----------------------------------------------------------------------------------------
+
+Result = TypeVar("Result", covariant=True)
 
 
 class OfRows(Protocol):
@@ -45,38 +47,61 @@ class Backward(Protocol):
     def __call__(self, grad_output: ArrayLike, output: ArrayLike, /, axis: Axis = -1) -> FloatArray: ...
 
 
-class Loss(Protocol):
-    """A loss: takes scores and targets, and returns one number, or one for each row."""
+class OfTargets(Protocol[Result]):
+    """A loss, its gradient, or both: takes scores and targets, and how the losses of the rows are reduced."""
 
-    def __call__(self, scores: ArrayLike, targets: ArrayLike, /, reduction: str = "mean") -> Any: ...
-
-
-class LossGradient(Protocol):
-    """The gradient of a loss with respect to the scores."""
-
-    def __call__(self, scores: ArrayLike, targets: ArrayLike, /, reduction: str = "mean") -> FloatArray: ...
-
-
-class LossAndGradient(Protocol):
-    """A loss and its gradient, from one pass."""
-
-    def __call__(self, scores: ArrayLike, targets: ArrayLike, /, reduction: str = "mean") -> tuple[Any, FloatArray]: ...
+    def __call__(self, scores: ArrayLike, targets: ArrayLike, /, reduction: str = "mean") -> Result: ...
 
 
 # --- the decorators --------------------------------------------------------------------------------------------------
 
 
-def of_rows(formula: Callable[[FloatArray], FloatArray]) -> OfRows:
+def of_rows(formula: Formula) -> OfRows:
     """Let a formula, rows to rows, take `logits` of any shape, and `axis`."""
-    return _public(formula, _along_rows(formula), axis=-1)
+
+    def function(logits: ArrayLike, axis: Axis) -> FloatArray:
+        z = as_floats("logits", logits)
+        axes = _class_axes(axis, z.shape)
+        (rows,) = in_blocks(formula, (ROWS,), [_rows_of(z, axes)])
+        return _array_of(rows, z.shape, axes)
+
+    public: OfRows = _public(formula, function, axis=-1)
+    return public
 
 
-def backward(formula: Callable[[FloatArray, FloatArray], FloatArray]) -> Backward:
+def backward(formula: Formula) -> Backward:
     """Let a formula of two blocks of rows take arrays of any shape, and `axis`. The second settles the dtype."""
-    return _public(formula, _along_rows(formula), axis=-1)
+    above, output = inspect.signature(formula).parameters
+
+    def function(grad_output: ArrayLike, made: ArrayLike, axis: Axis) -> FloatArray:
+        g, x = as_floats(above, grad_output), as_floats(output, made)
+        if g.shape != x.shape:
+            raise ValueError(f"{output} has shape {x.shape}, but {above} has shape {g.shape}")
+        axes = _class_axes(axis, x.shape)
+        (rows,) = in_blocks(formula, (ROWS,), [_rows_of(g, axes), _rows_of(x, axes)])
+        return _array_of(rows, x.shape, axes)
+
+    public: Backward = _public(formula, function, axis=-1)
+    return public
 
 
-def one_number_a_row(formula: Callable[[FloatArray], FloatArray]) -> OneNumberARow:
+def backward_of_one_number(formula: Formula) -> Backward:
+    """As `backward`, but the gradient above is a number a row, in the shape of the row's one number."""
+    of_two_arrays = backward(formula)
+
+    def function(grad_output: ArrayLike, logits: ArrayLike, axis: Axis) -> FloatArray:
+        z, grad = as_floats("logits", logits), as_array("grad_output", grad_output)
+        kept, gone = (reduced_shape(z.shape, axis, keepdims) for keepdims in (True, False))
+        if grad.shape not in (kept, gone):
+            shapes = f"{kept} or {gone}"
+            raise ValueError(f"grad_output has shape {grad.shape}; for logits of shape {z.shape} it must be {shapes}")
+        return of_two_arrays(np.broadcast_to(grad.reshape(kept), z.shape), z, axis)
+
+    public: Backward = _public(formula, function, axis=-1)
+    return public
+
+
+def one_number_a_row(formula: Formula) -> OneNumberARow:
     """Let a formula, rows to a column, take `logits` of any shape, `axis`, and `keepdims`."""
 
     def function(logits: ArrayLike, axis: Axis, keepdims: bool) -> Any:
@@ -85,36 +110,26 @@ def one_number_a_row(formula: Callable[[FloatArray], FloatArray]) -> OneNumberAR
         (column,) = in_blocks(formula, (COLUMN,), [_rows_of(z, axes)])
         return _as_result(column, reduced_shape(z.shape, axes, keepdims), z.dtype)
 
-    return _public(formula, function, axis=-1, keepdims=False)
+    public: OneNumberARow = _public(formula, function, axis=-1, keepdims=False)
+    return public
 
 
-def backward_of_one_number(formula: Callable[[FloatArray, FloatArray], FloatArray]) -> Backward:
-    """As `backward`, but the gradient above is a number a row, in the shape of the row's one number."""
-    along_rows = _along_rows(formula)
-
-    def function(grad_output: ArrayLike, logits: ArrayLike, axis: Axis) -> FloatArray:
-        z, grad = as_floats("logits", logits), as_array("grad_output", grad_output)
-        kept, gone = (reduced_shape(z.shape, axis, keepdims) for keepdims in (True, False))
-        if grad.shape not in (kept, gone):
-            raise ValueError(f"grad_output has shape {grad.shape}; for logits of shape {z.shape} it must be {kept} or {gone}")
-        return along_rows(np.broadcast_to(grad.reshape(kept), z.shape), z, axis)
-
-    return _public(formula, function, axis=-1)
-
-
-def loss(formula: Callable[..., FloatArray]) -> Loss:
+def loss(formula: Formula) -> OfTargets[Any]:
     """Let a formula, rows and targets to a column, take scores of any shape, targets, and `reduction`."""
-    return _public(formula, lambda *call: _loss_rows(formula, (COLUMN,), *call)[0], reduction="mean")
+    public: OfTargets[Any] = _public(formula, _of_targets(formula, COLUMN), reduction="mean")
+    return public
 
 
-def loss_gradient(formula: Callable[..., FloatArray]) -> LossGradient:
+def loss_gradient(formula: Formula) -> OfTargets[FloatArray]:
     """Let a formula, rows and targets to rows, take scores of any shape, targets, and `reduction`."""
-    return _public(formula, lambda *call: _loss_rows(formula, (ROWS,), *call)[0], reduction="mean")
+    public: OfTargets[FloatArray] = _public(formula, _of_targets(formula, ROWS), reduction="mean")
+    return public
 
 
-def loss_and_gradient(formula: Callable[..., tuple[FloatArray, FloatArray]]) -> LossAndGradient:
+def loss_and_gradient(formula: Formula) -> OfTargets[tuple[Any, FloatArray]]:
     """Let a formula, rows and targets to a column and rows, take scores of any shape, targets, and `reduction`."""
-    return _public(formula, lambda *call: tuple(_loss_rows(formula, (COLUMN, ROWS), *call)), reduction="mean")
+    public: OfTargets[tuple[Any, FloatArray]] = _public(formula, _of_targets(formula, COLUMN, ROWS), reduction="mean")
+    return public
 
 
 def _public(formula: Formula, function: Callable[..., Any], **options: Any) -> Any:
@@ -130,51 +145,49 @@ def _public(formula: Formula, function: Callable[..., Any], **options: Any) -> A
         if named or len(arguments) != len(names):
             bound = signature.bind(*arguments, **named)
             bound.apply_defaults()
-            return function(*bound.args)
-        return function(*arguments, *defaults)
+            arguments = bound.args
+        else:
+            arguments += defaults
+        with np.errstate(all="ignore"):  # -inf, inf and nan are ordinary input; each formula says what they give
+            return function(*arguments)
 
     public.__signature__ = signature  # type: ignore[attr-defined]
     public.formula = formula  # type: ignore[attr-defined]
     return public
 
 
-def _along_rows(formula: Formula) -> Callable[..., FloatArray]:
-    """Return a function of arrays of one shape, and of an axis, that applies the formula to their rows."""
-    names = list(inspect.signature(formula).parameters)
+def _of_targets(formula: Formula, *kinds: str) -> Callable[..., Any]:
+    """Return a function of scores, targets and reduction that applies the formula to the rows of scores.
 
-    def function(*call: Any) -> FloatArray:
-        *values, axis = call
-        arrays = [as_floats(name, value) for name, value in zip(names, values, strict=True)]
-        shape = arrays[-1].shape
-        if arrays[0].shape != shape:
-            raise ValueError(f"{names[-1]} has shape {shape}, but {names[0]} has shape {arrays[0].shape}")
-        axes = _class_axes(axis, shape)
-        (rows,) = in_blocks(formula, (ROWS,), [_rows_of(array, axes) for array in arrays])
-        return _array_of(rows, shape, axes)
+    The losses, a COLUMN, are reduced; the gradients, ROWS, are divided by the N of a mean.
+    """
+    name = next(iter(inspect.signature(formula).parameters))
+
+    def function(scores: ArrayLike, targets: ArrayLike, reduction: str) -> Any:
+        z = as_floats(name, scores)
+        axes = _class_axes(-1, z.shape)
+        ids = class_ids(targets, z.shape)
+        n = _divisor(reduction, ids.size)
+        results: list[Any] = in_blocks(formula, kinds, [_rows_of(z, axes)], ids.reshape(-1), n)
+        for i, kind in enumerate(kinds):
+            if kind == ROWS:
+                results[i] = _shaped(results[i], z.shape)
+            elif reduction == "none":
+                results[i] = _as_result(results[i], ids.shape, z.dtype)
+            else:  # summed in float64, so that the mean of many float32 losses is as exact as one of them
+                results[i] = z.dtype.type(results[i].sum(dtype=np.float64) / n)
+        return tuple(results) if len(kinds) > 1 else results[0]
 
     return function
 
 
-def _loss_rows(
-    formula: Formula, kinds: tuple[str, ...], scores: ArrayLike, targets: ArrayLike, reduction: str
-) -> list[Any]:
-    """Apply a formula to scores and targets; reduce the losses (n,), and divide the gradients by the N of a mean."""
-    name, *_ = inspect.signature(formula).parameters
-    z = as_floats(name, scores)
-    axes = _class_axes(-1, z.shape)
-    ids = class_ids(targets, z.shape)
-    if reduction_of(reduction) == "mean" and ids.size == 0:
+def _divisor(reduction: str, rows: int) -> int:
+    """Return N for a mean over N rows, and 1 for a sum, or no reduction."""
+    if reduction_of(reduction) != "mean":
+        return 1
+    if rows == 0:
         raise ValueError('the mean over no rows is not defined; an empty batch needs reduction="sum" or "none"')
-    n = ids.size if reduction == "mean" else 1
-    results: list[Any] = in_blocks(formula, kinds, [_rows_of(z, axes)], ids.reshape(-1), divisor=n)
-    for i, kind in enumerate(kinds):
-        if kind == ROWS:
-            results[i] = _shaped(results[i], z.shape)
-        elif reduction == "none":
-            results[i] = _as_result(results[i], ids.shape, z.dtype)
-        else:  # summed in float64, so that the mean of many float32 losses is as exact as one of them
-            results[i] = _as_result(results[i].sum(keepdims=True) / n, (), z.dtype)
-    return results
+    return rows
 
 
 # --- axes and rows ---------------------------------------------------------------------------------------------------
@@ -234,9 +247,8 @@ def _last(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(range(-len(axes), 0))
 
 
-def _as_result(numbers: FloatArray, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
-    """Copy numbers, rounded once, to an array that owns its memory; a single number becomes a NumPy scalar."""
+def _as_result(column: FloatArray, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
+    """Return a column, rounded once, as an array that owns its memory; a single number becomes a NumPy scalar."""
     result = np.empty(shape, dtype)
-    with np.errstate(all="ignore"):  # a number too small, or too large, for the dtype becomes 0, or inf
-        result[...] = numbers.reshape(shape)
+    result[...] = column.reshape(shape)
     return result if shape else result[()]

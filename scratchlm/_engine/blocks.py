@@ -10,7 +10,6 @@ In: a formula, and rows (n, V). Out: what the formula returns for all of them.
 
 import functools
 import os
-import threading
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -22,11 +21,15 @@ from scratchlm._engine.checks import FloatArray, IntArray
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-Formula = Callable[..., Any]
+Formula = Callable[..., Any]  # of blocks of rows (n, V), and of the ids of the rows, if there are any
 COLUMN, ROWS = "a number a row", "rows"  # what a formula returns: (n, 1) in float64, or (n, V) in the rows' dtype
 
-BLOCK = 2**20  # bytes. Larger blocks leave the processor's second-level cache; for smaller ones threads wait in line
-SMALL = 2**18  # entries: below, waking up another thread takes longer than the work
+# The allocator of Linux (glibc) gives freed memory back to the system, and asks for it again at the next call, until it
+# has seen a block of nearly 32 MB freed; from then on it keeps what it may need again. So free one. It is never touched,
+# and costs nothing; without it, a training step of 1,024 contexts takes 1.5 times as long.
+np.empty(2**25 - 2**16, np.uint8)
+
+BLOCK = 2**18  # entries: larger blocks are too far from the processor; with smaller ones threads wait for Python's lock
 
 
 def in_blocks(
@@ -38,51 +41,51 @@ def in_blocks(
     if there are any. The ROWS that it returns are divided by the divisor, the N of a mean.
     """
     (n, classes), dtype = rows[-1].shape, rows[-1].dtype
-    if 0 < n * classes <= SMALL:
-        with np.errstate(all="ignore"):  # -inf, inf and nan are ordinary input; each formula says what they give
-            found = _called(formula, rows, ids)
-            return [_scaled(f, dtype, divisor) if kind == ROWS else f for f, kind in zip(found, kinds, strict=True)]
+    if 0 < n * classes <= BLOCK:
+        found = _called(formula, rows, ids)
+        return [
+            _finished(array, dtype, divisor) if kind == ROWS else array
+            for array, kind in zip(found, kinds, strict=True)
+        ]
 
     results = [np.empty((n, classes), dtype) if kind == ROWS else np.empty((n, 1)) for kind in kinds]
     threads = max(1, min(thread_count(), n))
-    size = max(1, min(BLOCK // (classes * dtype.itemsize), -(-n // threads)))
+    size = max(1, min(BLOCK // classes, -(-n // threads)))
     starts = deque(range(0, n, size))
 
     def work_off() -> None:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # each thread has its own settings
             while starts:
                 try:
                     part = slice(start := starts.popleft(), start + size)
                 except IndexError:  # another thread was faster
                     return
                 found = _called(formula, [array[part] for array in rows], None if ids is None else ids[part])
-                for result, f, kind in zip(results, found, kinds, strict=True):
+                for result, array, kind in zip(results, found, kinds, strict=True):
                     if kind == ROWS and divisor > 1:
-                        np.divide(f, divisor, out=result[part])
+                        np.divide(array, divisor, out=result[part])
                     else:
-                        result[part] = f
+                        result[part] = array
 
     _share(work_off, threads, starts)
     return results
 
 
 def _called(formula: Formula, rows: list[FloatArray], ids: IntArray | None) -> tuple[FloatArray, ...]:
-    """Call the formula for a block that it can read fast, and must not write to; what it returns becomes a tuple."""
-    work = np.float64 if rows[-1].dtype == np.float64 else np.float32
+    """Call the formula for a block that it can read fast; what it returns becomes a tuple."""
+    work = np.float64 if rows[-1].itemsize == 8 else np.float32
     block = [np.ascontiguousarray(array, work).view() for array in rows]
-    for array in block:
-        array.flags.writeable = False
     found = formula(*block) if ids is None else formula(*block, ids)
     return found if isinstance(found, tuple) else (found,)
 
 
-def _scaled(found: FloatArray, dtype: "np.dtype[Any]", divisor: int) -> FloatArray:
+def _finished(found: FloatArray, dtype: "np.dtype[Any]", divisor: int) -> FloatArray:
     """Return rows in this dtype and in memory of their own, divided by the divisor."""
     if not found.flags.owndata:  # a formula may return what it was given
         found = found.copy()
     if divisor > 1:
         found /= divisor
-    return found.astype(dtype, copy=False)
+    return found if found.dtype == dtype else found.astype(dtype)
 
 
 def thread_count() -> int:

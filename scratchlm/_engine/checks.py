@@ -27,7 +27,7 @@ def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
 
 
 def as_reals(name: str, value: ArrayLike) -> NDArray[Any]:
-    """Return the value as an array of real numbers, of any dtype. Errors: TypeError for others; ValueError if ragged."""
+    """Return the value as an array of real numbers of any dtype. Errors: TypeError for others, ValueError if ragged."""
     array = as_array(name, value)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
@@ -55,14 +55,14 @@ def as_floats(name: str, value: ArrayLike) -> FloatArray:
 # --- ids -------------------------------------------------------------------------------------------------------------
 
 
-def as_ids(name: str, value: ArrayLike, what: str = "token ids") -> NDArray[np.intp]:
+def as_ids(name: str, value: ArrayLike, what: str = "token ids") -> IntArray:
     """Return ids as an array; a TypeError names what is not an integer."""
     ids = as_array(name, value)
     if isinstance(value, list) and not value:
         return ids.astype(np.intp)  # NumPy takes [] for floats
     if ids.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integer {what}, not {ids.dtype}")
-    return ids  # type: ignore[return-value]  # of any integer dtype, until they are known to be in range
+    return ids  # of any integer dtype, until they are known to be in range
 
 
 def class_id(name: str, value: int, classes: int) -> int:
@@ -78,11 +78,12 @@ def class_id(name: str, value: int, classes: int) -> int:
 
 def ids_below(name: str, ids: IntArray, size: int) -> NDArray[np.intp]:
     """Return ids that all lie in 0 ... size - 1; a ValueError names the first that does not, and where it stands."""
-    if ids.size and not (ids.min() >= 0 and ids.max() < size):
+    whole = ids.astype(np.intp, copy=False)  # a small dtype would overflow in arithmetic with ids
+    if ids.size and whole.view(np.uintp).max() >= size:  # without a sign, a negative id is a huge one
         where = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= size))[0])
         place = f"{name}[{', '.join(map(str, where))}]" if where else name
         raise ValueError(f"{place} is {ids[where]}; valid ids are 0 to {size - 1}")
-    return ids.astype(np.intp, copy=False)  # a small dtype would overflow in arithmetic with ids
+    return whole
 
 
 def class_ids(targets: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
