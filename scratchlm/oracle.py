@@ -134,8 +134,9 @@ def promised_ulps(row: ArrayLike) -> float:
     Formula: 2 (2 E + A + 2) + spread / 2, with E the error of NumPy's exp, A that of a sum, and the 2 for the steps
     around them, all in eps; an eps is at most 2 ulps. E counts twice: a probability is an exp divided by a sum of exps.
     A is 0 for float32, which is summed in float64, and 4.5 for float64 and each factor of 32 in the number of classes:
-    9 roundings lie on the way through 32 numbers. The spread, max z - min z as far as exp(z - max z) is a normal
-    number, is what rounding z - c may cost at worst; a row within the reach of exp needs no c, and costs none of it.
+    9 roundings lie on the way through 32 numbers. Half the spread, max z - min z, is what rounding z - c may cost at
+    worst; a row within the reach of exp needs no c, and pays none of it. Scores so far down that all of them together
+    would be less than the smallest normal number do not count.
     Errors: TypeError for another dtype than float32 and float64.
 
     >>> promised_ulps(np.zeros(27, np.float32)), promised_ulps(np.zeros(27)), promised_ulps(np.zeros(1000))
@@ -146,7 +147,7 @@ def promised_ulps(row: ArrayLike) -> float:
         raise TypeError(f"row must be float32 or float64, not {z.dtype}")
     levels = math.ceil(math.log(max(z.size, 2), 32)) if z.dtype == np.float64 else 0
     d = z[np.isfinite(z)].astype(np.float64) - float(z.max())
-    spread = -d[d > math.log(np.finfo(z.dtype).tiny)].min()
+    spread = -d[d > math.log(np.finfo(z.dtype).tiny) - math.log(z.size)].min()
     return float(2 * (2 * _EXP_EPS[z.dtype] + 4.5 * levels + 2) + spread / 2)
 
 

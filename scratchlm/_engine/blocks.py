@@ -25,8 +25,8 @@ Formula = Callable[..., Any]  # of blocks of rows (n, V), and of the ids of the 
 COLUMN, ROWS = "a number a row", "rows"  # what a formula returns: (n, 1) in float64, or (n, V) in the rows' dtype
 
 # The allocator of Linux (glibc) gives freed memory back to the system, and asks for it again at the next call, until it
-# has seen a block of nearly 32 MB freed; from then on it keeps what it may need again. So free one. It is never touched,
-# and costs nothing; without it, a training step of 1,024 contexts takes 1.5 times as long.
+# has seen nearly 32 MB freed at once; from then on it keeps what it may need again. So free as much. It is never
+# touched, and costs nothing; without it, a training step of 1,024 contexts takes 1.5 times as long.
 np.empty(2**25 - 2**16, np.uint8)
 
 BLOCK = 2**18  # entries: larger blocks are too far from the processor; with smaller ones threads wait for Python's lock
