@@ -62,7 +62,7 @@ __all__ = [
     "softmax_backward",
 ]
 
-# The scores that exp bears: above LOW it is a normal number; up to HIGH, e^24 of them can be added without overflow.
+# The scores that exp bears: from LOW up it is a normal number; up to HIGH, e^24 of them add up without overflow.
 LOW = {dtype: float(np.log(np.finfo(dtype).tiny)) for dtype in (np.float32, np.float64)}
 HIGH = {dtype: float(np.log(np.finfo(dtype).max)) - 24 for dtype in (np.float32, np.float64)}
 
@@ -71,34 +71,39 @@ HIGH = {dtype: float(np.log(np.finfo(dtype).max)) - 24 for dtype in (np.float32,
 
 
 def exp_shifted(z: FloatArray) -> tuple[FloatArray, FloatArray | float]:
-    """Return e = exp(z - c) and c, a whole number for each row: 0 for a row that exp bears as it is.
+    """Return e = exp(z - c) and c, a whole number for each row: 0 where exp bears all scores of the row as they are.
 
     Textbooks take c = m, the largest score. But z - m is rounded, and exp magnifies the rounding error: half an ulp of
     a difference of 30 becomes 8 ulps. A whole number has no low digits, so z - c is exact, but for scores so far below
-    c that they need another bit. (From 1 / eps up all floats are whole numbers, and c = m will do.)
+    c that they need another bit. So c is the whole number that brings m between 0 and HIGH.
     """
     low, high = LOW[z.dtype.type], HIGH[z.dtype.type]
     lowest, highest = extent(z)
-    if low <= lowest and highest <= high:
+    if low <= lowest and highest <= high:  # as nearly always: no row needs a shift
         return np.exp(z), 0.0
-    m = z.max(axis=-1, keepdims=True)
-    c = np.where(m < 1 / np.finfo(z.dtype).eps, np.floor(m - np.clip(m, 0, high)), m)
-    c = np.where((low <= z.min(axis=-1, keepdims=True)) & (m <= high), 0, c)
+    m, least = z.max(axis=-1, keepdims=True), z.min(axis=-1, keepdims=True)
+    c = np.floor(m - np.clip(m, 0, high))
+    c = np.where(m < 1 / np.finfo(z.dtype).eps, c, m)  # from 1 / eps up all floats are whole numbers, and m will do
+    c = np.where((low <= least) & (m <= high), 0, c)
     return np.exp(z - c), c
 
 
 def set_apart(z: FloatArray, k: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return e = exp(z - c) without class k (it is 0 there), the sum of e: what the others have, and z_k - c."""
+    """Return three things that the odds against class k are made of, with e = exp(z - c).
+
+    They are e itself with a 0 for class k; the sum of that, which is what the others have; and z_k - c in float64,
+    whose exp is what class k has.
+    """
     e, c = exp_shifted(z)
     return put(e, k, 0), row_sum(e), double(pick(z, k)) - c
 
 
 def log1p_odds(others: FloatArray, own: FloatArray) -> FloatArray:
-    """Return -log p = log1p(odds), in float64: what the others have is divided by exp(own), what the class has."""
+    """Return -log p_k = log1p(odds) in float64, with odds = others / exp(own), the last two results of set_apart."""
     odds = others * np.exp(-own)
     if odds.max() < np.inf:
         return np.log1p(odds)
-    return np.where(odds < np.inf, np.log1p(odds), np.log(others) - own)  # log(1 + odds) is log(odds) if odds are huge
+    return np.where(odds < np.inf, np.log1p(odds), np.log(others) - own)  # beyond every float, log1p(odds) is log(odds)
 
 
 # --- logsumexp -------------------------------------------------------------------------------------------------------

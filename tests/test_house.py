@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from scratchlm import functional
+from scratchlm._engine.sums import row_sum
 
 PACKAGE = Path(__file__).parent.parent / "scratchlm"
 
@@ -16,8 +20,8 @@ PACKAGE = Path(__file__).parent.parent / "scratchlm"
 ROOMS = [
     "_engine",
     "ladder",
-    "functional",
     "naive",
+    "functional",
     "oracle",
     "gradcheck",
     "data",
@@ -38,6 +42,7 @@ ROOMS = [
 PUBLIC = {
     "functional": """logsumexp softmax log_softmax nll_loss cross_entropy softmax_backward log_softmax_backward
         logsumexp_backward nll_loss_backward cross_entropy_backward cross_entropy_with_grad""",
+    "ladder": "naive shifted on_paper log1p_odds",
     "naive": "softmax log_softmax logsumexp cross_entropy",
     "oracle": "logsumexp softmax log_softmax cross_entropy ulp_error",
     "gradcheck": "numerical_gradient max_relative_error",
@@ -99,9 +104,74 @@ def test_every_function_has_a_name_that_says_something():
         assert "_" not in {function.name for function in functions}, path
 
 
-def test_the_twin_and_the_judge_stand_alone():
-    for room in ("naive", "oracle", "gradcheck", "data", "_rows"):
+def test_the_twins_stand_alone_and_the_witnesses_share_checks_only():
+    for room in ("ladder", "naive", "progress"):
         assert imported_rooms(PACKAGE / f"{room}.py") == set()
+    for room in ("oracle", "gradcheck", "data"):
+        assert imported_rooms(PACKAGE / f"{room}.py") == {"_engine"}
+        assert "_engine.checks import" in (PACKAGE / f"{room}.py").read_text()
+
+
+def test_in_the_engine_each_file_imports_only_files_before_it():
+    order = ["checks", "sums", "blocks", "arrays"]
+    assert {path.stem for path in files_of("_engine")} == {"__init__", *order}
+    for i, name in enumerate(order):
+        nodes = ast.walk(ast.parse((PACKAGE / "_engine" / f"{name}.py").read_text()))
+        modules = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+        assert {m.rpartition(".")[2] for m in modules if m.startswith("scratchlm")} <= set(order[:i])
+
+
+# --- the heart -------------------------------------------------------------------------------------------------------
+
+HEART = [node for node in ast.parse((PACKAGE / "functional.py").read_text()).body if isinstance(node, ast.FunctionDef)]
+
+
+def body_of(function):
+    """Return the statements of a function, without its docstring."""
+    return function.body[1:] if ast.get_docstring(function) else function.body
+
+
+def statements_in(nodes):
+    return [node for top in nodes for node in ast.walk(top) if isinstance(node, ast.stmt)]
+
+
+@pytest.mark.parametrize("function", HEART, ids=lambda function: function.name)
+def test_a_formula_takes_rows_and_returns_values(function):
+    parameters = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
+    body = [node for statement in body_of(function) for node in ast.walk(statement)]
+    assert parameters <= {node.id for node in body if isinstance(node, ast.Name)}, "an argument is not used"
+    assert not [node for node in body if isinstance(node, ast.FunctionDef | ast.Lambda)], "a function in a function"
+    assert not [node for node in body if isinstance(node, ast.keyword) and node.arg == "out"]
+    calls = [node for node in body if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "put"]
+    written = [call.args[0] for call in calls]
+    targets = [t for node in body if isinstance(node, ast.Assign) for t in node.targets]
+    targets += [node.target for node in body if isinstance(node, ast.AugAssign | ast.AnnAssign)]
+    written += [t.value if isinstance(t, ast.Subscript) else t for t in targets]
+    assert not parameters & {node.id for node in written if isinstance(node, ast.Name)}, "it writes to an argument"
+    if function.name != "linear_cross_entropy_with_grad":
+        assert len(statements_in(body_of(function))) <= 9
+
+
+def test_a_formula_that_is_changed_changes_what_callers_get(monkeypatch):
+    # What you read is what runs: there is no second copy behind the public name, for small arrays or for large ones.
+    def broken(e):
+        return 2 * row_sum(e)
+
+    monkeypatch.setattr(functional, "row_sum", broken)
+    for rows in (2, 20_000):
+        assert functional.softmax(np.zeros((rows, 27))).sum() == pytest.approx(rows / 2)
+        loss = functional.cross_entropy(np.zeros((rows, 27)), np.zeros(rows, int))
+        assert loss == pytest.approx(np.log1p(2 * 26))
+
+
+@pytest.mark.parametrize("name", functional.__all__)
+def test_a_function_of_the_heart_shows_its_own_source_and_signature(name):
+    function = getattr(functional, name)
+    source = inspect.getsource(function)
+    assert f"def {name}(" in source
+    assert inspect.getsourcefile(inspect.unwrap(function)) == functional.__file__
+    assert function.__doc__
+    assert not {"args", "kwargs", "arguments", "named"} & set(inspect.signature(function).parameters)
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if room not in ("properties", "__main__")])
