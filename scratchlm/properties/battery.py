@@ -12,6 +12,8 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
+from scratchlm._engine.checks import whole
+
 Case = dict[str, Any]
 
 
@@ -115,11 +117,7 @@ def examine(
         raise ValueError(f"tier must be identities or accuracy, not {tier!r}")
     if not callable(implementation):
         raise TypeError(f"implementation must be a function, not {implementation!r}")
-    for setting, value in (("budget", budget), ("seed", seed)):
-        if not isinstance(value, int):
-            raise TypeError(f"{setting} must be a whole number, not {value!r}")
-    if budget < 1:
-        raise ValueError(f"budget must be at least 1, not {budget}")
+    budget, seed = whole("budget", budget, least=1), whole("seed", seed, least=0)
     if isinstance(names, str) or not isinstance(names, Collection | None):
         raise TypeError(f"names must be a list of names of properties, not {names!r}")
     known = [p.name for p in PROPERTIES[kind]]
