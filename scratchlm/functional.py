@@ -1,33 +1,37 @@
-"""The heart: logsumexp, softmax, log_softmax, nll_loss and cross_entropy, each with its derivative right under it.
+"""The heart: logsumexp, softmax, log_softmax, nll_loss and cross_entropy, each with its derivative under it.
 
 What you read is what runs. A formula takes rows of scores (n, V) and returns rows, or one number a row as a column
-(n, 1). The decorator above it lets callers hand in any shape, axis and dtype (`_engine/arrays.py`); it adds `axis`,
-`reduction` and the checks, and no mathematics. Four words are used as if NumPy had them (`_engine/sums.py`):
+(n, 1). The decorator above it lets callers hand in any shape and dtype, adds `axis`, `keepdims` or `reduction`, and
+checks the arguments; it has no mathematics in it (`_engine/arrays.py`), and `softmax.formula` is softmax without it.
+The formulas are written in six words (`_engine/sums.py`):
 
-    row_sum(e)      the sum of each row, a column          pick(z, k)      the column z[i, k[i]]
-    favourite(z)    the id of each row's largest score     put(e, k, v)    e, after v was written to e[i, k[i]]
+    row_sum(e)     the sum of each row, a column          pick(z, k)     the column z[i, k[i]]
+    favourite(z)   the id of each row's largest score     put(e, k, v)   writes v into e[i, k[i]], and returns e
+    extent(z)      the lowest and highest of all scores   double(x)      x in float64
 
 Three ideas do all the work:
 
-1. **Shift before exp.** Softmax cannot see a number that is subtracted from every score of a row, and exp overflows.
-   So subtract one first, where it is needed: `exp_shifted`.
+1. **Shift before exp.** exp overflows for large scores. Subtracting one number from all scores of a row does not change
+   its softmax, so where it is needed, do that first: `exp_shifted`.
 2. **Ask for the odds against a class**: what the others have, divided by what it has.
 
        odds_k = sum over j != k of exp(z_j - z_k)        p_k = 1 / (1 + odds_k)        -log p_k = log1p(odds_k)
 
-   Textbooks add the odds to 1, and take the logarithm. A model that is sure has odds of a billionth against its
-   favourite: added to 1 they are rounded away, and with them the loss. log1p(x) is log(1 + x) without the addition.
-3. **Never compute p - 1.** A sure p rounds to 1, and the difference to 0. But p_k - 1 = -odds_k / (1 + odds_k): what
-   class k lacks is what the others have.
+   Textbooks compute log(1 + odds). When a model is sure, the odds against its favourite are a billionth. In float32, 1
+   plus a billionth is 1, and the loss is gone; in float64, half of its digits are. log1p(x) is log(1 + x) without the
+   addition.
+3. **Never compute p - 1.** A sure p rounds to 1, and the difference becomes 0. But p_k - 1 = -odds_k / (1 + odds_k):
+   what class k lacks is what the others have.
 
 float16 is computed in float32 and rounded once; float32 and float64 stay what they are; integers and bools become
-float64. A score of -inf is a masked token: probability 0, log-probability -inf, gradient 0. A row of nothing but masked
-tokens, a row with +inf and a row with nan give nan in that row only (logsumexp: -inf, inf, nan). Nothing is ever
-written to what you pass in. For all: TypeError for complex, object, string or longdouble arrays; ValueError for a
-single number, or for no classes at all.
+float64. A score of -inf is a masked token: probability 0, log-probability -inf, gradient 0. Of a row that is masked as
+a whole, logsumexp is -inf; of a row with +inf it is inf; all else is nan in such a row, and in a row with nan, and in
+that row only. What you pass in is never written to. For all: TypeError for complex, object, string or longdouble arrays
+(longdouble is another format on every platform); ValueError for a single number, or for no classes at all.
 
-Accuracy, and why these forms: Blanchard, Higham & Higham (2021), "Accurately computing the log-sum-exp and softmax
-functions", IMA Journal of Numerical Analysis 41:2311. Logarithms are natural, so losses are in nats.
+Logarithms are natural, so losses are in nats. An ulp is the distance from a float to the next one, and [j = k] is 1 if
+j is k, else 0. Accuracy, and why these forms: Blanchard, Higham & Higham (2021), "Accurately computing the log-sum-exp
+and softmax functions", IMA Journal of Numerical Analysis 41:2311.
 """
 
 from typing import Any
@@ -62,26 +66,27 @@ __all__ = [
     "softmax_backward",
 ]
 
-# The scores that exp bears: from LOW up it is a normal number; up to HIGH, e^24 of them add up without overflow.
+# exp is safe from LOW to HIGH: below, it loses digits; up to HIGH, e^24 of its results add up without overflow.
 LOW = {dtype: float(np.log(np.finfo(dtype).tiny)) for dtype in (np.float32, np.float64)}
 HIGH = {dtype: float(np.log(np.finfo(dtype).max)) - 24 for dtype in (np.float32, np.float64)}
 
 
-# --- the two ideas ---------------------------------------------------------------------------------------------------
+# --- the shift and the odds ------------------------------------------------------------------------------------------
 
 
 def exp_shifted(z: FloatArray) -> tuple[FloatArray, FloatArray | float]:
-    """Return e = exp(z - c) and c, a whole number for each row: 0 where exp bears all scores of the row as they are.
+    """Return e = exp(z - c) and c, a whole number for each row: 0 where exp is safe for the row as it is.
 
-    Textbooks take c = m, the largest score. But z - m is rounded, and exp magnifies the rounding error: half an ulp of
-    a difference of 30 becomes 8 ulps. A whole number has no low digits, so z - c is exact, but for scores so far below
-    c that they need another bit. So c is the whole number that brings m between 0 and HIGH.
+    Textbooks take c = m, the largest score. But z - m is rounded, and an error of x in z - m is a relative error of x
+    in its exp: half an ulp of a difference of 30 costs e 8 ulps or more. Subtracting a whole number is exact, unless
+    |z - c| is so much larger than |z| that its last bits do not fit. So c is 0 wherever that is safe; else it is the
+    whole number that brings m down to about HIGH, or, from below 0, up to about 0.
     """
     low, high = LOW[z.dtype.type], HIGH[z.dtype.type]
     lowest, highest = extent(z)
     if low <= lowest and highest <= high:  # as nearly always: no row needs a shift
         return np.exp(z), 0.0
-    m, least = z.max(axis=-1, keepdims=True), z.min(axis=-1, keepdims=True)
+    m, least = z.max(axis=-1, keepdims=True), z.min(axis=-1, keepdims=True)  # of each row
     c = np.floor(m - np.clip(m, 0, high))
     c = np.where(m < 1 / np.finfo(z.dtype).eps, c, m)  # from 1 / eps up all floats are whole numbers, and m will do
     c = np.where((low <= least) & (m <= high), 0, c)
@@ -89,21 +94,23 @@ def exp_shifted(z: FloatArray) -> tuple[FloatArray, FloatArray | float]:
 
 
 def set_apart(z: FloatArray, k: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return three things that the odds against class k are made of, with e = exp(z - c).
+    """Return the parts of the odds against class k: e, others, log_own.
 
-    They are e itself with a 0 for class k; the sum of that, which is what the others have; and z_k - c in float64,
-    whose exp is what class k has.
+    They are e = exp(z - c) with a 0 for class k; its row sum, which is what the others have; and z_k - c in float64,
+    the logarithm of what class k has.
     """
     e, c = exp_shifted(z)
-    return put(e, k, 0), row_sum(e), double(pick(z, k)) - c
+    log_own = double(pick(z, k)) - c
+    put(e, k, 0)
+    return e, row_sum(e), log_own
 
 
-def log1p_odds(others: FloatArray, own: FloatArray) -> FloatArray:
-    """Return -log p_k = log1p(odds) in float64, with odds = others / exp(own), the last two results of set_apart."""
-    odds = others * np.exp(-own)
+def minus_log_p(others: FloatArray, log_own: FloatArray) -> FloatArray:
+    """Return -log p_k = log1p(odds_k) in float64, from the last two parts that set_apart returns."""
+    odds = others * np.exp(-log_own)
     if odds.max() < np.inf:
         return np.log1p(odds)
-    return np.where(odds < np.inf, np.log1p(odds), np.log(others) - own)  # beyond every float, log1p(odds) is log(odds)
+    return np.where(odds < np.inf, np.log1p(odds), np.log(others) - log_own)  # where odds overflow: log(odds)
 
 
 # --- logsumexp -------------------------------------------------------------------------------------------------------
@@ -113,7 +120,8 @@ def log1p_odds(others: FloatArray, own: FloatArray) -> FloatArray:
 def logsumexp(logits: FloatArray) -> FloatArray:
     """Return the logarithm of the sum of exponentials, a maximum with rounded corners.
 
-    Formula: Z = log sum_j exp(z_j) = m + log1p(odds), with m = max z and the odds against this favourite.
+    Formula: Z = log sum_j exp(z_j) = z_k - log p_k for any k; so Z = m + log1p(odds), with m = max z, the score of the
+    favourite, and the odds against it.
     Shapes: logits (..., V) -> (...), or (..., 1) with keepdims; `axis` may be an int, a tuple of ints, or None for all.
     Always max z <= Z <= max z + log V.
 
@@ -124,8 +132,8 @@ def logsumexp(logits: FloatArray) -> FloatArray:
     """
     top = favourite(logits)
     m = pick(logits, top)
-    _, others, own = set_apart(logits, top)
-    return np.where(np.isinf(m), m, m + log1p_odds(others, own))  # all masked: -inf; an infinite score: inf
+    _, others, log_own = set_apart(logits, top)
+    return np.where(np.isinf(m), m, m + minus_log_p(others, log_own))  # all masked: -inf; an infinite score: inf
 
 
 @backward_of_one_number
@@ -149,7 +157,8 @@ def logsumexp_backward(grad_output: FloatArray, logits: FloatArray) -> FloatArra
 def softmax(logits: FloatArray) -> FloatArray:
     """Return the probabilities that are proportional to exp(logits).
 
-    Formula: p_k = exp(z_k) / sum_j exp(z_j) = exp(z_k - c) / sum_j exp(z_j - c), for any c.
+    Formula: p_k = exp(z_k) / sum_j exp(z_j) = exp(z_k - c) / sum_j exp(z_j - c), for any c. Which c, and why it is not
+    max z: see exp_shifted.
     Shapes: logits (..., V) -> (..., V), where each row sums to 1; `axis` may be an int, a tuple of ints, or None.
 
     >>> softmax([1000.0, 1000.0, -np.inf])  # exp(1000) would overflow; the third token is masked
@@ -163,19 +172,19 @@ def softmax(logits: FloatArray) -> FloatArray:
 def softmax_backward(grad_output: FloatArray, probs: FloatArray) -> FloatArray:
     """Return the gradient of a loss with respect to the logits, given its gradient with respect to softmax(logits).
 
-    Formula: dp_j/dz_k = p_j ([j = k] - p_k), so grad_k = p_k (g_k - mean), with g = grad_output, mean = sum_j p_j g_j.
+    Formula: dp_j/dz_k = p_j ([j = k] - p_k), so grad_k = p_k (g_k - sum_j p_j g_j), with g = grad_output.
     Shapes: grad_output, probs (..., V) -> (..., V), in the dtype of probs. The rows of the result sum to 0.
 
-    A confident favourite is nearly the whole mean, and g - mean would cancel. Since the p sum to 1, it is also
-    sum_j p_j (g_top - g_j), where the favourite itself adds 0: what the others have, as in the odds.
+    Adding a number to every g_k changes nothing. So where the favourite has more than half of the probability, g is
+    measured from the favourite's own. That one becomes 0, and no longer drowns the differences that a confident row
+    lives on.
 
     >>> softmax_backward([1.0, 0.0], [0.5, 0.5])
     array([ 0.25, -0.25])
     """
-    g, p, top = grad_output, probs, favourite(probs)
-    mean = row_sum(p * g)
-    lead = row_sum(p * (pick(g, top) - g))
-    return put(p * (g - mean), top, pick(p, top) * lead)
+    p, top = probs, favourite(probs)
+    g = grad_output - np.where(pick(p, top) > 0.5, pick(grad_output, top), 0)
+    return p * (g - row_sum(p * g))
 
 
 # --- log_softmax -----------------------------------------------------------------------------------------------------
@@ -185,17 +194,19 @@ def softmax_backward(grad_output: FloatArray, probs: FloatArray) -> FloatArray:
 def log_softmax(logits: FloatArray) -> FloatArray:
     """Return the logarithms of the probabilities, in nats.
 
-    Formula: l_k = z_k - Z = (z_k - m) - log1p(odds), with m = max z and the odds against this favourite.
+    Formula: l_k = z_k - Z = (z_k - m) - log1p(odds), with m = max z, the score of the favourite, and the odds against
+    it. (No exp follows z - m here, so that its rounding error is not magnified.)
     Shapes: logits (..., V) -> (..., V), never above 0; `axis` may be an int, a tuple of ints, or None for all.
 
-    One number a row is lost, Z = logsumexp(z). All differences between scores stay, and with them the temperature.
+    Only Z = logsumexp(z) is lost, one number a row. All differences between scores stay, and so a temperature can still
+    be applied: softmax(l / T) = softmax(z / T).
 
     >>> log_softmax(np.float32([20, 0]))  # SciPy and PyTorch give 0 for the first
     array([-2.0611537e-09, -2.0000000e+01], dtype=float32)
     """
     top = favourite(logits)
-    _, others, own = set_apart(logits, top)
-    return (logits - pick(logits, top)) - log1p_odds(others, own).astype(logits.dtype)
+    _, others, log_own = set_apart(logits, top)
+    return (logits - pick(logits, top)) - minus_log_p(others, log_own).astype(logits.dtype)
 
 
 @backward
@@ -205,20 +216,20 @@ def log_softmax_backward(grad_output: FloatArray, log_probs: FloatArray) -> Floa
     Formula: dl_j/dz_k = [j = k] - p_k, so grad_k = g_k - p_k sum_j g_j, with g = grad_output and p = exp(log_probs).
     Shapes: grad_output, log_probs (..., V) -> (..., V), in the dtype of log_probs. The rows of the result sum to 0.
 
-    A favourite with more than half of the probability takes nearly all of g_k back, and the difference would cancel.
-    For it, (1 - p_k) sum_j g_j - (sum of the other g) is the same, and 1 - p = -expm1(l) is exact. An unsure row takes
-    the direct way, which is the exact one there.
+    If p_k is close to 1, g_k and p_k sum_j g_j are nearly equal, and their difference loses its digits. So a favourite
+    with more than half of the probability is written (1 - p_k) sum_j g_j - (sum of the other g), where nothing cancels;
+    1 - p = -expm1(l), for expm1(x) is exp(x) - 1 without the subtraction. An unsure row is more accurate as it stands.
 
     >>> log_softmax_backward([-1.0, 0.0], log_softmax([40.0, 0.0]))  # p - 1 would be 0
     array([-4.24835426e-18,  4.24835426e-18])
     """
     g, top = grad_output, favourite(log_probs)
-    others = row_sum(put(g.copy(), top, 0))
-    total = others + pick(g, top)
-    grad = np.where(log_probs == -np.inf, 0, g - np.exp(log_probs) * total)  # a masked token does not move
+    g_others = row_sum(put(g.copy(), top, 0))
+    g_sum = g_others + pick(g, top)
+    grad = np.where(log_probs == -np.inf, 0, g - np.exp(log_probs) * g_sum)  # a masked token does not move
     log_p = pick(log_probs, top)
-    at_top = np.where(log_p > -np.log(2), -np.expm1(log_p) * total - others, pick(grad, top))
-    return put(grad, top, at_top)
+    sure = -np.expm1(log_p) * g_sum - g_others
+    return put(grad, top, np.where(log_p > -np.log(2), sure, pick(grad, top)))  # sure: p > 1/2
 
 
 # --- nll_loss --------------------------------------------------------------------------------------------------------
@@ -265,16 +276,16 @@ def cross_entropy(logits: FloatArray, targets: IntArray) -> FloatArray:
     over the N rows, their sum, or, with "none", one loss a row.
     Shapes: logits (..., V), targets (...) of integers in 0 ... V - 1 -> a number, or (...) for "none".
 
-    It is nll_loss(log_softmax(logits), targets). Subtracting z[y] *before* anything is added keeps the loss where
-    Z - z[y] would cancel:
+    On paper it is nll_loss(log_softmax(logits), targets), and Z - z[y]. Computed as the second it would cancel, since Z
+    is rounded before z[y] is subtracted. The odds never contain Z:
 
     >>> cross_entropy(np.float32([[1e8, 1e8]]), [0])  # log 2, not 0
     np.float32(0.6931472)
 
     Errors: ValueError or TypeError that names the first bad target and its index. A masked target costs inf.
     """
-    _, others, own = set_apart(logits, targets)
-    return log1p_odds(others, own)
+    _, others, log_own = set_apart(logits, targets)
+    return minus_log_p(others, log_own)
 
 
 def cross_entropy_backward(logits: ArrayLike, targets: ArrayLike, reduction: str = "mean") -> FloatArray:
@@ -295,17 +306,17 @@ def cross_entropy_with_grad(logits: FloatArray, targets: IntArray) -> tuple[Floa
     """Return cross_entropy and its gradient from one pass over the logits: what a training step needs.
 
     Formula: loss = log1p(odds); grad = e / (sum of e), but -others / (sum of e) at the target: minus what the others
-    have. Exp is computed once for both.
+    have. The exp of all scores is computed once for both.
     Shapes: logits (..., V), targets (...) -> a number, or (...) for "none", and (..., V).
     The same to the last bit as cross_entropy and cross_entropy_backward; errors as theirs.
 
     >>> cross_entropy_with_grad([[0.0, 0.0]], [1])
     (np.float64(0.6931471805599453), array([[ 0.5, -0.5]]))
     """
-    e, others, own = set_apart(logits, targets)
-    total = (others + np.exp(own)).astype(e.dtype)
+    e, others, log_own = set_apart(logits, targets)
+    total = (others + np.exp(log_own)).astype(e.dtype)
     at_target = np.where(pick(logits, targets) == -np.inf, 0, -others)  # a masked target does not move
-    return log1p_odds(others, own), put(e, targets, at_target) / total
+    return minus_log_p(others, log_own), put(e, targets, at_target) / total
 
 
 # --- a linear layer and its loss -------------------------------------------------------------------------------------
@@ -316,11 +327,11 @@ def linear_cross_entropy_with_grad(
 ) -> tuple[Any, FloatArray, FloatArray, FloatArray]:
     """Return the mean cross-entropy of logits = hidden @ weight + bias, and its gradients, without all of the logits.
 
-    Formula: with G = (softmax(logits) - onehot) / N, the gradients are G weight^T, hidden^T G and the sum of G's rows.
+    Formula: with G = (softmax(logits) - onehot) / N, the gradients are G weight^T, hidden^T G and G's sum over rows.
     Shapes: hidden (N, H), weight (H, V), bias (V,), targets (N,) -> a number, (N, H), (H, V), (V,).
 
-    A large vocabulary makes the logits the largest thing there is: 4,096 x 50,257 in float32 take 824 MB. But a row of
-    them is needed only until its gradient has gone into the sums. So a few rows at a time are computed, and forgotten.
+    A large vocabulary makes the logits the largest array of all: 4,096 x 50,257 in float32 take 823 MB. But a row of
+    them is needed only until its gradient has been added up. So a few rows at a time are computed, and forgotten.
     Source: Wijmans et al. 2024, "Cut your losses in large-vocabulary language models". Errors: as cross_entropy; and a
     ValueError for shapes that do not fit.
 
@@ -341,7 +352,7 @@ def linear_cross_entropy_with_grad(
     h, w, b = (array.astype(np.result_type(dtype, np.float32), copy=False) for array in (h, w, b))
     losses, grad_h, grad_w, grad_b = np.empty(n), np.empty_like(h), np.zeros_like(w), np.zeros_like(b)
     size = max(1, 2**24 // (classes * b.itemsize))  # rows whose logits take 16 MB
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # inf and nan are ordinary input here, too
         for start in range(0, n, size):
             rows = slice(start, start + size)
             losses[rows], grad = cross_entropy_with_grad(h[rows] @ w + b, y[rows], "none")

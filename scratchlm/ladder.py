@@ -1,14 +1,18 @@
 """log_softmax of a row in four ways, each right where the one above it breaks.
 
-In: scores z of one row, (V,). Out: l = log(softmax(z)), (V,), in nats. On paper all four are the same. Climb them from
-the top, and try the input at which each of them breaks:
+In: scores z of one row, (V,). Out: l = log(softmax(z)), (V,), in nats. On paper all four are the same. Read them from
+the top down, and try the input that breaks each one:
 
     naive        l = log(exp(z) / sum exp(z))                  nan at [1000, 999]: exp overflows
     shifted      the same of z - max z                         -inf at [1000, 0]: exp underflows, and log 0 is -inf
     on_paper     l = d - log(sum exp(d)), with d = z - max z   0 at [40, 0]: exp(-40) beside 1 is rounded away
-    log1p_odds   l = d - log1p(odds against the favourite)     right
+    log1p_odds   l = d - log1p(odds)                           right
 
-SciPy and PyTorch stop at the third. `functional.log_softmax` is the fourth, for rows of any shape.
+The class with the largest score is the favourite. The odds against it are the sum of exp(d) over all other classes:
+what they have, divided by what the favourite has, exp(0) = 1.
+
+SciPy and PyTorch stop at the third. `functional.log_softmax` is the fourth, for rows of any shape; and where it takes
+exp, it shifts by less than max z, for a reason that `functional.exp_shifted` tells.
 """
 
 from typing import Any
@@ -16,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Row = NDArray[np.floating[Any]]
+Row = NDArray[np.floating[Any]]  # for the type checker
 
 
 def naive(z: ArrayLike) -> Row:
@@ -34,7 +38,7 @@ def naive(z: ArrayLike) -> Row:
 
 
 def shifted(z: ArrayLike) -> Row:
-    """Return the same of z - max z: softmax cannot see a shift, and no exp is larger than 1 any more.
+    """Return the same of z - max z: a shift does not change softmax, and now no exp is larger than 1.
 
     >>> shifted([1000.0, 999.0]).round(4)
     array([-0.3133, -1.3133])
@@ -46,11 +50,11 @@ def shifted(z: ArrayLike) -> Row:
 
 
 def on_paper(z: ArrayLike) -> Row:
-    """Return d - log(sum exp(d)): the logarithm is taken on paper, log(exp(d)) = d, so no exp has to be undone.
+    """Return d - log(sum exp(d)): log(exp(d) / sum) is d - log(sum) on paper, so no tiny exp meets a logarithm.
 
     >>> on_paper([1000.0, 0.0])
     array([    0., -1000.])
-    >>> on_paper([40.0, 0.0])  # the first should be -4e-18: in 1 + exp(-40) the 1 swallows the odds
+    >>> on_paper([40.0, 0.0])  # the first should be -4e-18, but 1 + exp(-40) is rounded to 1
     array([  0., -40.])
     """
     d = z - np.max(z)

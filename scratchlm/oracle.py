@@ -137,7 +137,8 @@ def promised_ulps(row: ArrayLike) -> float:
     9 roundings lie on the way through 32 numbers. Half the spread, max z - min z, is what rounding z - c may cost at
     worst; a row within the reach of exp needs no c, and pays none of it. Scores so far down that all of them together
     would be less than the smallest normal number do not count.
-    Errors: TypeError for another dtype than float32 and float64.
+    Errors: TypeError for another dtype than float32 and float64; ValueError for other than a row of finite scores, or
+    -inf for some of them.
 
     >>> promised_ulps(np.zeros(27, np.float32)), promised_ulps(np.zeros(27)), promised_ulps(np.zeros(1000))
     (11.135..., 17.0, 26.0)
@@ -145,6 +146,8 @@ def promised_ulps(row: ArrayLike) -> float:
     z = np.asarray(row)
     if z.dtype not in _EXP_EPS:
         raise TypeError(f"row must be float32 or float64, not {z.dtype}")
+    if z.ndim != 1 or not np.isfinite(z.max(initial=-np.inf)):
+        raise ValueError(f"row must be one row of finite scores, or -inf for some of them, not {z.tolist()}")
     levels = math.ceil(math.log(max(z.size, 2), 32)) if z.dtype == np.float64 else 0
     d = z[np.isfinite(z)].astype(np.float64) - float(z.max())
     spread = -d[d > math.log(np.finfo(z.dtype).tiny) - math.log(z.size)].min()

@@ -97,6 +97,7 @@ GOOD = {
     oracle.log_softmax: {"logits": [0.0, 1.0]},
     oracle.cross_entropy: {"logits": [0.0, 1.0], "targets": 1},
     oracle.cross_entropy_backward: {"logits": [0.0, 1.0], "targets": 1},
+    oracle.promised_ulps: {"row": np.zeros(3)},
     oracle.ulp_error: {"actual": np.ones(2), "exact": [Decimal(1), Decimal(1)]},
     gradcheck.numerical_gradient: {"function": np.sum, "x": [1.0, 2.0]},
     gradcheck.max_relative_error: {"analytic": np.ones(2), "numeric": np.ones(2)},
@@ -409,6 +410,12 @@ bad("two shapes", ValueError, "actual has shape (2,) ... exact has shape (1,)", 
 for value in (None, "x", 1j, b"1", [1, 2]):
     says = f"exact must hold Decimals, not {value!r}"
     bad(f"exact holds {value!r}", TypeError, says, oracle.ulp_error, actual=[1.0, 1.0], exact=[Decimal(1), value])
+
+for value, dtype in (([1, 2], "int64"), (np.zeros(2, np.float16), "float16"), (["x"], "<U1"), (None, "object")):
+    bad(f"row of {dtype}", TypeError, f"row must be float32 or float64, not {dtype}", oracle.promised_ulps, row=value)
+for value in (np.zeros(0), np.zeros((2, 2)), np.full(2, -INF), np.array([0.0, INF]), np.array([NAN])):
+    says = "row must be one row of finite scores, or -inf for some of them"
+    bad(f"row is {value.tolist()}", ValueError, says, oracle.promised_ulps, row=value)
 
 for kind, (value, dtype) in NO_NUMBERS.items():
     bad(f"x is {kind}", TypeError, f"x must hold real numbers, not {dtype}", gradcheck.numerical_gradient, x=value)

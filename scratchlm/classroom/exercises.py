@@ -152,9 +152,10 @@ _ALL = (
             "For softmax the first part is g_k p_k, and the second is p_k times sum_j g_j p_j. For log_softmax they "
             "are g_k, and exp(l_k) times sum_j g_j.",
             "p * (g - (g * p).sum(axis=axis, keepdims=True)), and g - np.exp(l) * g.sum(axis=axis, keepdims=True).",
-            "For the stars: only the own entry of a favourite with more than half of the probability needs care. For "
-            "softmax, compute its g - mean as sum_j p_j (g_top - g_j): its own term is 0, so nothing cancels. For "
-            "log_softmax, take -(sum of the other g) - np.expm1(l) * sum(g): -expm1(l) is what the others have.",
+            "For the stars: only a row whose favourite has more than half of the probability needs care. For softmax, "
+            "subtract the favourite's g from all g of the row first: that changes nothing, and its own becomes 0. For "
+            "log_softmax, write the favourite's entry as -(sum of the other g) - np.expm1(l) * sum(g): -expm1(l) is "
+            "what the others have.",
         ),
     ),
     Exercise(

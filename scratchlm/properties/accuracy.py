@@ -120,8 +120,8 @@ def learns_from_confident_log_probs(f: Implementation, grad_output: Array, log_p
     "a confident row still learns",
     "for p_y near 1, the gradient of p_y is p_y times what the others have, not 0",
     why="g_y - sum_j p_j g_j cancels to 0 once p_y rounds to 1.",
-    hint="grad_k = p_k (g_k - mean), with mean = sum_j p_j g_j. For a confident favourite, compute g - mean as "
-    "sum_j p_j (g_top - g_j): its own term is 0, so nothing cancels. All other entries are right as they are.",
+    hint="Adding a number to every g_k of a row changes nothing. If the favourite has more than half of the "
+    "probability, subtract its g from all g of the row first: then its own is 0, and nothing cancels.",
     cases=st.integers(20, 200).map(
         lambda gap: {"grad_output": np.array([1.0, 0.0]), "probs": functional.softmax([float(gap), 0.0])}
     ),
