@@ -33,7 +33,7 @@ def test_it_measures_everything_and_keeps_the_figures(tmp_path):
     linear = figures["linear_cross_entropy_with_grad"]
     assert linear["seconds"] > 0
     assert linear["extra megabytes"].keys() == {"ours", *linear["ratios"]}
-    assert linear["largest difference"] is None or linear["largest difference"] < 1e-5
+    assert linear["largest difference"] < 1e-5
     assert figures["size"]["slope from 2^14"].keys() >= {"ours", "naive"}
     for name in ("benchmark.png", "benchmark_size.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
