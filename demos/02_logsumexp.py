@@ -3,57 +3,71 @@
 On paper it is: l = log(softmax(z)) = z - Z, where Z = log(sum of exp(z)), the log-sum-exp of the row, is the one number
 that makes the probabilities add up to 1. The l are called log-probs. They are wanted for training, which makes a number
 small that is called the loss: if the token that came had probability p, the loss is -log p, and a model that was sure
-and right pays 0. Its unit is the nat; log 2 nats are one bit. In a computer there are three ways to l, and we ask a
-judge who computes with 60 digits (scratchlm/oracle.py) how far each is off. The unit of that is the ulp, the step from
-a float to the next: 0.5 is perfect, nobody can round better.
+and right pays 0. Its unit is the nat; log 2 nats are one bit. In a computer there are four ways to l, each right where
+the one above it breaks (scratchlm/ladder.py), and we ask a judge who computes with 60 digits (scratchlm/oracle.py) how
+far each is off. The unit of that is the ulp, the step from a float to the next: 0.5 is perfect, nobody can round
+better.
 """
 
-# %% Three ways to the same number
+# %% Four ways to the same number
 from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, in_ulps, plt, say, table
 
 import math
 
 import numpy as np
 
-from scratchlm import functional, oracle
+from scratchlm import functional, ladder, oracle
 
 page = Page(__file__, __doc__, rows=(40, 4))
 
 
-def log_of_softmax(z):
-    """Take the probabilities first. They are the best there are; but some of them are too small for a float."""
-    with np.errstate(divide="ignore"):
-        return np.log(functional.softmax(z))
+# A token with the score m, the largest of the row, is the favourite; d = z - m is how far each score lies below it. The
+# *odds* against a token are what the others have, divided by what it has. The favourite's own exp(d) is exp(0) = 1, so
+# the sum of all exp(d) is 1 + odds. The last way leaves the 1 out: log1p(odds) is log(1 + odds), computed without ever
+# adding the 1.
+
+LADDER = {
+    "log(exp(z) / sum)": ladder.naive,
+    "log(softmax(z))": ladder.shifted,
+    "d - log(sum)": ladder.on_paper,
+    "d - log1p(odds)": ladder.log1p_odds,
+}
 
 
-def log_sum_exp(z):
-    """Subtract the maximum m, then log(sum): what SciPy and PyTorch do (page 11)."""
-    d = z - z.max(axis=-1, keepdims=True)
-    return d - np.log(np.exp(d).sum(axis=-1, keepdims=True))
+def by(way, rows):
+    """Return the log-probs of many rows; a way takes one at a time."""
+    with np.errstate(all="ignore"):  # we want to see where it breaks
+        return np.array([way(row) for row in rows])
 
 
-WAYS = {"log(softmax(z))": log_of_softmax, "d - log(sum)": log_sum_exp, "d - log1p(rest)": functional.log_softmax}
-
-# The third is ours. The sum of exp(d), where d = z - m, has a 1 in it: exp(0), of the largest score. Leave it out, and
-# only the *rest* is summed; log1p(rest) is log(1 + rest), computed without ever adding the 1.
-
-row = np.float32([0, -20, -110])
+row = np.float32([100, 80, -10])
+d = row - row.max()
 exact = oracle.log_softmax(row)
+with np.errstate(over="ignore"):
+    e = np.exp(row)
+breaks = [f"exp({row[0]:g}) is {e[0]}", f"exp({d[2]:g}) is {np.exp(d[2]):g}"]
+breaks += [f"1 + exp({d[1]:g}) is {1 + np.exp(d[1]):g}", "nothing"]
 heading("One row of float32: a sure token, an unlikely one, a hopeless one; z = " + str(row))
 table(
-    ["", *(f"l[{i}]" for i in range(3))],
-    [[name, *(f"{x:.8g}" for x in way(row))] for name, way in WAYS.items()]
-    + [["exact", *(f"{float(x):.8g}" for x in exact)]],
+    ["", *(f"l[{i}]" for i in range(3)), "what breaks"],
+    [
+        [f"{way.__name__:10}  {name}", *(f"{x:.8g}" for x in by(way, [row])[0]), why]
+        for (name, way), why in zip(LADDER.items(), breaks, strict=True)
+    ]
+    + [["exact", *(f"{float(x):.8g}" for x in exact), ""]],
 )
-say("""The first way lost both ends. exp(-110) is smaller than any float32, so p is 0 and log 0 is -inf: a token that
-was unlikely has become impossible. And p of the sure token was rounded to 1, so its loss is 0. The second way saved
-the hopeless token, but not the sure one: in 1 + exp(-20) the 1 swallows the rest. The third has them all.""")
+say("""The first way overflows: inf / inf is nan, not a number. The second shifts the row first, as page 1 does, and
+loses both ends. exp(-110) is smaller than any float32, so p is 0 and log 0 is -inf: a token that was unlikely has
+become impossible. And p of the sure token was rounded to 1, so its loss is 0. The third takes the logarithm of the
+numerator on paper, log(exp(d)) = d, as SciPy and PyTorch do (page 11). It saves the hopeless token, but not the sure
+one: in 1 + exp(-20) the 1 swallows the odds. The fourth has them all.""")
 
 # %% How common is that? Rows of 27 scores, more and more spread out
 #
 # 27 tokens are the letters a to z and the end of a name, as in the models of pages 7 and 8, whose rows are 5 to 18 nats
 # wide. The spread is the distance from the lowest to the highest score that a row may have.
 
+WAYS = {name: way for name, way in LADDER.items() if way is not ladder.naive}  # page 1 tells where that one breaks
 DTYPES = [np.float16, np.float32, np.float64]
 SPREADS = [1, 10, 30, 100, 300, 1000]
 
@@ -74,16 +88,17 @@ def measure(dtype, spread):
     # What is smaller than the smallest normal float is stored with fewer digits, whoever computes it: not counted here.
     tiny = float(np.finfo(dtype).tiny)
     keep = np.abs(np.array(exact_rows, dtype=float)) >= tiny
-    answers = {name: way(z) for name, way in WAYS.items()}
+    answers = {name: by(way, z) for name, way in WAYS.items()}
     lost = {name: float(np.isneginf(answer).mean()) for name, answer in answers.items()}
     ulps = {name: worst_ulps(answer, exact_rows, keep & np.isfinite(answer)) for name, answer in answers.items()}
-    return lost, ulps
+    return lost, ulps, worst_ulps(functional.log_softmax(z), exact_rows, keep)
 
 
-lost, ulps = {}, {}
+lost, ulps, package_ulps = {}, {}, {}
 for dtype in DTYPES:
     for spread in SPREADS:
-        lost[dtype.__name__, spread], ulps[dtype.__name__, spread] = measure(dtype, spread)
+        key = dtype.__name__, spread
+        lost[key], ulps[key], package_ulps[key] = measure(dtype, spread)
 
 heading(f"{page.rows} rows of 27 scores: the worst error in ulps, and how many log-probs became -inf")
 table(
@@ -100,7 +115,9 @@ table(
 others = " and ".join(f"{max(shares[name] for shares in lost.values()):.0%}" for name in list(WAYS)[1:])
 say(f"""The -inf are counted apart, in the last column; of the other two ways' log-probs {others} are -inf. "All lost"
 means off by half of itself or more, so that no digit is right. Mostly it came out as 0. (In 27 scores another lies
-close below the best, so it takes a wider row than [0, -20] to lose all: what counts is the lead of the best.)""")
+close below the best, so it takes a wider row than [0, -20] to lose all: what counts is the lead of the best.)
+functional.log_softmax is the last way for rows of any shape, and off by {in_ulps(max(package_ulps.values()))} ulps at
+most.""")
 say("""People meet both. A loss of exactly 0 for a confident row is pytorch/pytorch#113708 (open); SciPy had it in
 logsumexp (scipy/scipy#18295 and #21597), and repaired it there with log1p.""")
 
@@ -109,7 +126,7 @@ logsumexp (scipy/scipy#18295 and #21597), and repaired it there with log1p.""")
 SURENESS = np.arange(0.5, 125, 0.5, dtype=np.float32)
 pairs = np.stack([SURENESS, np.zeros_like(SURENESS)], axis=-1)
 exact_pairs = np.array([oracle.log_softmax(pair) for pair in pairs])
-error = {name: oracle.ulp_error(way(pairs), exact_pairs) for name, way in WAYS.items()}
+error = {name: oracle.ulp_error(by(way, pairs), exact_pairs) for name, way in WAYS.items()}
 ALL_LOST = 2.0**23  # ulps: half of a float32 number itself, or more
 
 
@@ -123,7 +140,7 @@ lost_from = {name: [first_lost(name, token) for token in (0, 1)] for name in WAY
 normal = -exact_pairs[:, 0].astype(float) >= np.finfo(np.float32).tiny
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 6), sharey=True)
-LOOKS = {"log(softmax(z))": (ORANGE, "--", 2.5), "d - log(sum)": (PINK, "-", 6), "d - log1p(rest)": (BLUE, "-", 2)}
+LOOKS = {"log(softmax(z))": (ORANGE, "--", 2.5), "d - log(sum)": (PINK, "-", 6), "d - log1p(odds)": (BLUE, "-", 2)}
 for token, (panel, title) in enumerate(
     [(axes[0], "the sure token: l is about -exp(-s)"), (axes[1], "the other: l is about -s")]
 ):
@@ -141,9 +158,9 @@ for token, (panel, title) in enumerate(
     panel.set_ylim(0.04, 6e7)
     panel.set_xlim(0, 128)
 axes[1].text(2, 1.1e7, "no digit is right", va="bottom", color=GREY)
-axes[1].text(126, 0.6, "0.5: perfect", ha="right", va="bottom", color=GREY)
 axes[1].text(55, 0.06, "0 is drawn here", ha="center", va="bottom", color=GREY)
-axes[0].text(90, 0.06, "from here on too\nsmall for a\nfull float32", va="bottom", color=GREY, fontsize=12)
+axes[0].text(90, 0.8, "from here on\ntoo small for\na full float32", va="bottom", color=GREY)
+axes[0].text(126, 0.4, "0.5: perfect", ha="right", va="top", color=GREY)
 axes[0].set_ylabel("error (ulps of float32, log scale)")
 figure.suptitle("Only log1p keeps both ends of a confident row", x=0.01, ha="left", fontsize=17, fontweight="bold")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -164,7 +181,7 @@ page.keep(
 # %% Remember
 page.close(
     """
-Remember: log-softmax is stable if it never goes through the probabilities: subtract, sum the rest, log1p.
+Remember: log-softmax is stable if it never goes through the probabilities: subtract, sum the odds, log1p.
 Exercise: what does d - log(sum) give for the loss of a float16 model that leads by s = 8? Compute it by hand first:
           the float16 numbers just above 1 are 1.001 and 1.002, and exp(-8) is 0.0003.
 """

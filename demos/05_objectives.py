@@ -54,8 +54,8 @@ def apart(dtype):
 
 
 # The second gradient is made of exp(l), and l was rounded: by up to 2 ulps, as page 2 measures. exp makes a factor of
-# it, so that up to 4 |l| ulps in a probability are explained, and for the rest two results with 4 each: 8 + 4 |l|. At
-# the target stands the sum of the others, and its l's are theirs: that of the likeliest, or, for those behind it, log V
+# it, so that up to 4 |l| ulps in a probability are explained, and beside them two results with 4 each: 8 + 4 |l|. At
+# the target stands what the others have, and its l's are theirs: that of the likeliest, or, for those behind it, log V
 # more.
 
 same = {dtype.__name__: apart(dtype) for dtype in (np.float32, np.float64)}

@@ -83,8 +83,9 @@ table(
 # %% When the model is sure: p - 1
 #
 # At the target the gradient is p - 1. In float32 the numbers below 1 are 6e-8 apart; once p is nearer to 1 than half of
-# that, it is rounded to 1, and p - 1 = 0: no gradient, though there is one. The way out is on the board already: the
-# gradient sums to 0, so at the target it is -(sum of the other probabilities), and each of those has all its digits.
+# that, it is rounded to 1, and p - 1 = 0: no gradient, though there is one. The way out is to ask for the odds against
+# the target: what the others have, divided by what it has (page 2). p = 1 / (1 + odds), so p - 1 = -odds / (1 + odds):
+# minus what the others have. Nothing in it cancels. And it is on the board already: the gradient sums to 0.
 
 SURENESS = np.arange(0.5, 87.5, 0.5, dtype=np.float32)
 pairs = np.stack([SURENESS, np.zeros_like(SURENESS)], axis=-1)
@@ -97,7 +98,7 @@ dead_from = float(SURENESS[usual == 0][0])
 
 heading("The row [s, 0] in float32, the first token came: the gradient at it")
 table(
-    ["s", "p - 1", "-(sum of the others)", "exact"],
+    ["s", "p - 1", "-odds / (1 + odds)", "exact"],
     [
         [f"{SURENESS[i]:g}", f"{usual[i]:.4e}", f"{ours[i]:.4e}", f"{float(exact[i]):.4e}"]
         for i in np.flatnonzero(np.isin(SURENESS, [1, 5, 10, 15, 17, 20, 50, 87]))
@@ -152,8 +153,8 @@ left.set_ylim(-1, 0.85)
 left.set_xlabel("token")
 left.set_ylabel("probability, and nats per unit of logit")
 left.legend(loc="upper right", fontsize=12)
-left.set_title("Raise what came, lower the rest", fontsize=15)
-right.semilogy(SURENESS, -ours, color=BLUE, label="-(sum of the others), ours")
+left.set_title("Raise what came, lower the others", fontsize=15)
+right.semilogy(SURENESS, -ours, color=BLUE, label="-odds / (1 + odds), ours")
 alive = usual != 0
 right.semilogy(SURENESS[alive], -usual[alive], color=PINK, linestyle="--", label="p - 1")
 right.plot(SURENESS[alive][-1], -usual[alive][-1], "X", color=PINK, markersize=14, markeredgecolor="black")
@@ -178,7 +179,8 @@ page.keep(
 # %% Remember
 page.close(
     """
-Remember: the gradient of cross-entropy is p - onehot; at the target, compute it as what the others have.
+Remember: the gradient of cross-entropy is p - onehot; at the target, compute it as -odds / (1 + odds), minus what the
+          others have.
 Exercise: a batch of two rows, in both of which token 0 came: z = [[0, 0], [9, 0]]. Which row moves the model more, and
           by what factor? First by hand; then ask cross_entropy_backward.
 """

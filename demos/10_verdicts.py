@@ -231,14 +231,14 @@ CLAIMS = [
         # It holds if log1p keeps what log(softmax(z)) loses. The limit: what libraries call log-softmax loses some,
         # too.
         lambda m: (
-            max(ulps["d - log1p(rest)"] for ulps in m["ulps"].values()) <= 4
+            max(ulps["d - log1p(odds)"] for ulps in m["ulps"].values()) <= 4
             and max(lost["log(softmax(z))"] for lost in m["lost"].values()) > 0
         ),
         lambda m: max(ulps["d - log(sum)"] for ulps in m["ulps"].values()) > 1000,
         lambda m: (
             "with log1p right to {:.1f} ulps; with log(sum) 0 from a lead of {:.0f} on; as log(softmax(z)) of rows "
             "300 nats wide, {:.0%} -inf (float32)".format(
-                max(ulps["d - log1p(rest)"] for ulps in m["ulps"].values()),
+                max(ulps["d - log1p(odds)"] for ulps in m["ulps"].values()),
                 m["lost_from"]["d - log(sum)"][0],
                 m["lost"]["float32, 300"]["log(softmax(z))"],
             )

@@ -93,7 +93,7 @@ def rows_of(kind, length, rng):
 # %% The judge
 #
 # From the exact log_softmax all four answers follow. (Its exp is taken to 28 digits, decimal's own precision; a float64
-# has 16.) The gradient is p, and at the target p - 1, which is -(sum of the others).
+# has 16.) The gradient is p, and at the target p - 1 = -odds / (1 + odds): minus what the others have.
 
 
 def exact_answers(row, target):
@@ -197,7 +197,7 @@ table(
 # and a float32 near 50 is rounded by up to 1.9e-6. That is little beside 50; but exp makes a factor of what was added,
 # and in a probability 1.9e-6 is as much as 32 ulps. Look at naive in the lines "softmax, wide": it does not shift at
 # all, and while nothing overflows it is among the best! So shift no further than overflow demands, and by a whole
-# number c: then z - c is exact in nearly every row, and in most of them c is 0. (See _exp_shifted in functional.py. In
+# number c: then z - c is exact in nearly every row, and in most of them c is 0. (See exp_shifted in functional.py. In
 # the lines "softmax, offset" all who shift are equally good: neighbours far from zero have an exact difference.)
 
 pair = np.float32([0.6, -50])
@@ -218,19 +218,20 @@ print(f"softmax, shifted by 0 (ours)  {by_whole_number:.8e}     off by {ulps_by_
 
 # %% Why a confident row costs all of them: 1 + a little is 1
 #
-# Beside exp(0) = 1 of the largest score stands what the others have, and the loss is nothing but that. Added to 1
-# first, it is gone. So leave the 1 out of the sum: log1p(others) is log(1 + others) without the addition. Likewise
-# p - 1 is 0 where p rounds to 1, and what p lacks to be 1 is what the others have.
+# The odds against the target are what the others have, divided by what it has. Its p is 1 / (1 + odds), so the loss is
+# log(1 + odds). When the model is sure the odds are tiny: added to 1, they are gone, and with them the loss. So do not
+# add: log1p(odds) is log(1 + odds) without the addition. Likewise p - 1 is 0 where p rounds to 1, but it is
+# -odds / (1 + odds): minus what the others have.
 
 sure = np.float32([20, 0])
-others = np.exp(sure[1] - sure[0])
-by_log, by_log1p = np.log(1 + others), np.log1p(others)
+odds = np.exp(sure[1] - sure[0])
+by_log, by_log1p = np.log(1 + odds), np.log1p(odds)
 
 heading("Where the digits of a confident row go: the first of [20, 0] in float32 is the target")
-print(f"exp(z - max z) of the other   {others:.8e}")
+print(f"odds against it               {odds:.8e}")
 print(f"loss, exact                   {float(oracle.cross_entropy(sure, 0)):.8e}")
-print(f"loss = log(1 + others)        {by_log:.8e}")
-print(f"loss = log1p(others)          {by_log1p:.8e}")
+print(f"loss = log(1 + odds)          {by_log:.8e}")
+print(f"loss = log1p(odds)            {by_log1p:.8e}")
 
 # %% What became of the bug reports
 #
@@ -252,11 +253,11 @@ e = np.exp(low - max(0, low.max()))  # [0, 0]
 with np.errstate(invalid="ignore"):
     shifted_by_zero = (e / e.sum())[0]
 
-ladder = np.float16([[score, 0] for score in np.arange(4, 8, 1 / 16)])  # 64 rows, each more confident than the last
-d = ladder - ladder[:, :1]
+surer = np.float16([[score, 0] for score in np.arange(4, 8, 1 / 16)])  # 64 rows, each more confident than the last
+d = surer - surer[:, :1]
 losses_in_float16 = np.log(np.exp(d).sum(axis=-1)) - d[:, 0]
-losses_rounded_once = functional.cross_entropy(ladder, np.zeros(len(ladder), int), "none")
-exact_losses = [np.float16(float(oracle.cross_entropy(row, 0))) for row in ladder]
+losses_rounded_once = functional.cross_entropy(surer, np.zeros(len(surer), int), "none")
+exact_losses = [np.float16(float(oracle.cross_entropy(row, 0))) for row in surer]
 different = tuple(len(set(losses)) for losses in (losses_in_float16, losses_rounded_once, exact_losses))
 
 LIBRARY, FORMULA = ("repaired", "still wrong"), ("refuted", "confirmed")  # the word if it is right, and if it is wrong
@@ -324,8 +325,8 @@ page.save(figure)
 # %% Remember
 page.close(
     """
-Remember: digits are lost where a small number is added to a large one. So subtract before you add, and leave the 1 out
-          of the sum (log1p); and shift before exp by a whole number, which hardly rounds.
+Remember: digits are lost where a small number is added to a large one. So subtract before you add, and do not add the
+          odds to 1 (log1p); and shift before exp by a whole number, which hardly rounds.
 Exercise: find two float32 scores for which softmax, shifted by max z, is off by more than 50 ulps. What has their
           distance to do with it, and why can no two scores less than 8 apart be off by more than 10?
 """

@@ -3,7 +3,7 @@
 Each contestant computes the same in turns, a call each, over and over, so that whatever else the machine does meets all
 of them alike. A figure is the median of peer's time / our time, round by round, with the quartiles beside it: above 1,
 we are faster. Two limits tell how much there is to gain: np.exp into a ready array, and a bare copy. No softmax can be
-faster than that.
+faster than that. Of the functions that meet a large vocabulary we also measure the memory.
 """
 
 from threads import THREADS
@@ -322,13 +322,6 @@ def _status(name):
         return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
-def large(n=4096, h=64, v=5000 if page.quick else 50257):
-    rng = np.random.default_rng(0)
-    hidden, weight = (rng.normal(size=shape).astype(np.float32) for shape in ((n, h), (h, v)))
-    bias, targets = np.zeros(v, np.float32), rng.integers(0, v, n)
-    return hidden, weight, bias, targets
-
-
 def memories():
     rng = np.random.default_rng(0)
     n, v = SHAPES[-1]
@@ -348,26 +341,99 @@ def memories():
     return found
 
 
-def memory_of_linear():
-    arguments = large()
-    functional.linear_cross_entropy_with_grad(*(a[:8] if i in (0, 3) else a for i, a in enumerate(arguments)))
-    extra = extra_megabytes(lambda: functional.linear_cross_entropy_with_grad(*arguments))
-    return None if extra is None else extra - sum(a.nbytes for a in arguments[:3]) / 1e6
-
-
 def in_megabytes(extra):
     return "not known here" if extra is None else f"{max(extra, 0):,.0f} MB"
 
 
 found = memories()
-linear = memory_of_linear()
-measured["extra megabytes"] = {"cross_entropy + gradient": found, "linear_cross_entropy_with_grad": linear}
+measured["extra megabytes"] = {"cross_entropy + gradient": found}
 heading("Peak memory beyond arguments and results")
 for who, extra in found.items():
     print(f"cross_entropy + gradient, {SHAPES[-1][0]} x {SHAPES[-1][1]}, float32, {who:10} {in_megabytes(extra):>12}")
-n, v = len(large()[0]), len(large()[2])
-print(f"linear_cross_entropy_with_grad, N = {n}, H = 64, V = {v}: {in_megabytes(linear)}; ", end="")
-print(f"its logits alone would be {n * v * 4 / 1e6:.0f} MB")
+
+# %% A linear layer and its loss, without all of the logits
+#
+# PyTorch 2.13 has it too. Few rows at a time save memory, and cost time: each time, the whole gradient of the weight is
+# read and written. So PyTorch runs twice: with as many rows as it chooses itself, and with as many as ours. Before the
+# race we make sure that all compute the same.
+
+N_LARGE, H_LARGE, V_LARGE = (1024, 64, 5000) if page.quick else (4096, 64, 50257)
+AT_A_TIME = 2**24 // (V_LARGE * 4)  # as many rows as functional.py takes: 16 MB of logits
+chunks = {}
+if torch and hasattr(torch.nn, "LinearCrossEntropyOptions"):
+    options = torch.nn.LinearCrossEntropyOptions
+    chunks[f"{TORCH}, its choice"] = options()
+    chunks[f"{TORCH}, {AT_A_TIME} rows"] = options(batch_chunk_size=AT_A_TIME, chunking_method=None)
+
+
+def torch_linear(hidden, weight, bias, targets, options):
+    """Return what computes the same with PyTorch, whose weight is (V, H)."""
+    h, w, b = (torch.tensor(array, requires_grad=True) for array in (hidden, weight.T, bias))
+    y = torch.tensor(targets)
+
+    def loss_and_gradients():
+        h.grad = w.grad = b.grad = None
+        loss = torch.nn.functional.linear_cross_entropy(h, w, y, linear_bias=b, options=options)
+        loss.backward()
+        return loss.item(), h.grad.numpy(), w.grad.numpy().T, b.grad.numpy()
+
+    return loss_and_gradients
+
+
+def linear_contestants(rows):
+    """Return what computes the mean loss and its three gradients, by name of who does."""
+    rng = np.random.default_rng(0)
+    hidden, weight = (rng.normal(size=s).astype(np.float32) for s in ((rows, H_LARGE), (H_LARGE, V_LARGE)))
+    arguments = hidden, weight, np.zeros(V_LARGE, np.float32), rng.integers(0, V_LARGE, rows)
+    ours = {OURS: lambda: functional.linear_cross_entropy_with_grad(*arguments)}
+    return ours | {who: torch_linear(*arguments, options) for who, options in chunks.items()}
+
+
+def memories_of_linear():
+    for call in linear_contestants(8).values():
+        call()  # the first time is not like the others
+    gradients = (N_LARGE * H_LARGE + H_LARGE * V_LARGE + V_LARGE) * 4 / 1e6
+    extras = {who: extra_megabytes(call) for who, call in linear_contestants(N_LARGE).items()}
+    return {who: None if extra is None else extra - gradients for who, extra in extras.items()}
+
+
+def largest_difference(ours, theirs):
+    """Return how far two results are apart, in parts of the largest entry of each loss or gradient."""
+    return float(max(np.abs(a - b).max() / np.abs(a).max() for a, b in zip(ours, theirs, strict=True)))
+
+
+found = memories_of_linear()
+calls = linear_contestants(N_LARGE)
+results = {who: call() for who, call in calls.items()}
+apart = max(largest_difference(results[OURS], theirs) for theirs in results.values())
+del results
+if apart > 1e-5:
+    sys.exit(f"benchmark: PyTorch's linear_cross_entropy and ours are {apart:.0e} apart: a race would mean nothing")
+times = in_turns(calls, page.milliseconds / 1000)
+measured["linear_cross_entropy_with_grad"] = {
+    "N, H, V": [N_LARGE, H_LARGE, V_LARGE],
+    "largest difference": apart,
+    "seconds": statistics.median(times[OURS]),
+    "ratios": ratios(times),
+    "extra megabytes": found,
+}
+heading(f"A linear layer and its loss, with gradients; N = {N_LARGE}, H = {H_LARGE}, V = {V_LARGE}, float32")
+table(
+    ["", "their time / our time, median (quartiles)", "time", "memory beyond arguments and gradients"],
+    [
+        [
+            who,
+            shown(ratios(times)[who]) if who != OURS else "",
+            f"{statistics.median(each):.2f} s",
+            in_megabytes(found[who]),
+        ]
+        for who, each in times.items()
+    ],
+)
+print(f"all of the logits would take {N_LARGE * V_LARGE * 4 / 1e6:,.0f} MB", end="")
+print(f"; loss and gradients are the same, to {apart:.0e} of the largest entry" if chunks else "")
+if torch and not chunks:
+    print(f"PyTorch {torch.__version__} has no chunked linear_cross_entropy and is left out; 2.13 has it")
 
 # %% Import
 
@@ -464,7 +530,7 @@ if parser.parse_known_args()[0].json:
 page.close(
     """
 Remember: measure in turns, side by side, and tell the spread. A time alone says as much about the machine as about the
-code. Where we lose, PyTorch's loops read an array once where ours read it four times.
+code. Where we lose, PyTorch's loops read an array once, and NumPy reads it again for each step of a formula.
 
 Exercise: SCRATCHLM_THREADS=1, --threads=1: which rows change, and which do not?
 """

@@ -34,8 +34,8 @@ def logsumexp(logits: Any) -> Any:
     if _is_nested(logits):
         return [logsumexp(row) for row in logits]
     with localcontext(_CONTEXT):
-        m, _, log1p_rest = _parts(logits)
-        return m + log1p_rest
+        m, _, log1p_odds = _parts(logits)
+        return m + log1p_odds
 
 
 def softmax(logits: Any) -> list[Any]:
@@ -63,8 +63,8 @@ def log_softmax(logits: Any) -> list[Any]:
     if _is_nested(logits):
         return [log_softmax(row) for row in logits]
     with localcontext(_CONTEXT):
-        _, differences, log1p_rest = _parts(logits)
-        return [d - log1p_rest for d in differences]
+        _, differences, log1p_odds = _parts(logits)
+        return [d - log1p_odds for d in differences]
 
 
 def cross_entropy(logits: Any, targets: Any) -> Any:
@@ -85,7 +85,7 @@ def cross_entropy(logits: Any, targets: Any) -> Any:
 def cross_entropy_backward(logits: Any, targets: Any) -> list[Any]:
     """Return p - onehot(y) of a row and its class id as a list of Decimals; of nested rows, a list of lists.
 
-    Formula: at the target, -(sum of the other probabilities), which is the same and keeps its digits.
+    Formula: at the target, p - 1 = -odds / (1 + odds): minus what the others have, their probabilities added up.
     Errors: as cross_entropy.
 
     >>> [f"{g:.12g}" for g in cross_entropy_backward([40.0, 0.0], 0)]
@@ -189,9 +189,10 @@ def _exact(value: Any) -> Decimal:
 
 
 def _parts(row: Iterable[Any]) -> tuple[Decimal, list[Decimal], Decimal]:
-    """Return max z, the differences z - max z, and log(1 + rest), rest being the sum of their exp without one maximum.
+    """Return max z, the differences d = z - max z, and log(1 + odds), with the odds against one favourite.
 
-    Exact differences, so this is no approximation: subtracting the maximum keeps a row at 1e308 within reach of exp.
+    The odds are the sum of exp(d) over all others. Exact differences, so this is no approximation: subtracting the
+    maximum keeps a row at 1e308 within reach of exp.
     """
     z = [Decimal(real("each entry of logits", x)) for x in row]
     if not z or any(x.is_nan() or x == Decimal("inf") for x in z) or max(z) == Decimal("-inf"):

@@ -30,10 +30,14 @@ def test_it_measures_everything_and_keeps_the_figures(tmp_path):
             assert 0 < low <= middle <= high < math.inf
     assert [entry["batch"] for entry in figures["steps"]] == [32, 256, 1024]
     assert figures["generation"]["names per second"]["ours"] > 0
+    linear = figures["linear_cross_entropy_with_grad"]
+    assert linear["seconds"] > 0
+    assert linear["extra megabytes"].keys() == {"ours", *linear["ratios"]}
+    assert linear["largest difference"] < 1e-5
     assert figures["size"]["slope from 2^14"].keys() >= {"ours", "naive"}
     for name in ("benchmark.png", "benchmark_size.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-    for heading in ("float32", "A training step", "Writing names", "Peak memory", "Import"):
+    for heading in ("float32", "A training step", "Writing names", "Peak memory", "A linear layer", "Import"):
         assert f"\n{heading}" in result.stdout
 
 

@@ -89,7 +89,8 @@ _ALL = (
         _with_star("logsumexp"),
         (
             "Take the softmax of exercise 1, and look at what it divides by.",
-            "log(exp(c) * S) = c + log S. Take the maximum out of the sum, and add it back after the logarithm.",
+            "log(exp(c) * S) = c + log S. Take the maximum out of the sum, and add it back after the logarithm. "
+            "[1000, 999] tells whether you did: the answer is 1000.31, not inf.",
             "m + np.log(np.exp(z - m).sum(...)), with m = z.max(axis=axis, keepdims=True) inside, and without keepdims "
             "at the end.",
             "For the star: the sum is the favourite's own 1 plus the odds against it. Do not add the 1: set the "
@@ -102,13 +103,14 @@ _ALL = (
         "ex03_log_softmax.py",
         _with_star("log_softmax"),
         (
-            "Do not take the logarithm of softmax: put the formula into it first. The logarithm of a quotient is a "
-            "difference, and the logarithm of exp(z) is z.",
+            "Do not take the logarithm of softmax, however good it is: for [1000, 0] that has a -inf. Put the formula "
+            "into it first. The logarithm of a quotient is a difference, and the logarithm of exp(z) is z.",
             "z - Z is right, but if both are huge, little is left of the difference. Z = m + log(sum): subtract these "
             "two one after the other.",
             "(z - m) - np.log(np.exp(z - m).sum(axis=axis, keepdims=True)).",
-            "For the star: log1p(odds) in place of log(sum), as in exercise 2, and the shift c of exercise 1's star. "
-            "Then the odds are the sum of the other exps, divided by the favourite's own, np.exp(m - c).",
+            "For the star: [40, 0] breaks hint 3, as 1 + exp(-40) is 1. Take log1p(odds) in place of log(sum), as in "
+            "exercise 2, and the shift c of exercise 1's star. Then the odds are the sum of the other exps, divided by "
+            "the favourite's own, np.exp(m - c).",
         ),
     ),
     Exercise(

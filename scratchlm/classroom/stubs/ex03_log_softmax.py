@@ -4,6 +4,8 @@ On paper it is log(softmax(z)). In a computer that is a bad idea: a probability 
 logarithm -inf, though the right answer, -921, is an ordinary number. So the logarithm has to come first, and the
 exponentials may not be undone by it.
 
+After you have solved it, read `scratchlm/ladder.py`: four ways to the same, each right where the one above it breaks.
+
 Next: the loss of a prediction, which is a log-probability with a minus.
 """
 
