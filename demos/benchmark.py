@@ -368,7 +368,8 @@ if torch and hasattr(torch.nn, "LinearCrossEntropyOptions"):
 
 def torch_linear(hidden, weight, bias, targets, options):
     """Return what computes the same with PyTorch, whose weight is (V, H)."""
-    h, w, b = (torch.tensor(array, requires_grad=True) for array in (hidden, weight.T, bias))
+    turned = np.ascontiguousarray(weight.T)  # row by row in memory, as a torch.nn.Linear keeps it
+    h, w, b = (torch.tensor(array, requires_grad=True) for array in (hidden, turned, bias))
     y = torch.tensor(targets)
 
     def loss_and_gradients():
