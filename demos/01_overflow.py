@@ -6,7 +6,7 @@ each, divided by the sum of all. exp grows fast, and the numbers of a computer e
 dtypes) hold 3, 7 and 16 digits, up to 65,504, 3.4e38 and 1.8e308. What is too large becomes inf; that is overflow. What
 is too small becomes 0; that is underflow. We look for the places where the textbook formula (scratchlm/naive.py) falls
 off, one dtype after another, and then ask the careful one (scratchlm/functional.py), which first subtracts a number
-from all scores of a row: about the largest of them. Log is the natural logarithm, on all these pages, and the unit of
+from all scores of a row that are too large for exp. Log is the natural logarithm, on all these pages, and the unit of
 scores and logarithms is the nat.
 """
 
@@ -90,8 +90,8 @@ where the dtype does: beyond it the floats are 2 apart, and s - 1 is not one of 
 
 # %% The rescue: subtract, then exponentiate
 #
-# Subtract about the largest score from all. (Why "about", page 11 tells.) Each exp is divided by the same factor, and
-# so is their sum: the answer stays. But no exp overflows.
+# Subtract one number from all scores of the row. Each exp is divided by the same factor, and so is their sum: the
+# answer stays. But no exp overflows. (Textbooks subtract the largest score; page 11 tells why we subtract less.)
 
 z = np.float32([1000, 999, 998])
 heading("float32, scores " + str(z))

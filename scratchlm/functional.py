@@ -1,18 +1,20 @@
 """The heart: logsumexp, softmax, log_softmax, nll_loss and cross_entropy, each with its derivative under it.
 
 What you read is what runs. A formula takes rows of scores (n, V) and returns rows, or one number a row as a column
-(n, 1). The decorator above it lets callers hand in any shape and dtype, adds `axis`, `keepdims` or `reduction`, and
-checks the arguments; it has no mathematics in it (`_engine/arrays.py`), and `softmax.formula` is softmax without it.
+(n, 1). The decorator above it lets callers hand in any shape and dtype, adds `axis`, `keepdims` or `reduction`, checks
+the arguments, and takes the mean or the sum of losses (`_engine/arrays.py`); `softmax.formula` is softmax without it.
 The formulas are written in six words (`_engine/sums.py`):
 
     row_sum(e)     the sum of each row, a column          pick(z, k)     the column z[i, k[i]]
     favourite(z)   the id of each row's largest score     put(e, k, v)   writes v into e[i, k[i]], and returns e
     extent(z)      the lowest and highest of all scores   double(x)      x in float64
 
+row_sum adds float32 in float64, and returns the dtype of its row.
+
 Three ideas do all the work:
 
 1. **Shift before exp.** exp overflows for large scores. Subtracting one number from all scores of a row does not change
-   its softmax, so where it is needed, do that first: `exp_shifted`.
+   its softmax, so subtract first wherever exp might overflow: `exp_shifted`.
 2. **Ask for the odds against a class**: what the others have, divided by what it has.
 
        odds_k = sum over j != k of exp(z_j - z_k)        p_k = 1 / (1 + odds_k)        -log p_k = log1p(odds_k)
@@ -23,11 +25,12 @@ Three ideas do all the work:
 3. **Never compute p - 1.** A sure p rounds to 1, and the difference becomes 0. But p_k - 1 = -odds_k / (1 + odds_k):
    what class k lacks is what the others have.
 
-float16 is computed in float32 and rounded once; float32 and float64 stay what they are; integers and bools become
-float64. A score of -inf is a masked token: probability 0, log-probability -inf, gradient 0. Of a row that is masked as
-a whole, logsumexp is -inf; of a row with +inf it is inf; all else is nan in such a row, and in a row with nan, and in
-that row only. What you pass in is never written to. For all: TypeError for complex, object, string or longdouble arrays
-(longdouble is another format on every platform); ValueError for a single number, or for no classes at all.
+Results have the dtype of the scores; integers and bools become float64. float16 is computed in float32 and rounded
+once. A score of -inf is a masked token: probability 0, log-probability -inf, gradient 0. If every score of a row is
+-inf, its logsumexp is -inf; if one is +inf, it is inf. Every other result for such a row is nan, as is everything for a
+row with nan. Other rows are unaffected. What you pass in is never written to. For all: TypeError for complex, object,
+string or longdouble arrays (longdouble is another format on every platform); ValueError for scores that are a single
+number, or no classes at all.
 
 Logarithms are natural, so losses are in nats. An ulp is the distance from a float to the next one, and [j = k] is 1 if
 j is k, else 0. Accuracy, and why these forms: Blanchard, Higham & Higham (2021), "Accurately computing the log-sum-exp
@@ -79,8 +82,9 @@ def exp_shifted(z: FloatArray) -> tuple[FloatArray, FloatArray | float]:
 
     Textbooks take c = m, the largest score. But z - m is rounded, and an error of x in z - m is a relative error of x
     in its exp: half an ulp of a difference of 30 costs e 8 ulps or more. Subtracting a whole number is exact, unless
-    |z - c| is so much larger than |z| that its last bits do not fit. So c is 0 wherever that is safe; else it is the
-    whole number that brings m down to about HIGH, or, from below 0, up to about 0.
+    |z - c| is so much larger than |z| that its last bits do not fit. So c is 0 wherever that is safe. Else it is the
+    whole number that brings m down to about HIGH, no further, so that the scores below it do not underflow; or, if m is
+    negative, up to about 0.
     """
     low, high = LOW[z.dtype.type], HIGH[z.dtype.type]
     lowest, highest = extent(z)
@@ -88,7 +92,7 @@ def exp_shifted(z: FloatArray) -> tuple[FloatArray, FloatArray | float]:
         return np.exp(z), 0.0
     m, least = z.max(axis=-1, keepdims=True), z.min(axis=-1, keepdims=True)  # of each row
     c = np.floor(m - np.clip(m, 0, high))
-    c = np.where(m < 1 / np.finfo(z.dtype).eps, c, m)  # from 1 / eps up all floats are whole numbers, and m will do
+    c = np.where(m < 1 / np.finfo(z.dtype).eps, c, m)  # from 1 / eps up, m is whole, and m - high would be rounded
     c = np.where((low <= least) & (m <= high), 0, c)
     return np.exp(z - c), c
 
@@ -175,9 +179,9 @@ def softmax_backward(grad_output: FloatArray, probs: FloatArray) -> FloatArray:
     Formula: dp_j/dz_k = p_j ([j = k] - p_k), so grad_k = p_k (g_k - sum_j p_j g_j), with g = grad_output.
     Shapes: grad_output, probs (..., V) -> (..., V), in the dtype of probs. The rows of the result sum to 0.
 
-    Adding a number to every g_k changes nothing. So where the favourite has more than half of the probability, g is
-    measured from the favourite's own. That one becomes 0, and no longer drowns the differences that a confident row
-    lives on.
+    Adding a number to every g_k changes nothing. So where the favourite has more than half of the probability, its g is
+    subtracted from all: it becomes 0, and cannot swamp the small differences that make up a confident row's gradient.
+    In an unsure row it may be large beside the others' g, which would be rounded.
 
     >>> softmax_backward([1.0, 0.0], [0.5, 0.5])
     array([ 0.25, -0.25])
@@ -198,8 +202,8 @@ def log_softmax(logits: FloatArray) -> FloatArray:
     it. (No exp follows z - m here, so that its rounding error is not magnified.)
     Shapes: logits (..., V) -> (..., V), never above 0; `axis` may be an int, a tuple of ints, or None for all.
 
-    Only Z = logsumexp(z) is lost, one number a row. All differences between scores stay, and so a temperature can still
-    be applied: softmax(l / T) = softmax(z / T).
+    The only information lost is Z = logsumexp(z), one number a row. All differences between scores stay, and so a
+    temperature can still be applied: softmax(l / T) = softmax(z / T).
 
     >>> log_softmax(np.float32([20, 0]))  # SciPy and PyTorch give 0 for the first
     array([-2.0611537e-09, -2.0000000e+01], dtype=float32)
@@ -214,11 +218,13 @@ def log_softmax_backward(grad_output: FloatArray, log_probs: FloatArray) -> Floa
     """Return the gradient of a loss with respect to the logits, given its gradient with respect to log_softmax(logits).
 
     Formula: dl_j/dz_k = [j = k] - p_k, so grad_k = g_k - p_k sum_j g_j, with g = grad_output and p = exp(log_probs).
-    Shapes: grad_output, log_probs (..., V) -> (..., V), in the dtype of log_probs. The rows of the result sum to 0.
+    Shapes: grad_output, log_probs (..., V) -> (..., V), in the dtype of log_probs. The rows of the result sum to 0,
+    unless a masked token has another g than 0.
 
-    If p_k is close to 1, g_k and p_k sum_j g_j are nearly equal, and their difference loses its digits. So a favourite
-    with more than half of the probability is written (1 - p_k) sum_j g_j - (sum of the other g), where nothing cancels;
-    1 - p = -expm1(l), for expm1(x) is exp(x) - 1 without the subtraction. An unsure row is more accurate as it stands.
+    After nll_loss only the target has a g. If it is the favourite, and p is close to 1, then g_k and p_k sum_j g_j are
+    nearly equal, and their difference loses its digits. So a favourite with more than half of the probability is
+    written (1 - p_k) sum_j g_j - (sum of the other g), with 1 - p = -expm1(l); expm1(x) is exp(x) - 1 without the
+    subtraction. In an unsure row those two terms may be large and nearly equal, and the formula as it stands is better.
 
     >>> log_softmax_backward([-1.0, 0.0], log_softmax([40.0, 0.0]))  # p - 1 would be 0
     array([-4.24835426e-18,  4.24835426e-18])
@@ -276,8 +282,8 @@ def cross_entropy(logits: FloatArray, targets: IntArray) -> FloatArray:
     over the N rows, their sum, or, with "none", one loss a row.
     Shapes: logits (..., V), targets (...) of integers in 0 ... V - 1 -> a number, or (...) for "none".
 
-    On paper it is nll_loss(log_softmax(logits), targets), and Z - z[y]. Computed as the second it would cancel, since Z
-    is rounded before z[y] is subtracted. The odds never contain Z:
+    It is nll_loss(log_softmax(logits), targets), without computing V log-probabilities to use one. It is also Z - z[y],
+    but that would cancel, since Z is rounded before z[y] is subtracted. The odds never contain Z:
 
     >>> cross_entropy(np.float32([[1e8, 1e8]]), [0])  # log 2, not 0
     np.float32(0.6931472)
@@ -293,7 +299,8 @@ def cross_entropy_backward(logits: ArrayLike, targets: ArrayLike, reduction: str
 
     Formula: dloss/dz[i, k] = p[i, k] - [k = y_i], divided by N for the mean.
     Shapes: logits (..., V), targets (...) -> (..., V). N counts the rows for the mean, and is 1 for "sum" and "none".
-    The rows sum to 0: what the target gains, the others lose. A masked token gets 0, even if it is the target.
+    The rows sum to 0: what the target gains, the others lose. A masked token gets 0, even if it is the target; then the
+    row sums to 1 / N.
 
     >>> cross_entropy_backward([[40.0, 0.0]], [0])  # sure, and right: p - 1 would be 0
     array([[-4.24835426e-18,  4.24835426e-18]])
@@ -331,7 +338,7 @@ def linear_cross_entropy_with_grad(
     Shapes: hidden (N, H), weight (H, V), bias (V,), targets (N,) -> a number, (N, H), (H, V), (V,).
 
     A large vocabulary makes the logits the largest array of all: 4,096 x 50,257 in float32 take 823 MB. But a row of
-    them is needed only until its gradient has been added up. So a few rows at a time are computed, and forgotten.
+    them is needed only until its gradient has been added up. So they are computed a few rows at a time, and discarded.
     Source: Wijmans et al. 2024, "Cut your losses in large-vocabulary language models". Errors: as cross_entropy; and a
     ValueError for shapes that do not fit.
 

@@ -4,15 +4,15 @@ In: scores z of one row, (V,). Out: l = log(softmax(z)), (V,), in nats. On paper
 the top down, and try the input that breaks each one:
 
     naive        l = log(exp(z) / sum exp(z))                  nan at [1000, 999]: exp overflows
-    shifted      the same of z - max z                         -inf at [1000, 0]: exp underflows, and log 0 is -inf
+    shifted      naive, applied to z - max z                   -inf at [1000, 0]: exp underflows, and log 0 is -inf
     on_paper     l = d - log(sum exp(d)), with d = z - max z   0 at [40, 0]: exp(-40) beside 1 is rounded away
     log1p_odds   l = d - log1p(odds)                           right
 
 The class with the largest score is the favourite. The odds against it are the sum of exp(d) over all other classes:
 what they have, divided by what the favourite has, exp(0) = 1.
 
-SciPy and PyTorch stop at the third. `functional.log_softmax` is the fourth, for rows of any shape; and where it takes
-exp, it shifts by less than max z, for a reason that `functional.exp_shifted` tells.
+SciPy and PyTorch stop at the third. `functional.log_softmax` is the fourth, for rows of any shape; and before exp it
+usually does not shift at all: `functional.exp_shifted` tells why.
 """
 
 from typing import Any
@@ -38,7 +38,7 @@ def naive(z: ArrayLike) -> Row:
 
 
 def shifted(z: ArrayLike) -> Row:
-    """Return the same of z - max z: a shift does not change softmax, and now no exp is larger than 1.
+    """Return naive(z - max z): a shift does not change softmax, and now no exp is larger than 1.
 
     >>> shifted([1000.0, 999.0]).round(4)
     array([-0.3133, -1.3133])
