@@ -322,8 +322,9 @@ def cross_entropy_with_grad(logits: FloatArray, targets: IntArray) -> tuple[Floa
     """
     e, others, log_own = set_apart(logits, targets)
     total = (others + np.exp(log_own)).astype(e.dtype)
-    at_target = np.where(pick(logits, targets) == -np.inf, 0, -others)  # a masked target does not move
-    return minus_log_p(others, log_own), put(e, targets, at_target) / total
+    put(e, targets, np.where(pick(logits, targets) == -np.inf, 0, -others))  # a masked target does not move
+    e /= total
+    return minus_log_p(others, log_own), e
 
 
 # --- a linear layer and its loss -------------------------------------------------------------------------------------
