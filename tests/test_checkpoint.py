@@ -67,28 +67,35 @@ def good(tmp_path_factory):
 # --- a run that goes on ----------------------------------------------------------------------------------------------
 
 
+def which(path):
+    """Return what tells a file from the one that it replaced, or None if there is no file."""
+    return (os.stat(path).st_ino, os.stat(path).st_mtime_ns) if path.exists() else None
+
+
+def wait_for_another(path, process, before):
+    """Wait until there is another file at this path than before; the process must not end meanwhile."""
+    while which(path) == before:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.001)
+
+
 def test_a_run_that_is_killed_thirty_times_ends_with_the_same_weights(tmp_path):
     whole, out = tmp_path / "whole.npz", tmp_path / "m.npz"
     arguments = ["train", "--steps", "6000", "--checkpoint-every", "2", *SMALL]
-    before = time.monotonic()
-    first = start(*arguments, "--out", out)
-    while not out.exists():
-        assert time.monotonic() < before + 60
-        time.sleep(0.01)
-    loading = time.monotonic() - before  # Python, NumPy, and the first steps
-    first.kill()
-    first.communicate()
-
-    seen = [checkpoint.load(out).run.state.step]
-    for _ in range(29):
-        process = start("train", "--resume", out)
-        time.sleep(random.uniform(0.6, 1.2) * loading)
-        process.kill()
+    rng = random.Random(0)
+    seen = []
+    for kill in range(30):
+        before = which(out)
+        process = start("train", "--resume", out) if seen else start(*arguments, "--out", out)
+        if kill % 6 != 5:  # at work: somewhere in the steps and writings after its first checkpoint
+            wait_for_another(out, process, before)
+            time.sleep(rng.uniform(0, 0.005))
+        process.kill()  # every sixth one is killed while it loads
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         seen.append(checkpoint.load(out).run.state.step)  # it can always be read
     assert seen == sorted(seen)
-    assert len(set(seen)) > 5  # it was killed at work, not only while it loaded
+    assert len(set(seen)) >= 25  # each that was killed at work had gone on
 
     assert run("train", "--resume", out).returncode == 0
     assert run(*arguments, "--out", whole).returncode == 0
