@@ -4,7 +4,7 @@ Three breeders make rows: of nearly equal scores; of the numbers on which this p
 some and too low for others; and of rows that were bad already, changed a little, generation after generation. A wider
 float judges hundreds of rows at a time, and the 60-digit oracle has the last word on the worst.
 
-    python tests/worst_rows.py --rounds 20000     # ten minutes; prints the worst rows, beside what is promised
+    python tests/worst_rows.py --rounds 20000     # about four minutes; prints the worst rows, beside what is promised
 """
 
 import argparse
