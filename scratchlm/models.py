@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from scratchlm._engine.checks import FloatArray, IntArray, as_floats, from_below, generator, rows_of_ids, size
+from scratchlm._engine.checks import FloatArray, IntArray, as_floats, generator, in_range, rows_of_ids, size
 from scratchlm.functional import linear_cross_entropy_with_grad
 
 Params = dict[str, FloatArray]
@@ -83,7 +83,7 @@ class BigramLM:
         array([[1., 2.],
                [1., 0.]], dtype=float32)
         """
-        smoothing = from_below("smoothing", smoothing, 0, np.inf)
+        smoothing = in_range("smoothing", smoothing, 0, np.inf)
         previous = rows_of_ids("contexts", contexts, (self.context_length,), self.vocab_size)[:, 0]
         following = rows_of_ids("targets", targets, (), self.vocab_size)
         if previous.shape != following.shape:

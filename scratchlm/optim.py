@@ -12,7 +12,7 @@ cannot be taken changes nothing.
 
 import numpy as np
 
-from scratchlm._engine.checks import from_below
+from scratchlm._engine.checks import in_range
 from scratchlm.models import Params
 
 
@@ -29,7 +29,7 @@ class SGD:
     """
 
     def __init__(self, params: Params, momentum: float = 0.9) -> None:
-        from_below("momentum", momentum, 0, 1)
+        in_range("momentum", momentum, 0, 1)
         _check_floats("params", params)
         self.params, self.momentum = params, momentum
         self.steps = 0
@@ -72,10 +72,10 @@ class AdamW:
         epsilon: float = 1e-8,
         weight_decay: float = 0.01,
     ) -> None:
-        from_below("beta1", beta1, 0, 1)
-        from_below("beta2", beta2, 0, 1)
-        from_below("epsilon", epsilon, 0, np.inf)
-        from_below("weight_decay", weight_decay, 0, np.inf)
+        in_range("beta1", beta1, 0, 1)
+        in_range("beta2", beta2, 0, 1)
+        in_range("epsilon", epsilon, 0, np.inf)
+        in_range("weight_decay", weight_decay, 0, np.inf)
         _check_floats("params", params)
         self.params, self.beta1, self.beta2 = params, beta1, beta2
         self.epsilon, self.weight_decay = epsilon, weight_decay
@@ -110,7 +110,7 @@ def _check_floats(name: str, arrays: Params) -> None:
 
 def _check_step(params: Params, grads: Params, learning_rate: float) -> None:
     """Raise an error if this step cannot be taken; a rate of 0 can, the last one of a very long run."""
-    from_below("learning_rate", learning_rate, 0, np.inf)
+    in_range("learning_rate", learning_rate, 0, np.inf)
     _check_floats("grads", grads)
     for name, param in params.items():
         if name not in grads:

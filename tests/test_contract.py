@@ -232,6 +232,17 @@ def test_2_numpys_exp_is_as_exact_as_the_promise_takes_it_to_be():
         assert oracle.ulp_error(np.exp(y), Decimal(float(y)).exp()) <= 1
 
 
+@pytest.mark.parametrize("dtype", WIDE_FLOATS)
+@pytest.mark.parametrize("behind", [100, 1000, 1e30])
+def test_1_a_hopeless_target_costs_what_it_lacks(dtype, behind):
+    # Its odds are beyond every float; their logarithm is not. Going down as going up, and behind one or several.
+    for scores in ([0, behind], [-behind, 0], [0, behind, behind - 1]):
+        row = np.array(scores, dtype)
+        loss, grad = F.cross_entropy_with_grad(row, np.array(0))
+        assert oracle.ulp_error(loss, oracle.cross_entropy(row, 0)) <= oracle.promised_ulps(0 * row)
+        assert grad[0] == -1
+
+
 def test_1_the_examples_that_libraries_get_wrong():
     assert F.log_softmax(np.float32([20, 0]))[0] == np.float32(-2.0611537e-09)  # pytorch/pytorch#113708: 0
     assert F.cross_entropy(np.float32([[1e8, 1e8]]), [0]) == np.float32(math.log(2))  # ml-explore/mlx#4188: 0

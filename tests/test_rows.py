@@ -103,6 +103,21 @@ def test_an_exception_in_one_block_is_raised_and_the_next_call_works(monkeypatch
     assert F.softmax(z)[0, 0] == pytest.approx(1 / 27)
 
 
+@pytest.mark.parametrize("shape", [(6,), (2, 3), (1, 2, 3), (20_000, 27)])
+def test_a_formula_that_returns_what_it_was_given_gives_away_no_memory(shape):
+    z = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
+    before = z.copy()
+    same = arrays.of_rows(lambda logits: logits)(z)
+    assert same.flags.owndata
+    assert not np.shares_memory(same, z)
+    halved = arrays.loss_gradient(lambda logits, targets: logits)(z, np.zeros(shape[:-1], int), "mean")
+    rows = np.prod(shape[:-1])
+    assert np.array_equal(halved, z / rows)
+    assert z.shape == shape  # nor has the caller's own array changed
+    assert np.array_equal(same, before)
+    assert np.array_equal(z, before)
+
+
 @pytest.mark.skipif(
     not hasattr(os, "fork") or sys.version_info >= (3, 12), reason="forking beside threads is warned of"
 )

@@ -134,7 +134,7 @@ def share(name: str, value: float) -> float:
     return number
 
 
-def from_below(name: str, value: float, low: float, high: float) -> float:
+def in_range(name: str, value: float, low: float, high: float) -> float:
     """Return a setting that is at least `low` and below `high`. Errors: TypeError or ValueError."""
     number = real(name, value)
     if not low <= number < high:
