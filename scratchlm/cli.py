@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from scratchlm import checkpoint, runs
+from scratchlm import checkpoint, runs, terminal
 from scratchlm.checkpoint import Checkpoint
 from scratchlm.data import windows_and_targets
 from scratchlm.progress import Progress
 from scratchlm.sampling import generate
 from scratchlm.settings import ABOVE_0, SETTINGS, SHARE, WHOLE, WHOLE_OR_0, Choice, Complaint, Number, Settings
+from scratchlm.terminal import complain
 from scratchlm.training import Data, Diverged, mean_nll
 
 # What `examine` can hold a function against: properties.PROPERTIES, without loading Hypothesis for it.
@@ -30,36 +31,28 @@ KINDS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the shell (>&-)
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that has no such character shows "?"
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with terminal.careful_output() as (out, _):
+        status = _run(words)
+        out.flush()
+        return complain(out.why) if out.failed and status < 2 else status
+
+
+def _run(words: list[str]) -> int:
     try:
-        words = list(sys.argv[1:] if arguments is None else arguments)
         options = _parser().parse_args(words[:1] if words[:1] == ["exercise"] else words)
         options.arguments = words[1:]
-        status: int = options.run(options) or 0
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:
-        # Nobody reads on. Python would flush standard output once more at exit, and complain: let it flush to nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _complain("nobody reads the output any more; stopped")
+        return options.run(options) or 0
+    except SystemExit as end:  # argparse, after --help
+        return end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt:
-        return _complain("interrupted")
+        return complain("interrupted")
     except OSError as error:
-        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except (Complaint, Diverged, ValueError) as error:
-        return _complain(str(error))
+        return complain(str(error))
     except MemoryError:
-        return _complain("there is not enough memory for that")
-
-
-def _complain(message: str) -> int:
-    line = " ".join(message.split())
-    print("scratchlm:", line if len(line) <= 600 else f"{line[:400]} ... {line[-195:]}", file=sys.stderr)
-    return 2
+        return complain("there is not enough memory for that")
 
 
 # --- the commands ----------------------------------------------------------------------------------------------------

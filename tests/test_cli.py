@@ -1,6 +1,7 @@
 """The commands, as a user calls them: in a process of their own, with files, pipes and mistakes."""
 
 import argparse
+import errno
 import json
 import os
 import re
@@ -269,12 +270,25 @@ def test_a_file_that_claims_to_be_huge_is_refused_before_memory_is_taken(model, 
     refused(run("sample", tmp_path / "odd.npz"), "it has no 'param.output_bias'")
 
 
-@pytest.mark.parametrize("redirection", [">&-", "2>&-"])
-def test_a_closed_stream_is_no_traceback(redirection, model):
-    command = f"'{sys.executable}' -m scratchlm sample '{model}' --count 2 {redirection}"
+@pytest.mark.parametrize(
+    ("redirection", "words"),
+    [(">&-", "sample '{model}' --count 2"), (">/dev/full", "--help"), ("1</dev/null", "exercise --help")],
+)
+def test_output_that_cannot_be_written_is_one_line_and_status_2(redirection, words, model):
+    command = f"'{sys.executable}' -m scratchlm {words.format(model=model)} {redirection}"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-    assert result.returncode == 0
-    assert "Traceback" not in result.stderr
+    assert result.returncode == 2
+    assert result.stderr in {
+        f"scratchlm: cannot write the output: {os.strerror(n)}\n" for n in (errno.EBADF, errno.ENOSPC)
+    }
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+def test_a_complaint_that_cannot_be_written_is_status_2_all_the_same(redirection, model):
+    for words, status in ((f"sample '{model}' --count 2", 0), ("sample no.npz", 2)):
+        command = f"'{sys.executable}' -m scratchlm {words} {redirection}"
+        result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+        assert (result.returncode, result.stderr, len(result.stdout.splitlines())) == (status, "", 2 - status)
 
 
 def test_a_closed_pipe_is_no_traceback(model):

@@ -1,0 +1,164 @@
+"""What a command and a terminal say to each other: text, output that may fail, and Ctrl-C.
+
+In: text from anywhere, and signals. Out: text that a terminal only shows; a stream whose failure costs no work; one
+line for a complaint.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import threading
+import unicodedata
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TextIO
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+JOINERS = "\u200c\u200d"  # part of the spelling of Persian words, Indian scripts and emoji; they move nothing
+
+
+def escaped(text: str, keep: str = "") -> str:
+    r"""Return a text with what would command a terminal, or turn its lines around, written as Python writes it.
+
+    Characters in `keep` stay as they are: a newline, say.
+
+    >>> print(escaped(chr(27) + "[2J, " + chr(0x202E) + "gnp.exe"))
+    \x1b[2J, \u202egnp.exe
+    """
+    return "".join(c if _only_shows(c) or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def _only_shows(character: str) -> bool:
+    return character.isprintable() or character in JOINERS or unicodedata.category(character) == "Zs"
+
+
+def in_one_line(text: object, most: int = 300) -> str:
+    """Return a text as one line of at most so many characters, escaped.
+
+    >>> in_one_line("two" + chr(10) + "lines")
+    'two lines'
+    """
+    return escaped(" ".join(str(text)[: 4 * most].split()))[:most]
+
+
+# --- output ----------------------------------------------------------------------------------------------------------
+
+
+class Output:
+    """A stream that falls silent when it can no longer be written, so that the work behind it is still done.
+
+    `failed` is the error, if there was one. What the stream cannot spell is replaced.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.failed: OSError | None = None
+        if stream is None:  # closed before we began (>&-)
+            self.failed, stream = OSError(errno.EBADF, os.strerror(errno.EBADF)), open(os.devnull, "w")  # noqa: SIM115
+        self.stream = stream
+        with contextlib.suppress(AttributeError):  # not a file: a notebook's, or a test's
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
+
+    def write(self, text: str) -> int:
+        """Write text, while it can be written."""
+        self._while_it_works(lambda: self.stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what was written, likewise."""
+        self._while_it_works(self.stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else a stream has."""
+        return getattr(self.stream, name)
+
+    def _while_it_works(self, act: Callable[[], object]) -> None:
+        if self.failed or self.stream.closed:
+            return
+        try:
+            act()
+        except OSError as error:
+            self.failed = error
+            # Python flushes once more at exit, and would complain: what is left in the buffer goes nowhere.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
+
+    @property
+    def why(self) -> str:
+        """Return why it failed, in words; "" if it did not."""
+        if isinstance(self.failed, BrokenPipeError):
+            return "nobody reads the output any more"
+        return f"cannot write the output: {self.failed.strerror}" if self.failed else ""
+
+
+@contextlib.contextmanager
+def careful_output() -> Iterator[tuple[Output, Output]]:
+    """Replace standard output and standard error by streams that cannot end a command, while it runs."""
+    before = sys.stdout, sys.stderr
+    out, err = sys.stdout, sys.stderr = Output(before[0]), Output(before[1])
+    try:
+        yield out, err
+    finally:
+        out.flush()
+        err.flush()
+        sys.stdout, sys.stderr = before
+
+
+def occupy_closed_descriptors() -> None:
+    """Open what was closed of standard input, output and error (>&-), or else the next file would take its place."""
+    while (lowest := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(lowest)
+
+
+def complain(message: str, name: str = "scratchlm") -> int:
+    """Say on standard error, in one line, what is wrong; return the exit status for it."""
+    line = in_one_line(message, 10_000)
+    print(f"{name}:", line if len(line) <= 600 else f"{line[:400]} ... {line[-195:]}", file=sys.stderr, flush=True)
+    return 2
+
+
+# --- Ctrl-C, and other requests to end -------------------------------------------------------------------------------
+
+Handler = Callable[[int, Any], object]
+REQUESTS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def end_at_once(number: int, frame: object) -> NoReturn:
+    """End this process with one line: for a command that leaves nothing behind."""
+    with contextlib.suppress(OSError):  # standard error may be closed, and there is nobody else to tell
+        os.write(2, b"scratchlm: interrupted\n")
+    os._exit(2)
+
+
+def interrupt(number: int, frame: object) -> NoReturn:
+    """Raise KeyboardInterrupt: for a command that has something to clean up. A second request is not needed."""
+    for request in REQUESTS:
+        signal.signal(request, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def on_request_to_end(handler: Handler) -> dict[int, Any]:
+    """Call this when somebody asks the process to end; return what was called before.
+
+    What is ignored stays ignored: SIGHUP under nohup. Only the main thread can be asked.
+    """
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in REQUESTS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, handler)
+    return before
+
+
+@contextlib.contextmanager
+def requests_to_end(handler: Handler) -> Iterator[None]:
+    """Call this, while a block runs, when somebody asks the process to end."""
+    before = on_request_to_end(handler)
+    try:
+        yield
+    finally:
+        for number, handled in before.items():
+            signal.signal(number, handled)
