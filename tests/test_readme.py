@@ -96,4 +96,4 @@ def test_every_promise_names_a_test_that_there_is():
 def test_required_dependencies_are_the_promised_ones():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert {re.split("[<>=]", name)[0] for name in project["dependencies"]} == {"numpy", "matplotlib", "hypothesis"}
-    assert project["optional-dependencies"] == {"test": ["pytest"], "peers": ["scipy", "torch"]}
+    assert project["optional-dependencies"] == {"test": ["pytest", "pytest-xdist"], "peers": ["scipy", "torch"]}
