@@ -14,8 +14,26 @@ from typing import NamedTuple
 
 import pytest
 
+CAN_COUNT = hasattr(os, "sched_getaffinity")
 DEMOS = Path(__file__).parent.parent / "demos"
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Share the whole suite among two to four processes, where pytest-xdist is there; one file starts faster in one."""
+    if not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput"):
+        return
+    whole = config.args_source is config.ArgsSource.TESTPATHS and not config.option.usepdb
+    if whole and config.option.numprocesses is None:
+        config.option.numprocesses = max(2, min(4, len(os.sched_getaffinity(0)) if CAN_COUNT else os.cpu_count() or 2))
+    if config.option.numprocesses and config.option.dist == "no":
+        config.option.dist = "loadgroup"  # tests that share what a page computed stay in one process
+
+
+def pytest_configure(config):
+    """Name the marker that pytest-xdist reads, also where that is not installed."""
+    config.addinivalue_line("markers", "xdist_group(name): run in the same process as others of this name")
 
 
 class Ran(NamedTuple):
