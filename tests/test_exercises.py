@@ -26,7 +26,7 @@ def loaded(path):
     return module
 
 
-def failures(part, function, budget=30):
+def failures(part, function, budget):
     verdicts = judged(part.kind, properties_of(part), function, budget=budget)
     return [(v.property.name, v.counterexample, v.message, v.expected, v.actual) for v in verdicts if not v.passed]
 
@@ -38,16 +38,17 @@ def named(value):
 # --- the exercises ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("budget", [5, pytest.param(60, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("exercise", "part"), JUDGED, ids=named)
-def test_the_solution_passes_every_property(exercise, part):
+def test_the_solution_passes_every_property(exercise, part, budget):
     assert properties_of(part)
-    assert failures(part, getattr(loaded(SOLUTIONS / exercise.file), part.function)) == []
+    assert failures(part, getattr(loaded(SOLUTIONS / exercise.file), part.function), budget) == []
 
 
 def test_the_textbook_passes_what_is_required():
     softmax = loaded(SOLUTIONS / "textbook_softmax.py").softmax
     required, *_ = EXERCISES[1].parts
-    assert failures(required, softmax) == []
+    assert failures(required, softmax, budget=10) == []
 
 
 def test_the_examiner_tells_all_candidates_apart():
@@ -352,6 +353,7 @@ def test_every_property_catches_somebody():
     assert caught == {(kind, p.name) for kind, properties in TASKS.items() for p in properties}
 
 
+@pytest.mark.parametrize("budget", [5, pytest.param(60, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("kind", "function"), RIGHT, ids=[f"{kind}-{i}" for i, (kind, _) in enumerate(RIGHT)])
-def test_every_right_one_is_left_in_peace(kind, function):
-    assert failures(Part("f", kind), function) == []
+def test_every_right_one_is_left_in_peace(kind, function, budget):
+    assert failures(Part("f", kind), function, budget) == []
