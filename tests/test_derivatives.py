@@ -105,15 +105,7 @@ def test_the_gradient_check_sees_a_wrong_gradient():
         assert max_relative_error(wrong, numeric) > 1e-4
 
 
-def test_gradcheck_complains():
-    with pytest.raises(ValueError, match="one finite number"):
-        numerical_gradient(lambda x: x, np.ones(3))
-    with pytest.raises(ValueError, match=r"with x\[0\] = 1\.00\d* it gave nan"):
-        numerical_gradient(lambda x: np.nan, np.ones(3))
-    with pytest.raises(TypeError, match="real numbers, not complex"):
-        numerical_gradient(lambda x: 0.0, np.ones(3, complex))
-    with pytest.raises(ValueError, match="shape"):
-        max_relative_error(np.ones(2), np.ones(3))
+def test_two_gradients_of_zeros_do_not_differ():
     assert max_relative_error(np.zeros(3), np.zeros(3)) == 0
 
 
