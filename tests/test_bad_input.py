@@ -706,7 +706,7 @@ def arrays_in(value):
     return [array for part in parts for array in arrays_in(part)]
 
 
-BY_FUNCTION = {function: [row for row in TABLE if row.call.func is function] for function in GOOD}
+BY_FUNCTION = {function: [row for row in TABLE if row.call.func == function] for function in GOOD}
 
 
 @pytest.mark.parametrize("rows", BY_FUNCTION.values(), ids=[function.__qualname__ for function in BY_FUNCTION])
