@@ -22,7 +22,7 @@ from scratchlm.data import Vocabulary, contexts_and_targets, load_name_lists, sp
 from scratchlm.objectives import Objective
 from scratchlm.training import Data
 
-page = Page(__file__, __doc__, seeds=(5, 3), steps=(2000, 200))
+page = Page(__file__, __doc__, seeds=(5, 3), steps=(2000, 100))
 if page.seeds < 2:
     page.end("one seed says nothing about others; ask for --seeds 2 or more")
 measured = {number: page.measured(number) for number in (1, 2, 3, 4, 5, 9)}
