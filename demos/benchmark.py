@@ -52,6 +52,9 @@ if figures:
 
 SHAPES = [(32, 27), (4096, 27), *([(512, 1000)] if page.quick else [(4096, 1000), (1024, 50257)])]
 OURS, NAIVE, SCIPY, TORCH, EXP, COPY = "ours", "naive", "SciPy", "PyTorch", "one exp", "a copy"
+LOOK = {
+    OURS: (BLUE, "o-"), NAIVE: (GREY, "v:"), SCIPY: (ORANGE, "s--"), TORCH: (PINK, "^-."), EXP: (GREEN, "x:"),
+}  # fmt: skip
 
 
 def torch_loss_and_gradient(z, y):
@@ -483,9 +486,6 @@ slopes = {
     who: float(np.polyfit(np.log(SIZES[3:]), np.log(times[3:]), 1)[0]) for who, times in found.items() if who != COPY
 }
 measured["size"] = {"N V": SIZES, "seconds": found, "slope from 2^14": slopes}
-LOOK = {
-    OURS: (BLUE, "o-"), NAIVE: (GREY, "v:"), SCIPY: (ORANGE, "s--"), TORCH: (PINK, "^-."), EXP: (GREEN, "x:"),
-}  # fmt: skip
 figure, axes = plt.subplots()
 for who, slope in slopes.items():
     colour, line = LOOK[who]
