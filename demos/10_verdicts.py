@@ -12,7 +12,6 @@ rule that stands beside it.
 # Each page leaves its numbers in a file beside its pictures. What is missing, or older than the code, is run again.
 from plumbing import BLUE, GREY, ORANGE, Page, heading, plt, say, table
 
-import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,10 +22,9 @@ from scratchlm.data import Vocabulary, contexts_and_targets, load_name_lists, sp
 from scratchlm.objectives import Objective
 from scratchlm.training import Data
 
-page = Page(__file__, __doc__, seeds=(5, 3), steps=(2000, 200))
+page = Page(__file__, __doc__, seeds=(5, 3), steps=(2000, 100))
 if page.seeds < 2:
-    print("10_verdicts: one seed says nothing about others; ask for --seeds 2 or more", file=sys.stderr)
-    sys.exit(2)
+    page.end("one seed says nothing about others; ask for --seeds 2 or more")
 measured = {number: page.measured(number) for number in (1, 2, 3, 4, 5, 9)}
 
 # %% What they left open: two heads, two architectures, several seeds
@@ -438,7 +436,7 @@ for claim in CLAIMS:
     number = claim.tell(measured[claim.page]).replace("|", "\\|")
     link = f"[{claim.page}](demos/{page.script(claim.page).name})"
     lines.append(f"| {claim.number} | {claim.claim} | **{verdicts[claim.number]}** | {number} | {link} |")
-page.write("verdicts.md", "\n".join(lines) + "\n")
+page.write(page.out / "verdicts.md", "\n".join(lines) + "\n")
 
 # %% The picture: what matters, and what does not
 

@@ -3,21 +3,21 @@
 A line for each page with its question, and where its pictures went; at the end, the verdicts of page 10.
 """
 
-from demos.terminal import Output, folder_for
+from demos.terminal import Parser, folder_for, run
 
 import argparse
 import os
 import re
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from scratchlm.terminal import escaped
+
 SCRIPTS = {int(path.name[:2]): path for path in sorted(Path(__file__).parent.glob("[0-9][0-9]_*.py"))}
 VERDICTS = 10  # needs what the others measured, and so comes last
-running: "set[subprocess.Popen[str]]" = set()
 
 
 class Run(NamedTuple):
@@ -32,26 +32,20 @@ class Run(NamedTuple):
 
 def main() -> int:
     """Run each page; return 0 if all went well."""
-    parser = argparse.ArgumentParser(prog="python -m demos", description="Run the demos, in order.", allow_abbrev=False)
+    parser = Parser(prog="python -m demos", description="Run the demos, in order.", allow_abbrev=False)
     parser.add_argument("--only", type=_pages, default=list(SCRIPTS), metavar="3,4", help="the pages to run")
     parser.add_argument("--quick", action="store_true", help="measure less: rougher digits, same story")
     parser.add_argument("--out", type=Path, default=Path("pictures"), help="folder for pictures (default: pictures)")
     options = parser.parse_args()
     extra = [f"--out={folder_for(options.out, parser)}", *["--quick"] * options.quick]
-    Output()
     first = [page for page in options.only if page != VERDICTS]
     failed, verdicts = [], ""
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        try:
-            for pages in (first, [page for page in options.only if page == VERDICTS]):
-                for run in pool.map(lambda page: _run(page, extra), pages):
-                    _report(run)
-                    failed += [run.page] if run.status else []
-                    verdicts = run.stdout if run.page == VERDICTS and not run.status else verdicts
-        finally:  # after Ctrl-C, begin no other page, and end those that run
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(running):
-                process.terminate()
+        for pages in (first, [page for page in options.only if page == VERDICTS]):
+            for ran in pool.map(lambda page: _run(page, extra), pages):
+                _report(ran)
+                failed += [ran.page] if ran.status else []
+                verdicts = ran.stdout if ran.page == VERDICTS and not ran.status else verdicts
     if found := re.search(r"^The verdicts\n.*?(?=^picture: )", verdicts, flags=re.DOTALL | re.MULTILINE):
         print("\n" + found[0].rstrip())
     done = len(options.only) - len(failed)
@@ -70,22 +64,20 @@ def _pages(text: str) -> list[int]:
 
 
 def _run(page: int, extra: list[str]) -> Run:
-    command, start = [sys.executable, str(SCRIPTS[page]), *extra], time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        running.add(process)
-        stdout, stderr = process.communicate()
-        running.remove(process)
-    return Run(page, time.monotonic() - start, process.returncode, stdout, stderr)
+    start = time.monotonic()
+    result = run([sys.executable, str(SCRIPTS[page]), *extra])
+    return Run(page, time.monotonic() - start, result.returncode, result.stdout, result.stderr)
 
 
-def _report(run: Run) -> None:
-    name = f"{SCRIPTS[run.page].stem:<16}"
-    if run.status:
-        story = "" if run.status == 2 else run.stdout  # 2: one line on stderr says it all
-        print(f"{name}failed after {run.seconds:.0f} s\n{story}{run.stderr.rstrip()}", flush=True)
+def _report(ran: Run) -> None:
+    name = f"{SCRIPTS[ran.page].stem:<16}"
+    if ran.status:
+        story = "" if ran.status == 2 else ran.stdout  # 2: one line on stderr says it all
+        why = escaped(f"{story}{ran.stderr.rstrip()}", keep="\n")
+        print(f"{name}failed after {ran.seconds:.0f} s\n{why}", flush=True)
         return
-    print(f"{name}{run.seconds:4.1f} s   {run.stdout.split(chr(10), 1)[0]}", flush=True)
-    for picture in re.findall(r"^picture: (.*)$", run.stdout, flags=re.MULTILINE):
+    print(f"{name}{ran.seconds:4.1f} s   {ran.stdout.split(chr(10), 1)[0]}", flush=True)
+    for picture in re.findall(r"^picture: (.*)$", ran.stdout, flags=re.MULTILINE):
         print(f"{'':25}{picture}", flush=True)
 
 

@@ -6,19 +6,19 @@ we are faster. Two limits tell how much there is to gain: np.exp into a ready ar
 faster than that. Of the functions that meet a large vocabulary we also measure the memory.
 """
 
-from threads import THREADS
+from threads import THREADS, parser
 
 from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, plt, say, table
+from terminal import run
 
-import argparse
 import ctypes
 import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from scratchlm.models import MLPLM
 from scratchlm.objectives import Objective
 from scratchlm.optim import AdamW
 from scratchlm.sampling import generate
+from scratchlm.terminal import escaped
 from scratchlm.training import Data, loss_and_grads
 
 try:
@@ -41,15 +42,19 @@ try:
 except ImportError:
     torch = None
 
-parser = argparse.ArgumentParser(add_help=False)
-parser.add_argument("--json", metavar="FILE", help="write all figures to a file")
-parser.add_argument("--threads", type=int, metavar="N", help="threads of both sides, as in --threads=2 (default: all)")
+parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
 page = Page(__file__, __doc__, parents=[parser], milliseconds=(4000, 30))
+figures = parser.parse_known_args()[0].json
+if figures:
+    page.can_write(figures)
 
 # %% Who computes what
 
-SHAPES = [(32, 27), (4096, 27), (4096, 1000), (1024, 50257)][: 3 if page.quick else 4]
+SHAPES = [(32, 27), (4096, 27), *([(512, 1000)] if page.quick else [(4096, 1000), (1024, 50257)])]
 OURS, NAIVE, SCIPY, TORCH, EXP, COPY = "ours", "naive", "SciPy", "PyTorch", "one exp", "a copy"
+LOOK = {
+    OURS: (BLUE, "o-"), NAIVE: (GREY, "v:"), SCIPY: (ORANGE, "s--"), TORCH: (PINK, "^-."), EXP: (GREEN, "x:"),
+}  # fmt: skip
 
 
 def torch_loss_and_gradient(z, y):
@@ -108,9 +113,9 @@ def contestants(function):
 
 # %% How it is timed
 #
-# A round times each contestant once, over as many calls as make a hundredth of a second at least: threads stay awake
-# for a while after a call, and keep a core busy that is another's by then; a long turn makes that small. The order
-# changes from round to round: who comes after whom finds another cache.
+# A round times each contestant once, over as many calls as make a hundredth of a second at least (less, if there is not
+# that much time): threads stay awake for a while after a call, and keep a core busy that is another's by then; a long
+# turn makes that small. The order changes from round to round: who comes after whom finds another cache.
 
 
 def in_turns(calls, seconds):
@@ -120,7 +125,7 @@ def in_turns(calls, seconds):
         call()  # the first time is not like the others
         begun = time.perf_counter()
         call()
-        repeats[name] = max(1, int(1e-2 / (time.perf_counter() - begun)))
+        repeats[name] = max(1, int(min(1e-2, seconds) / (time.perf_counter() - begun)))
     times = {name: [] for name in calls}
     names, until = list(calls), time.perf_counter() + seconds
     while len(times[names[0]]) < 5 or (time.perf_counter() < until and len(times[names[0]]) < 1000):
@@ -308,7 +313,7 @@ def extra_megabytes(call):
     """Return how much more memory a call needs at its worst than there was before, in MB, or None."""
     try:
         ctypes.CDLL(None).malloc_trim(0)  # give back what was freed, or it would be used again unseen
-        with open("/proc/self/clear_refs", "w") as file:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
             file.write("5")
         before = _status("VmRSS")
         call()
@@ -318,7 +323,7 @@ def extra_megabytes(call):
 
 
 def _status(name):
-    with open("/proc/self/status") as lines:
+    with open("/proc/self/status", encoding="ascii") as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
@@ -409,7 +414,7 @@ results = {who: call() for who, call in calls.items()}
 apart = max(largest_difference(results[OURS], theirs) for theirs in results.values())
 del results
 if apart > 1e-5:
-    sys.exit(f"benchmark: PyTorch's linear_cross_entropy and ours are {apart:.0e} apart: a race would mean nothing")
+    page.end(f"PyTorch's linear_cross_entropy and ours are {apart:.0e} apart: a race would mean nothing")
 times = in_turns(calls, page.milliseconds / 1000)
 measured["linear_cross_entropy_with_grad"] = {
     "N, H, V": [N_LARGE, H_LARGE, V_LARGE],
@@ -441,7 +446,7 @@ if torch and not chunks:
 
 def seconds_to_import(what):
     begun = time.perf_counter()
-    subprocess.run([sys.executable, "-c", f"import {what}"], check=True)
+    run([sys.executable, "-c", f"import {what}"])
     return time.perf_counter() - begun
 
 
@@ -456,7 +461,7 @@ def race_of_imports(rounds):
     }
 
 
-measured["import seconds beyond numpy"] = race_of_imports(3 if page.quick else 9)
+measured["import seconds beyond numpy"] = race_of_imports(2 if page.quick else 9)
 heading("Import, beyond numpy's own")
 for what, seconds in measured["import seconds beyond numpy"].items():
     print(f"{what:22} {seconds * 1e3:6.1f} ms")
@@ -481,9 +486,6 @@ slopes = {
     who: float(np.polyfit(np.log(SIZES[3:]), np.log(times[3:]), 1)[0]) for who, times in found.items() if who != COPY
 }
 measured["size"] = {"N V": SIZES, "seconds": found, "slope from 2^14": slopes}
-LOOK = {
-    OURS: (BLUE, "o-"), NAIVE: (GREY, "v:"), SCIPY: (ORANGE, "s--"), TORCH: (PINK, "^-."), EXP: (GREEN, "x:"),
-}  # fmt: skip
 figure, axes = plt.subplots()
 for who, slope in slopes.items():
     colour, line = LOOK[who]
@@ -518,15 +520,9 @@ def bars():
 
 
 bars()
-if parser.parse_known_args()[0].json:
-    path = parser.parse_known_args()[0].json
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(measured, file, indent=1)
-    except OSError as error:
-        print(f"benchmark: cannot write {path}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
-    print(f"figures: {path}")
+if figures:
+    page.write(figures, json.dumps(measured, indent=1))
+    print(f"figures: {escaped(str(figures))}")
 
 page.close(
     """

@@ -9,10 +9,10 @@ Five tokens A to E have scores z, their logits, and softmax makes probabilities 
 - Choose float16 and c = 1000: its numbers are 0.5 apart there, z + c is rounded, probabilities do move.
 """
 
-from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, SKY, plt
+from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, SKY, plt, story_of
+from terminal import Parser, write_whole
 
-import argparse
-import os
+import sys
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -22,10 +22,11 @@ import numpy as np
 from matplotlib.backends.registry import BackendFilter, backend_registry
 from matplotlib.widgets import RadioButtons, Slider
 
-from scratchlm.checkpoint import beside
 from scratchlm.functional import log_softmax, logsumexp, softmax
 from scratchlm.sampling import apply_temperature
+from scratchlm.terminal import complain
 
+STORY = story_of(__file__, __doc__)
 TOKENS = ["A", "B", "C", "D", "E"]
 DTYPES = ["float16", "float32", "float64"]
 FED = {
@@ -159,7 +160,7 @@ RANGES = [(-20, 20)] * len(TOKENS) + [(-1000, 1000), (np.log10(0.05), np.log10(2
 STEPS = [1.0] * len(TOKENS) + [100.0, 0.1]
 TURNS = {"left": -1, "right": 1, "shift+left": -0.1, "shift+right": 0.1}
 KEYS = "↑ ↓ choose a knob    ← → turn it (shift: a tenth)    d dtype    f fed    r reset    s save    h hints    q quit"
-FOOTERS = [KEYS, *("Try: " + line.removeprefix("- ") for line in __doc__.splitlines() if line.startswith("- "))]
+FOOTERS = [KEYS, *("Try: " + line.removeprefix("- ") for line in STORY.splitlines() if line.startswith("- "))]
 
 
 class Explorer:
@@ -287,32 +288,28 @@ class Explorer:
 
 def write(figure, path, kind):
     """Write a picture; if that fails, what was there before stays as it was."""
-    with beside(path) as written:
-        figure.savefig(written, format=kind)
-        os.replace(written, path)
+    write_whole(path, lambda written: figure.savefig(written, format=kind))
 
 
 def main():
     """Open the window, or save a picture of how it opens."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=STORY.splitlines()[0])
     parser.add_argument("--save", type=Path, metavar="FILE.png", help="write a picture of the window, and open none")
     path = parser.parse_args().save
-    no_window = f"{parser.prog}: no window can be opened (no display, or neither Tk nor Qt); try --save FILE.png\n"
+    no_window = "no window can be opened (no display, or neither Tk nor Qt); try --save FILE.png"
     try:
         if path:
             matplotlib.use("Agg")
             write(Explorer().figure, path, path.suffix[1:] or "png")
         elif plt.get_backend().lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):
-            parser.exit(2, no_window)
+            sys.exit(complain(no_window, parser.prog))
         else:
             Explorer()
             plt.show()
     except ImportError:  # the toolkit that was asked for is not there, or finds no display
-        parser.exit(2, no_window)
+        sys.exit(complain(no_window, parser.prog))
     except (OSError, ValueError) as error:  # no such folder, or no such format
-        parser.exit(2, f"{parser.prog}: cannot write {path}: {getattr(error, 'strerror', None) or error}\n")
-    except KeyboardInterrupt:
-        parser.exit(2, "interrupted\n")
+        sys.exit(complain(f"cannot write {path}: {getattr(error, 'strerror', None) or error}", parser.prog))
 
 
 if __name__ == "__main__":

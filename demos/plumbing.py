@@ -1,25 +1,26 @@
 """What every demo needs and no demo is about: its options, its tables, and one look for all pictures."""
 
-from terminal import Output, folder_for
+from terminal import Parser, folder_for, run, try_out, undisturbed, write_whole
 
 import argparse
+import ast
 import json
 import math
 import os
-import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import matplotlib
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
+from typing import Any, NoReturn
 
 import scratchlm
-from scratchlm.checkpoint import beside
+from scratchlm.terminal import complain, escaped
+
+with undisturbed():  # it may be writing its cache of fonts, and a lock left there would hold up whoever comes next
+    import matplotlib
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
 # Colours that stay apart for colour-blind readers and in grey: Okabe & Ito 2008, "Color universal design".
 BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#666666"
@@ -50,11 +51,11 @@ class Page:
     """
 
     def __init__(
-        self, file: str, doc: str, parents: Sequence[argparse.ArgumentParser] = (), **counts: tuple[int, int]
+        self, file: str, doc: str | None, parents: Sequence[argparse.ArgumentParser] = (), **counts: tuple[int, int]
     ) -> None:
         self.name = Path(file).stem
-        first = doc.strip().splitlines()[0]
-        parser = argparse.ArgumentParser(description=first, allow_abbrev=False, parents=list(parents))
+        story = story_of(file, doc)
+        parser = Parser(description=story.splitlines()[0], allow_abbrev=False, parents=list(parents))
         parser.add_argument("--out", type=Path, default=Path("pictures"), help="folder for the pictures")
         parser.add_argument("--show", action="store_true", help="open each picture in a window as well")
         parser.add_argument("--quick", action="store_true", help="measure less: rougher digits, same story")
@@ -68,19 +69,17 @@ class Page:
         for name, values in counts.items():
             setattr(self, name, getattr(options, name) or values[self.quick])
         self.out = folder_for(options.out, parser)
-        if not stepped_through:
-            Output()
-            if not self.show:
-                matplotlib.use("Agg")
+        if not stepped_through and not self.show:
+            matplotlib.use("Agg")
         if self.show and matplotlib.get_backend().lower() == "agg":
-            parser.exit(2, f"{parser.prog}: no window can be opened; without --show, pictures go to {self.out}\n")
-        print(doc.strip(), "\n")
+            self.end(f"no window can be opened; without --show, pictures go to {self.out}")
+        print(story, "\n")
 
     def save(self, figure: Figure, what: str = "") -> None:
         """Keep a picture, and say where."""
         path = self.out / f"{self.name}{'_' + what if what else ''}.png"
-        self._write(path, partial(figure.savefig, format="png"))
-        print(f"\npicture: {path}")
+        self._or_end(path, write_whole, partial(figure.savefig, format="png"))
+        print(f"\npicture: {escaped(str(path))}")
         if self.show:
             plt.show()
         plt.close(figure)
@@ -88,11 +87,15 @@ class Page:
     def keep(self, **measured: Any) -> None:
         """Keep what was measured, beside the pictures: the page of verdicts reads it."""
         kept = {"quick": self.quick, "usual": self.usual, "measured": measured}
-        self.write(f"{self.name}.json", json.dumps(kept, indent=1) + "\n")
+        self.write(self.out / f"{self.name}.json", json.dumps(kept, indent=1) + "\n")
 
-    def write(self, name: str, text: str) -> None:
-        """Keep a text beside the pictures."""
-        self._write(self.out / name, lambda path: path.write_text(text, encoding="utf-8"))
+    def write(self, path: Path, text: str) -> None:
+        """Keep a text in a file."""
+        self._or_end(path, write_whole, lambda written: written.write_text(text, encoding="utf-8"))
+
+    def can_write(self, path: Path) -> None:
+        """End the page, before it measures for minutes, if a file cannot be written."""
+        self._or_end(path, try_out)
 
     def measured(self, number: int) -> Any:
         """Return what page `number` kept; run it first if it did not yet, or before the code was changed."""
@@ -100,12 +103,11 @@ class Page:
         if self._kept(script) is None:
             print(f"page {number} is run first ...", flush=True)
             command = [sys.executable, str(script), f"--out={self.out}", *["--quick"] * self.quick]
-            result = subprocess.run(command, capture_output=True, text=True)
+            result = run(command)
             if result.returncode or self._kept(script) is None:
                 lines = result.stderr.strip().splitlines()
                 why = lines[-1] if lines else "it kept no measurements"
-                print(f"{self.name}: {script.name} failed: {why}", file=sys.stderr)
-                sys.exit(2)
+                self.end(f"{script.name} failed: {why}")
         return self._kept(script)
 
     def _kept(self, script: Path) -> Any:
@@ -133,14 +135,20 @@ class Page:
         if later:
             print(f"\nNext: python {os.path.relpath(later[0])}")
 
-    def _write(self, path: Path, write: Callable[[Path], object]) -> None:
+    def end(self, why: str) -> NoReturn:
+        """End the page with one line."""
+        sys.exit(complain(why, self.name))
+
+    def _or_end(self, path: Path, act: Callable[..., None], *arguments: object) -> None:
         try:
-            with beside(path) as written:  # so that a full disk leaves no half picture
-                write(written)
-                os.replace(written, path)
+            act(path, *arguments)
         except OSError as error:
-            print(f"{self.name}: cannot write {path}: {error.strerror}", file=sys.stderr)
-            sys.exit(2)
+            self.end(f"cannot write {path}: {error.strerror}")
+
+
+def story_of(file: str, doc: str | None) -> str:
+    """Return what a page says of itself at its beginning, which python -OO does not keep."""
+    return (doc or ast.get_docstring(ast.parse(Path(file).read_bytes())) or "").strip()
 
 
 def heading(text: str) -> None:

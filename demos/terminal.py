@@ -1,83 +1,187 @@
-"""How the demos behave on a terminal: Ctrl-C, a pipe that is closed, a disk that is full. No demo is about this."""
+"""How the demos behave on a terminal: Ctrl-C, a pipe that is closed, a disk that is full. No demo is about this.
+
+A command has a function around it that can clean up. A demo is a script to be read, from top to bottom: so what is to
+be done at its end, whichever it is, is said here, when the script imports this file before anything else.
+"""
 
 import os
+import sys
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: more threads gain nothing on matrices this small
+from scratchlm.terminal import (
+    Output,
+    complain,
+    end_at_once,
+    in_one_line,
+    occupy_closed_descriptors,
+    on_request_to_end,
+    requests_to_end,
+)
+
+started = getattr(sys.modules["__main__"], "__file__", None) or ""
+a_demo_is_run = os.path.dirname(os.path.realpath(started)) == os.path.dirname(os.path.realpath(__file__))  # not read
+if a_demo_is_run:
+    on_request_to_end(end_at_once)  # also while the rest is still being loaded
 
 import argparse
 import atexit
 import contextlib
+import errno
 import signal
-import sys
-from collections.abc import Callable
+import subprocess
+import threading
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, NoReturn
 
-from scratchlm.checkpoint import beside
+# --- processes -------------------------------------------------------------------------------------------------------
 
-
-def stop(*_: object) -> None:
-    """End with one line."""
-    print("interrupted", file=sys.stderr)
-    sys.exit(2)
+running: set["subprocess.Popen[str]"] = set()
+starting = threading.RLock()  # held while a process is started, so that none is overlooked
 
 
-if Path(sys.argv[0]).resolve().parent == Path(__file__).resolve().parent:  # a demo is run, not read by a test
-    signal.signal(signal.SIGINT, stop)  # at once: also while Matplotlib is still being imported
+def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    """Run a script in a process that ends when this one is asked to; return what it wrote.
 
-
-class Output:
-    """Standard output that falls silent when it cannot be written any more (`| head`), so that pictures are still made.
-
-    What it cannot spell is replaced, and at the end one line tells that not all was read.
+    Errors: OSError if there can be no other process.
     """
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with undisturbed(), starting:
+        process = subprocess.Popen(command, encoding="utf-8", errors="backslashreplace", env=environment, **pipes)
+        running.add(process)
+    stdout, stderr = process.communicate()
+    running.discard(process)
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
-    def __init__(self) -> None:
-        self.stream = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (open until the end)
-        self.failed: OSError | None = None
-        with contextlib.suppress(AttributeError):  # not a file: a notebook's, or a test's
-            self.stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-        atexit.register(self.close)
-        sys.stdout = self  # type: ignore[assignment]
 
-    def write(self, text: str) -> int:
-        """Write text, while it can be written."""
-        self._while_it_works(lambda: self.stream.write(text))
-        return len(text)
-
-    def flush(self) -> None:
-        """Pass on what was written, likewise."""
-        self._while_it_works(self.stream.flush)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what else a stream has."""
-        return getattr(self.stream, name)
-
-    def _while_it_works(self, act: Callable[[], object]) -> None:
+def leave() -> None:
+    """End what runs, and do what is to be done at the end, now: what follows is the end of this process."""
+    starting.acquire()  # for good: nothing is started any more
+    for process in list(running):
+        process.terminate()
+    for process in list(running):
         try:
-            if not self.failed and not self.stream.closed:
-                act()
-        except OSError as error:
-            self.failed = error
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    with contextlib.suppress(RuntimeError):  # we stand in the middle of writing to it
+        sys.stdout.flush()
+    atexit._run_exitfuncs()
 
-    def close(self) -> None:
-        """Tell at the end, in one line, that not all was read."""
-        self.flush()
-        if self.failed:
-            gone = isinstance(self.failed, BrokenPipeError)
-            why = "nobody reads the output any more" if gone else f"cannot write the text: {self.failed.strerror}"
-            with contextlib.suppress(OSError):
-                print(f"{why}; the pictures were kept", file=sys.stderr, flush=True)
-            os._exit(2)
+
+# --- requests to end -------------------------------------------------------------------------------------------------
+
+
+def stop(number: int, frame: object) -> NoReturn:
+    """End with one line."""
+    leave()
+    end_at_once(number, frame)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let requests to end wait while a block runs, which is short, and would leave something half done."""
+    asked: list[int] = []
+    try:
+        with requests_to_end(lambda number, _: asked.append(number)):
+            yield
+    finally:
+        for number in asked:
+            signal.raise_signal(number)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file, whole or not at all; a link is followed to what it leads to.
+
+    Errors: OSError, also if a pipe or a device would be replaced by a file.
+    """
+    with _beside(path) as (written, path):
+        write(written)
+        os.replace(written, path)
+
+
+def try_out(path: Path) -> None:
+    """Do all that `write_whole` does, but replace nothing: to complain before an hour of work, not after it.
+
+    Errors: as above.
+    """
+    with _beside(path) as (written, _):
+        written.write_bytes(b"is there room for a byte?")
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[tuple[Path, Path]]:
+    """Make a file to be written, and tell which one it will replace; in between, requests to end wait."""
+    from scratchlm.checkpoint import beside  # here, since this loads NumPy
+
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "it is no ordinary file, and would be replaced by one")
+    path = Path(os.path.realpath(path))
+    with undisturbed(), beside(path) as written:
+        yield written, path
 
 
 def folder_for(pictures: Path, parser: argparse.ArgumentParser) -> Path:
     """Return the folder, made if it was not there; end with one line if nothing can be written to it."""
     try:
         pictures.mkdir(parents=True, exist_ok=True)
-        with beside(pictures / "probe") as probe:
-            probe.write_bytes(b"is there room for a byte?")
+        try_out(pictures / "probe")
     except OSError as error:
-        parser.exit(2, f"{parser.prog}: cannot write pictures to {pictures}: {error.strerror}\n")
+        sys.exit(complain(f"cannot write pictures to {pictures}: {error.strerror}", parser.prog))
+    kept.append("the pictures were kept")
     return pictures
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that complains in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with one line."""
+        sys.exit(complain(f"{message}; see {self.prog} --help", self.prog))
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+kept: list[str] = []  # what can be said if the text is lost
+
+
+def tell_what_was_lost(out: Output) -> None:
+    """End with one line if the output could not be written; the pictures did not need it."""
+    out.flush()
+    if out.failed:
+        complain("; ".join([out.why, *kept]))
+        os._exit(2)
+
+
+def complain_of_the_machine(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """End with one line if the machine has no more to give; any other error is for who changes a page."""
+    if not isinstance(error, OSError | MemoryError) and "can't start new thread" not in str(error):
+        sys.__excepthook__(kind, error, trace)
+        return
+    complain(in_one_line(error) or "there is not enough memory")
+    leave()
+    os._exit(2)
+
+
+def behave() -> None:
+    """Do all this from now on, in this process."""
+    on_request_to_end(stop)
+    occupy_closed_descriptors()
+    out, err = Output(sys.stdout), Output(sys.stderr)
+    sys.stdout, sys.stderr = out, err
+    atexit.register(err.flush)
+    atexit.register(tell_what_was_lost, out)
+    sys.excepthook = complain_of_the_machine
+
+
+if a_demo_is_run:
+    behave()
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: more threads gain nothing on matrices this small
+# What other libraries do that they should not is for their authors, also under python -W error.
+warnings.filterwarnings("ignore", module=r"(matplotlib|PIL|scipy|torch)\b")

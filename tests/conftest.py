@@ -7,7 +7,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: with a busy 
 import contextlib
 import io
 import runpy
-import signal
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -56,11 +55,7 @@ def run(tmp_path_factory):
             with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
                 patch.setattr(sys, "argv", [str(script), "--quick", "--out", str(out)])
                 patch.syspath_prepend(str(DEMOS))
-                handler = signal.getsignal(signal.SIGINT)
-                try:
-                    found = runpy.run_path(str(script))
-                finally:
-                    signal.signal(signal.SIGINT, handler)
+                found = runpy.run_path(str(script))
             pictures = sorted(out.glob(f"{script.stem}*.png"))
             assert all(picture.read_bytes().startswith(PNG) for picture in pictures)
             done[number] = Ran(found, printed.getvalue(), [picture.name for picture in pictures])

@@ -1,5 +1,7 @@
 """The accuracy demo on few rows: its numbers, its verdicts, and that it runs without the libraries it compares with."""
 
+import contextlib
+import io
 import math
 import runpy
 import sys
@@ -8,23 +10,27 @@ from pathlib import Path
 import pytest
 
 DEMOS = Path(__file__).parent.parent / "demos"
+pytestmark = pytest.mark.xdist_group("accuracy")  # in one process, where the page is run once
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.fixture
-def run_demo(monkeypatch, tmp_path, capsys):
+def run_demo(out, rows):
     """Run the demo in this process, on so many rows of each kind and length; return its variables and its text."""
-
-    def run(rows):
-        monkeypatch.setattr(sys, "argv", ["11_accuracy", "--out", str(tmp_path), "--rows", str(rows)])
-        monkeypatch.syspath_prepend(str(DEMOS))
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(sys, "argv", ["11_accuracy", "--out", str(out), "--rows", str(rows)])
+        patch.syspath_prepend(str(DEMOS))
         variables = runpy.run_path(str(DEMOS / "11_accuracy.py"))
-        (picture,) = tmp_path.glob("*.png")
-        assert picture.name == "11_accuracy.png"
-        assert picture.read_bytes().startswith(PNG)
-        return variables, capsys.readouterr().out
+    (picture,) = out.glob("*.png")
+    assert picture.name == "11_accuracy.png"
+    assert picture.read_bytes().startswith(PNG)
+    return variables, printed.getvalue()
 
-    return run
+
+@pytest.fixture(scope="module")
+def on_three_rows(tmp_path_factory):
+    """Return what the demo found on three rows of each, and its text."""
+    return run_demo(tmp_path_factory.mktemp("pictures"), rows=3)
 
 
 def check_ours(found):
@@ -71,8 +77,8 @@ def check_verdicts(found):
     assert [found["verdicts"][claim] for claim in formulas] == ["confirmed"] * 3
 
 
-def test_accuracy(run_demo):
-    found, text = run_demo(rows=3)
+def test_accuracy(on_three_rows):
+    found, text = on_three_rows
     assert len(found["worst"]) == 4 * 2 * 4 * len(found["WHO"])
     check_ours(found)
     check_what_no_library_decides(found)
@@ -82,9 +88,9 @@ def test_accuracy(run_demo):
     assert text.count("pip install") == 4 - len(found["WHO"])
 
 
-def test_ours_against_the_libraries(run_demo):
+def test_ours_against_the_libraries(on_three_rows):
     pytest.importorskip("scipy.special", reason="a comparison: needs the extra `peers`")
-    found, _ = run_demo(rows=3)
+    found, _ = on_three_rows
     worst = found["worst"]
     libraries = [who for who in found["WHO"] if who in ("SciPy", "PyTorch")]
     for function, dtype, kind, who in worst:
@@ -97,10 +103,10 @@ def test_ours_against_the_libraries(run_demo):
                 assert worst[*cell, "ours"] <= max(4, min(worst[*cell, w] for w in libraries)), cell
 
 
-def test_without_the_libraries(run_demo, monkeypatch):
+def test_without_the_libraries(tmp_path, monkeypatch):
     for name in ("scipy", "torch"):
         monkeypatch.setitem(sys.modules, name, None)  # importing it is an ImportError now
-    found, text = run_demo(rows=1)
+    found, text = run_demo(tmp_path, rows=1)
     assert list(found["WHO"]) == ["naive", "ours"]
     assert text.count("pip install '.[peers]'") == 2
     check_ours(found)
@@ -109,8 +115,8 @@ def test_without_the_libraries(run_demo, monkeypatch):
 
 
 @pytest.mark.parametrize("rows", ["0", "-1", "many", "9" * 30])
-def test_a_bad_number_of_rows(rows, run_demo, capsys):
+def test_a_bad_number_of_rows(rows, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
-        run_demo(rows)
+        run_demo(tmp_path, rows)
     assert stop.value.code == 2
     assert f"must be a whole number from 1 to a million, not '{rows}'" in capsys.readouterr().err

@@ -1,15 +1,9 @@
-"""Every demo, on a small budget: the numbers in it, not only that it ran. And the command that runs them all."""
+"""Every demo, on a small budget: the numbers in it, not only that it ran."""
 
 import copy
 import itertools
 import math
-import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +12,7 @@ import pytest
 from scratchlm.functional import log_softmax
 from scratchlm.models import BigramLM
 
+pytestmark = pytest.mark.xdist_group("pages")  # in one process, where each page is run once
 DEMOS = Path(__file__).parent.parent / "demos"
 PNG = b"\x89PNG\r\n\x1a\n"
 PAGES = [int(path.name[:2]) for path in sorted(DEMOS.glob("[0-9]*.py"))]
@@ -364,169 +359,3 @@ def test_beam_search_finds_the_likeliest_text(run):
         assert found == pytest.approx(worth[tokens])
         greedy, _ = beam_search(model, log_softmax, width=1, length=4)
         assert not greedy or greedy in worth
-
-
-ASKS = """'''Which?'''
-from plumbing import Page
-import os, subprocess, sys
-page = Page(__file__, __doc__)
-kept = page.out / "01_overflow.json"
-def ask(why):
-    print("<", why)
-    print(page.measured(1), ">")
-ask("not there")
-ask("there")
-page.quick = True
-ask("was not quick")
-page.quick = False
-ask("was quick")
-for junk in ("[]", '{"quick": false}', "[" * 100_000):
-    kept.write_text(junk)
-    ask("junk")
-subprocess.run([sys.executable, str(page.script(1)), "--rows", "5", "--out", str(page.out)])
-ask("other counts")
-os.utime(kept, (0, 0))
-ask("older than the code")
-page.script(1).write_text("raise ValueError('no')")
-ask("fails")
-"""
-
-
-def test_a_page_whose_measurements_are_stale_or_broken_is_run_again(a_few_demos, tmp_path):
-    (a_few_demos / "01_overflow.py").write_text(
-        '"""Why?"""\nfrom plumbing import Page\n'
-        "page = Page(__file__, __doc__, rows=(7, 3))\npage.keep(rows=page.rows)\n"
-    )
-    (a_few_demos / "02_asks.py").write_text(ASKS)
-    (a_few_demos / "matplotlib").mkdir()  # nothing is drawn here, and to import what draws would take most of the time
-    for name, text in {"__init__": "def use(_): pass", "pyplot": "rcParams = {}", "figure": "Figure = None"}.items():
-        (a_few_demos / "matplotlib" / f"{name}.py").write_text(text)
-    command = [sys.executable, str(a_few_demos / "02_asks.py"), "--out", str(tmp_path / "out")]
-    result = subprocess.run(command, capture_output=True, text=True)
-    asked = re.findall(r"^< (.*)\n(page 1 is run first ...\n)?\{'rows': (\d)\} >", result.stdout, re.MULTILINE)
-    again = ["not there", "was not quick", "was quick", "junk", "other counts", "older than the code"]
-    assert dict.fromkeys(why for why, first, _ in asked if first) == dict.fromkeys(again)
-    assert [why for why, first, _ in asked if not first] == ["there"]
-    assert {why: rows for why, _, rows in asked if rows != "7"} == {"was not quick": "3"}
-    assert result.returncode == 2
-    assert result.stderr.splitlines() == ["02_asks: 01_overflow.py failed: ValueError: no"]
-
-
-# --- all of them in one command --------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def a_few_demos(tmp_path):
-    """Return a folder `demos` with the runner and its first script, to see what the runner does with what it finds."""
-    folder = tmp_path / "few" / "demos"
-    folder.mkdir(parents=True)
-    for name in ("__main__.py", "terminal.py", "plumbing.py", "01_overflow.py"):
-        shutil.copy(DEMOS / name, folder)
-    return folder
-
-
-def run_all(folder, out, *options):
-    command = [sys.executable, "-m", "demos", "--out", str(out), *options]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder.parent)
-
-
-def test_one_command_runs_every_numbered_script_and_says_where_pictures_went(a_few_demos, tmp_path):
-    (a_few_demos / "02_sad.py").write_text("print('Why?')\nraise ValueError('because')\n")
-    result = run_all(a_few_demos, tmp_path / "out", "--quick")
-    assert result.returncode == 2
-    assert re.search(r"^01_overflow +[\d.]+ s   From which score on", result.stdout, flags=re.MULTILINE)
-    assert str(tmp_path / "out" / "01_overflow.png") in result.stdout
-    assert re.search(r"^02_sad +failed after", result.stdout, flags=re.MULTILINE)
-    assert "because" in result.stdout
-    assert "1 of 2 demos ran" in result.stdout
-    assert run_all(a_few_demos, tmp_path / "out", "--quick", "--only", "1").returncode == 0
-
-
-def test_the_verdicts_come_last(a_few_demos, tmp_path):
-    (a_few_demos / "10_verdicts.py").write_text("print('Which?\\n\\nThe verdicts\\n---\\nA1 yes\\n\\npicture: none')\n")
-    shutil.copy(a_few_demos / "01_overflow.py", a_few_demos / "11_last.py")
-    result = run_all(a_few_demos, tmp_path / "out", "--quick")
-    assert result.returncode == 0
-    assert re.findall(r"^\d\d_\w+", result.stdout, flags=re.MULTILINE) == ["01_overflow", "11_last", "10_verdicts"]
-    assert "\n\nThe verdicts\n---\nA1 yes\n\n3 of 3 demos ran" in result.stdout
-
-
-@pytest.mark.parametrize("pages", ["0", "3", "1,", "one", "-1", "1.5", ""])
-def test_pages_that_are_not_there(pages, a_few_demos, tmp_path):
-    result = run_all(a_few_demos, tmp_path / "out", f"--only={pages}")
-    assert result.returncode == 2
-    assert "must be pages from 1 to 1" in result.stderr
-    assert not (tmp_path / "out").exists()
-
-
-def test_pictures_that_cannot_be_written_are_one_line(a_few_demos, tmp_path):
-    not_a_folder = tmp_path / "file"
-    not_a_folder.write_text("")
-    alone = subprocess.run(
-        [sys.executable, str(a_few_demos / "01_overflow.py"), "--out", str(not_a_folder)],
-        capture_output=True,
-        text=True,
-    )
-    for result in (alone, run_all(a_few_demos, not_a_folder)):
-        assert result.returncode == 2
-        assert "cannot write pictures to" in result.stdout + result.stderr
-        assert "Traceback" not in result.stdout + result.stderr
-
-
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("what", ["demos/01_overflow.py", "-m demos"])
-def test_output_that_nobody_reads_loses_no_picture(what, unbuffered, a_few_demos, tmp_path):
-    shutil.copy(a_few_demos / "01_overflow.py", a_few_demos / "02_again.py")
-    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
-    for sink, why in (("| true", "nobody reads the output"), ("> /dev/full", "cannot write the text: No space left")):
-        out = tmp_path / sink[0]
-        command = f"set -o pipefail; '{sys.executable}' {what} --quick --out '{out}' {sink}"
-        result = subprocess.run(
-            ["bash", "-c", command], capture_output=True, text=True, cwd=a_few_demos.parent, env=environment
-        )
-        assert result.returncode == 2
-        assert why in result.stderr
-        assert len(result.stderr.splitlines()) == 1
-        drawn = {"01_overflow.png"} | ({"02_again.png"} if what == "-m demos" else set())
-        assert {picture.name for picture in out.glob("*.png")} == drawn
-
-
-def test_a_picture_that_cannot_be_kept_is_one_line(a_few_demos, tmp_path):
-    (tmp_path / "01_overflow.png").mkdir()
-    alone = subprocess.run(
-        [sys.executable, str(a_few_demos / "01_overflow.py"), "--quick", "--out", str(tmp_path)],
-        capture_output=True,
-        text=True,
-    )
-    assert alone.returncode == 2
-    assert len(alone.stderr.splitlines()) == 1
-    assert "cannot write" in alone.stderr
-    assert (tmp_path / "01_overflow.json").exists()  # what was measured is not lost with the picture
-    together = run_all(a_few_demos, tmp_path, "--quick")
-    assert together.returncode == 2
-    assert len(together.stdout.splitlines()) < 6
-
-
-@pytest.mark.parametrize("what", [["demos/01_overflow.py"], ["-m", "demos"]])
-def test_ctrl_c_is_one_line(what, a_few_demos, tmp_path):
-    for name in ("01_overflow.py", "02_again.py"):
-        (a_few_demos / name).write_text(
-            '"""Why?"""\nfrom plumbing import Page\nimport time\npage = Page(__file__, __doc__)\n'
-            'open(page.out / "ready", "w").close()\ntime.sleep(60)\n'
-        )
-    process = subprocess.Popen(
-        [sys.executable, *what, "--out", str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=a_few_demos.parent,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored, if the tests run in the background
-    )
-    while not (tmp_path / "ready").exists():
-        time.sleep(0.01)
-    asked = time.monotonic()
-    process.send_signal(signal.SIGINT)  # to it alone: it has to end the pages it started
-    _, stderr = process.communicate(timeout=30)
-    assert time.monotonic() - asked < 20
-    assert process.returncode == 2
-    assert stderr.splitlines() == ["interrupted"]

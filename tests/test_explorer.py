@@ -4,6 +4,7 @@ import importlib
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import matplotlib
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.xdist_group("explorer")  # in one process, where the window is made once
 DEMOS = Path(__file__).parent.parent / "demos"
 PNG = b"\x89PNG\r\n\x1a\n"
 UNDERFLOWS = (3.2, 1.3, 0.0, -2.1, -20.0)  # the last is 23 nats below the top: in float16, exp(-17.4) and less are 0
@@ -277,10 +279,21 @@ def test_texts_stay_in_their_places(window, explorer):
 def run(*arguments, **environment):
     hidden = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     command = [sys.executable, str(DEMOS / "explorer.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env={**hidden, **environment})
+    return subprocess.run(command, capture_output=True, text=True, env={**hidden, **environment}, timeout=120)
 
 
-def test_save_writes_a_picture_and_needs_no_display(tmp_path):
+def test_save_writes_a_picture_and_follows_a_link(explorer, monkeypatch, capsys, tmp_path):
+    (tmp_path / "link.png").symlink_to(tmp_path / "picture.png")
+    monkeypatch.setattr(sys, "argv", ["explorer.py", "--save", str(tmp_path / "link.png")])
+    explorer.main()
+    explorer.plt.close("all")
+    assert tuple(capsys.readouterr()) == ("", "")
+    assert (tmp_path / "picture.png").read_bytes().startswith(PNG)
+    assert (tmp_path / "link.png").is_symlink()
+
+
+@pytest.mark.long
+def test_save_needs_no_display(tmp_path):
     result = run("--save", str(tmp_path / "picture.png"))
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert (tmp_path / "picture.png").read_bytes().startswith(PNG)
@@ -307,18 +320,43 @@ def test_a_backend_without_windows_is_one_line(explorer, monkeypatch, capsys):
 
 
 def test_what_cannot_be_written_is_one_line(explorer, monkeypatch, capsys, tmp_path):
-    for path in (tmp_path / "nowhere" / "picture.png", tmp_path, tmp_path / "picture.xyz"):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to("/dev/null")
+    nowhere, other, hostile = tmp_path / "nowhere" / "picture.png", tmp_path / "picture.xyz", tmp_path / "\x1b[2J" / "x"
+    for path in (nowhere, tmp_path, other, hostile, tmp_path / "pipe.png", tmp_path / "link.png"):
         error = main(explorer, monkeypatch, capsys, "--save", str(path))
-        assert error.startswith(f"explorer.py: cannot write {path}: ")
+        shown = str(path).replace("\x1b", "\\x1b")
+        assert error.startswith(f"explorer.py: cannot write {shown}: ")
         assert len(error.splitlines()) == 1
+    assert "it is no ordinary file" in error
+    assert (tmp_path / "pipe.png").is_fifo()
+    assert os.readlink(tmp_path / "link.png") == "/dev/null"
+    assert main(explorer, monkeypatch, capsys, "--nonsense").startswith("explorer.py: unrecognized arguments: --nons")
     explorer.plt.close("all")
 
 
-def test_ctrl_c_is_one_line(explorer, monkeypatch, capsys):
-    def interrupted():
-        raise KeyboardInterrupt
+WINDOW = """
+import sys
+from matplotlib.backends.backend_agg import FigureCanvasAgg as FigureCanvas
+def show():
+    print("open", flush=True)
+    sys.stdin.read()
+"""
 
-    monkeypatch.setattr(explorer.plt, "get_backend", lambda: "TkAgg")
-    monkeypatch.setattr(explorer.plt, "show", interrupted)
-    assert main(explorer, monkeypatch, capsys) == "interrupted\n"
-    explorer.plt.close("all")
+
+def test_ctrl_c_is_one_line(tmp_path):
+    (tmp_path / "a_window.py").write_text(WINDOW)
+    window = {"MPLBACKEND": "module://a_window", "PYTHONPATH": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, str(DEMOS / "explorer.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **window},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored, if the tests run in the background
+    )
+    assert process.stdout.readline() == "open\n"
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout, stderr) == (2, "", "scratchlm: interrupted\n")

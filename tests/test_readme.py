@@ -58,6 +58,7 @@ def without_digits(rows):
     return [re.sub(r"(?<![A\w])[-+]?\d[\d.,]*(e[-+]\d+)?", "#", row) for row in rows]
 
 
+@pytest.mark.xdist_group("pages")
 def test_the_verdicts_are_those_that_the_demos_compute(verdict_page, run):
     fresh = table_of((run.out / "verdicts.md").read_text(encoding="utf-8"))
     assert len(fresh) == 15
@@ -69,6 +70,7 @@ def test_the_verdicts_are_those_of_the_pictures():
     assert table_of(README) == table_of(drawn)
 
 
+@pytest.mark.xdist_group("pages")
 def test_the_gallery_shows_every_picture_that_the_demos_draw(verdict_page, run):
     gallery = (ROOT / "demos" / "README.md").read_text(encoding="utf-8")
     drawn = {picture for number in run.pages for picture in run(number).pictures}
