@@ -6,6 +6,7 @@ line for a complaint.
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
@@ -55,7 +56,7 @@ class Output:
     def __init__(self, stream: TextIO | None) -> None:
         self.failed: OSError | None = None
         if stream is None:  # closed before we began (>&-)
-            self.failed, stream = OSError(errno.EBADF, os.strerror(errno.EBADF)), open(os.devnull, "w")  # noqa: SIM115
+            self.failed, stream = OSError(errno.EBADF, os.strerror(errno.EBADF)), io.StringIO()
         self.stream = stream
         with contextlib.suppress(AttributeError):  # not a file: a notebook's, or a test's
             stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
