@@ -844,7 +844,7 @@ def test_what_students_hand_in_may_be_anything(tmp_path, capsys):
 
 
 def test_names_of_students_cannot_forge_lines_or_formulas(tmp_path, capsys):
-    names = ["anna\x1b[2J\n2 of 2  anna  10.00", "\t=1+1", "cem\udcff"]
+    names = ["anna\x1b[2J\n2 of 2  anna  10.00", "=1+1", "cem\udcff"]
     folder = hand_in(tmp_path / "in", 8, dict.fromkeys(names, "x = 1"))
     assert cli.main(["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8"]) == 0
     told = capsys.readouterr().out

@@ -1,16 +1,17 @@
 """A whole class: every submission graded, each by itself, and the results kept so that an interruption loses nothing.
 
-In: a folder with a folder for each student. Out: in another folder, a report for each student as text and as JSON, and
-`gradebook.csv`; with `gradescope`, the `results.json` that Gradescope reads as well.
+In: the students, and a folder. Out: in that folder, a report for each student as text and as JSON, and `gradebook.csv`;
+with `gradescope`, the `results.json` that Gradescope reads as well.
 """
 
-import csv
+import contextlib
 import functools
 import hashlib
 import json
 import multiprocessing
 import os
 import signal
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -20,15 +21,16 @@ from typing import Any
 
 from scratchlm.checkpoint import beside
 from scratchlm.classroom.exercises import EXERCISES
-from scratchlm.classroom.frames import printable
-from scratchlm.classroom.grader import POINTS, UNTOUCHED, Line, Report, check
-from scratchlm.classroom.paper import as_text, shown
+from scratchlm.classroom.grader import check
+from scratchlm.classroom.paper import as_text
 from scratchlm.classroom.sandbox import OPEN, source_of
+from scratchlm.classroom.sheets import as_test, write_gradebook, write_gradescope, write_report
+from scratchlm.classroom.students import Student
 from scratchlm.classroom.wall import die_with
+from scratchlm.terminal import in_one_line
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 UNGRADED = "could not be graded"
-NO_STUDENTS = ("__MACOSX", "__pycache__")
 
 
 @dataclass(frozen=True)
@@ -41,59 +43,48 @@ class Effort:
     seconds: float
 
 
-def students_in(folder: Path, out: Path) -> tuple[list[Path], list[Path]]:
-    """Return the folders of the students, sorted by name, and what else is there. Errors: OSError; ValueError if none.
-
-    A link, a hidden folder, a folder that archives leave behind, and `out` are no student's.
-    """
-    found: list[Path] = []
-    others: list[Path] = []
-    for path in sorted(folder.iterdir()):
-        hidden = path.name.startswith(".") or path.name in NO_STUDENTS or path.resolve() == out.resolve()
-        (found if path.is_dir() and not path.is_symlink() and not hidden else others).append(path)
-    if not found:
-        raise ValueError(
-            f"{folder} holds no folder of a student; {folder}/anna/{EXERCISES[1].file} would be one's file"
-        )
-    return found, others
-
-
 def grade(
-    students: list[Path], out: Path, effort: Effort, *, gradescope: bool, workers: int
+    students: list[Student], out: Path, effort: Effort, *, gradescope: bool, workers: int
 ) -> Iterator[tuple[str, float | None, str]]:
-    """Grade every student, several at a time; give name, points (None if it could not be done) and a note, one by one.
+    """Grade every student, several at a time; give label, points (None if it could not be done) and a note, one by one.
 
     What was graded in the same way, from the same files, is not graded again. Errors: OSError if out is not to be
     written to.
     """
     out.mkdir(parents=True, exist_ok=True)
+    book = out / "gradebook.csv"
+    with beside(book):  # can it be written? Who waits for an hour should know before
+        pass
     kept: dict[str, dict[str, Any]] = {}
     left = []
     for student in students:
-        before = _kept(out / f"{student.name}.json", _fingerprint(student, effort))
+        before = _kept(out / f"{student.label}.json", _fingerprint(student, effort))
         if before is None:
             left.append(student)
         else:
-            kept[student.name] = before
-            yield student.name, before["points"], "(as graded before)"
-    again: list[Path] = []
-    for student, result in _pooled(left, out, effort, workers):
+            kept[student.label] = before
+            yield student.label, before["points"], "(as graded before)"
+    again: list[Student] = []
+    for student, result in _pooled(left, out, effort, min(workers, max(len(left), 1))):
         if isinstance(result, BrokenProcessPool):  # one of those who were being graded ended the process; but who?
             again.append(student)
         else:
-            kept[student.name] = _result(student, result)
-            yield student.name, kept[student.name]["points"], "" if isinstance(result, dict) else UNGRADED
+            kept[student.label] = _result(student, result)
+            yield student.label, kept[student.label]["points"], "" if isinstance(result, dict) else UNGRADED
     for student in again:
         ((_, result),) = _pooled([student], out, effort, 1)
-        kept[student.name] = _result(student, result)
-        yield student.name, kept[student.name]["points"], "" if isinstance(result, dict) else UNGRADED
-    if gradescope:
-        for name, result in kept.items():
-            _write_gradescope(out / "gradescope" / name, result)
-    _write_csv(out / "gradebook.csv", [kept[student.name] for student in students], effort.numbers)
+        kept[student.label] = _result(student, result)
+        yield student.label, kept[student.label]["points"], "" if isinstance(result, dict) else UNGRADED
+    write_gradebook(book, {student.label: kept[student.label] for student in students}, effort.numbers)
+    for label, result in kept.items():
+        if result["points"] is None:  # a report of before would no longer be true
+            with contextlib.suppress(OSError):  # perhaps it was this that could not be written
+                write_report(out, label, result, [f"{label}: {UNGRADED}", *result["troubles"]])
+        if gradescope:
+            write_gradescope(out / "gradescope" / label, result)
 
 
-def _pooled(students: list[Path], out: Path, effort: Effort, workers: int) -> Iterator[tuple[Path, Any]]:
+def _pooled(students: list[Student], out: Path, effort: Effort, workers: int) -> Iterator[tuple[Student, Any]]:
     """Grade students in a pool of processes; give each with its result, or with the exception that it came to."""
     pool = ProcessPoolExecutor(workers, initializer=_begin)
     try:
@@ -108,12 +99,12 @@ def _pooled(students: list[Path], out: Path, effort: Effort, workers: int) -> It
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _result(student: Path, result: Any) -> dict[str, Any]:
+def _result(student: Student, result: Any) -> dict[str, Any]:
     """Return a student's result, or one that says why there is none."""
     if isinstance(result, dict):
         return result
-    trouble = f"{UNGRADED}: {printable(result)}"
-    return {"student": student.name, "points": None, "exercises": [], "troubles": [trouble], "tests": []}
+    troubles = [*student.remarks, f"{UNGRADED}: {in_one_line(result)}"]
+    return {"student": student.folder.name, "points": None, "exercises": [], "troubles": troubles, "tests": []}
 
 
 def _begin() -> None:
@@ -132,56 +123,60 @@ def _end(*_: object) -> None:
     os._exit(2)
 
 
-def _graded(student: Path, out: Path, effort: Effort) -> dict[str, Any]:
-    """Grade one student, keep the report, and return it; whatever is wrong with the files becomes part of it."""
-    reports, troubles = [], []
+def _graded(student: Student, out: Path, effort: Effort) -> dict[str, Any]:
+    """Grade one student, keep the report, and return it; whatever is wrong with the files becomes part of it.
+
+    Errors: OSError if a file is there and cannot be read, which costs no points.
+    """
+    fingerprint = _fingerprint(student, effort)  # of what is there now: it may be handed in anew meanwhile
+    reports, troubles = [], student.remarks
     for number in effort.numbers:
         exercise = EXERCISES[number]
-        path = student / exercise.file
         try:
-            if path.is_symlink():
-                raise ValueError("it is a link, and was not followed")
-            reports.append(check(exercise, path, seed=effort.seed, budget=effort.budget, seconds=effort.seconds))
-        except FileNotFoundError:
-            others = sorted(p.name for p in student.glob("*.py") if p.name not in {e.file for e in EXERCISES.values()})
-            there = f" (the folder holds {', '.join(others[:3])})" if others else ""
-            troubles.append(printable(f"exercise {number}: {exercise.file} was not handed in{there}"))
+            if path := _handed_in(student, exercise.file):
+                reports.append(check(exercise, path, seed=effort.seed, budget=effort.budget, seconds=effort.seconds))
+            else:
+                troubles.append(in_one_line(f"exercise {number}: {exercise.file} was not handed in{_others(student)}"))
+        except OSError:
+            raise
         except Exception as error:  # one broken submission must not stop the others
-            troubles.append(printable(f"exercise {number}: {exercise.file} {UNGRADED}: {error}"))
+            troubles.append(in_one_line(f"exercise {number}: {exercise.file} {UNGRADED}: {error}"))
     points = round(sum(report.points for report in reports), 2)
     result = {
-        "student": student.name,
-        "fingerprint": _fingerprint(student, effort),
+        "student": student.folder.name,
+        "fingerprint": fingerprint,
         "seed": effort.seed,
         "budget": effort.budget,
         "seconds": effort.seconds,
         "points": points,
         "exercises": [report.to_json() for report in reports],
         "troubles": troubles,
-        "tests": [_as_test(report, line) for report in reports for line in report.lines],
+        "tests": [as_test(report, line) for report in reports for line in report.lines],
     }
-    text = "\n\n".join([f"{printable(student.name)}: {points:g} points", *map(as_text, reports), *troubles]) + "\n"
-    _write(out / f"{student.name}.txt", text)
-    _write(out / f"{student.name}.json", json.dumps(result, indent=1))
+    head = f"{student.label}: {points:g} points"
+    write_report(out, student.label, result, [head, *map(as_text, reports), *troubles])
     return result
 
 
-def _as_test(report: Report, line: Line) -> dict[str, Any]:
-    """Return a property as a test in Gradescope's results.json has it."""
-    why = "\n".join([*([report.trouble] if report.trouble else []), *shown(line)[1:]])
-    return {
-        "name": f"exercise {report.exercise}, {line.function}: {line.name}" + (" ☆" if line.starred else ""),
-        "score": round(line.points, 4),
-        "max_score": 0 if line.starred else round(line.possible, 4),
-        "status": "passed" if line.points else "failed",
-        "output": "not attempted" if line.mark == UNTOUCHED and not why else why,
-    }
+def _handed_in(student: Student, name: str) -> Path | None:
+    """Return the path of a student's file, if there is one. Errors: OSError if it cannot be reached; ValueError."""
+    path = student.folder / name
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISLNK(mode):
+        raise ValueError("it is a link, and was not followed")
+    if not stat.S_ISREG(mode):
+        raise ValueError("it is not a file")
+    return path
 
 
-def _write_gradescope(folder: Path, result: dict[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    known = {"score": result["points"] or 0, "output": "\n".join(result["troubles"]), "tests": result["tests"]}
-    _write(folder / "results.json", json.dumps(known, indent=1))
+def _others(student: Student) -> str:
+    """Return what else lies in a student's folder that might have been meant."""
+    known = {exercise.file for exercise in EXERCISES.values()}
+    others = sorted(path.name for path in student.folder.glob("*.py") if path.name not in known)
+    return f" (the folder holds {', '.join(others[:3])})" if others else ""
 
 
 @functools.cache
@@ -192,16 +187,15 @@ def _examination() -> bytes:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).digest()
 
 
-def _fingerprint(student: Path, effort: Effort) -> str:
+def _fingerprint(student: Student, effort: Effort) -> str:
     """Return what changes when anything changes that the grade depends on."""
-    text = hashlib.sha256(_examination() + repr(effort).encode())
+    text = hashlib.sha256(_examination() + repr((student.folder.name, effort)).encode())
     for number in effort.numbers:
-        path = student / EXERCISES[number].file
         try:
-            source = b"a link" if path.is_symlink() else source_of(path)
+            path = _handed_in(student, EXERCISES[number].file)
+            text.update(hashlib.sha256(source_of(path)).digest() if path else b"nothing")
         except (OSError, ValueError) as error:
-            source = type(error).__name__.encode()
-        text.update(hashlib.sha256(source).digest())
+            text.update(type(error).__name__.encode())
     return text.hexdigest()
 
 
@@ -211,28 +205,3 @@ def _kept(path: Path, fingerprint: str) -> dict[str, Any] | None:
         return result if result["fingerprint"] == fingerprint else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _write(path: Path, text: str) -> None:
-    with beside(path) as written:
-        written.write_text(text, encoding="utf-8", errors="replace")
-        os.replace(written, path)
-
-
-def _write_csv(path: Path, results: list[dict[str, Any]], numbers: list[int]) -> None:
-    with beside(path) as written:
-        with open(written, "w", newline="", encoding="utf-8", errors="replace") as file:
-            sheet = csv.writer(file)
-            sheet.writerow(["student", *(f"exercise {n} (of {POINTS:g})" for n in numbers), "total", "troubles"])
-            for result in results:
-                points = {e["exercise"]: e["points"] for e in result["exercises"]}
-                row = ["" if result["points"] is None else f"{points.get(n, 0):g}" for n in numbers]
-                total = "" if result["points"] is None else f"{result['points']:g}"
-                sheet.writerow([_cell(result["student"]), *row, total, _cell("; ".join(result["troubles"]))])
-        os.replace(written, path)
-
-
-def _cell(text: str) -> str:
-    """Return a text in one line that no spreadsheet takes for a formula."""
-    text = printable(text, 10_000)
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\ufffd") else text
