@@ -1,19 +1,22 @@
 """The commands of the classroom: list, start, check, hint, grade. They parse, call and print, and judge nothing."""
 
 import argparse
+import contextlib
+import functools
 import os
-import signal
 import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from scratchlm.classroom.apart import done_apart
 from scratchlm.classroom.exercises import EXERCISES
-from scratchlm.classroom.frames import printable
 from scratchlm.classroom.gradebook import UNGRADED, Effort, grade, students_in
 from scratchlm.classroom.grader import Report, check
 from scratchlm.classroom.paper import as_text, next_step, summary, width_of_terminal
+from scratchlm.classroom.sandbox import Unable
+from scratchlm.terminal import in_one_line, interrupt, requests_to_end
 
 
 def run(arguments: Sequence[str], prog: str) -> int:
@@ -24,9 +27,8 @@ def run(arguments: Sequence[str], prog: str) -> int:
             raise ValueError(f"--{name} must be at least 1, not {getattr(options, name)}")
     if not 0 < getattr(options, "seconds", 1) < 3600:
         raise ValueError(f"--seconds must be above 0 and below 3600, not {options.seconds}")
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: whatever runs is ended and removed first
-        signal.signal(number, signal.default_int_handler)
-    status: int = options.run(options)
+    with requests_to_end(interrupt):  # whatever runs is ended and removed first
+        status: int = options.run(options)
     return status
 
 
@@ -139,7 +141,11 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _checked(number: int, path: Path, options: argparse.Namespace) -> Report:
-    report = check(EXERCISES[number], path, seed=options.seed, budget=options.budget, seconds=options.seconds)
+    effort = {"seed": options.seed, "budget": options.budget, "seconds": options.seconds}
+    with contextlib.closing(done_apart(functools.partial(check, EXERCISES[number], **effort), [path])) as checked:
+        ((_, report),) = checked
+    if isinstance(report, Unable):
+        raise report
     print(as_text(report, width_of_terminal()) + "\n", flush=True)
     return report
 
@@ -177,16 +183,17 @@ def _hint(options: argparse.Namespace) -> int:
 def _grade(options: argparse.Namespace) -> int:
     students, skipped = students_in(options.folder, options.out)
     for path in skipped:
-        print(f"skipped: {printable(path.name)} is no folder of a student")
+        print(f"skipped: {in_one_line(path.name)} is no folder of a student")
     numbers = sorted(set(options.only)) if options.only else list(EXERCISES)
     effort = Effort(numbers, options.seed, options.budget, options.seconds)
     ungraded = 0
-    graded = grade(students, options.out, effort, gradescope=options.gradescope, workers=options.workers)
-    for done, (name, points, note) in enumerate(graded, start=1):
-        ungraded += note == UNGRADED
-        shown = "     -" if points is None else f"{points:6.2f}"
-        line = f"{done:{len(str(len(students)))}} of {len(students)}  {printable(name):24} {shown}  {note}"
-        print(line.rstrip(), flush=True)
+    grading = grade(students, options.out, effort, gradescope=options.gradescope, workers=options.workers)
+    with contextlib.closing(grading) as graded:
+        for done, (name, points, note) in enumerate(graded, start=1):
+            ungraded += note == UNGRADED
+            shown = "     -" if points is None else f"{points:6.2f}"
+            line = f"{done:{len(str(len(students)))}} of {len(students)}  {in_one_line(name):24} {shown}  {note}"
+            print(line.rstrip(), flush=True)
     print(f"gradebook: {options.out / 'gradebook.csv'}")
     if ungraded:
         print(f"{ungraded} could not be graded; gradebook.csv says why, and the same command tries again")

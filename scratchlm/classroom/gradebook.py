@@ -4,31 +4,28 @@ In: a folder with a folder for each student. Out: in another folder, a report fo
 `gradebook.csv`; with `gradescope`, the `results.json` that Gradescope reads as well.
 """
 
+import contextlib
 import csv
 import functools
 import hashlib
 import json
-import multiprocessing
 import os
-import signal
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scratchlm.checkpoint import beside
+from scratchlm.classroom.apart import done_apart
 from scratchlm.classroom.exercises import EXERCISES
-from scratchlm.classroom.frames import printable
 from scratchlm.classroom.grader import POINTS, UNTOUCHED, Line, Report, check
 from scratchlm.classroom.paper import as_text, shown
-from scratchlm.classroom.sandbox import OPEN, source_of
-from scratchlm.classroom.wall import die_with
+from scratchlm.classroom.sandbox import Unable, source_of
+from scratchlm.terminal import in_one_line, in_words
 
-ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 UNGRADED = "could not be graded"
 NO_STUDENTS = ("__MACOSX", "__pycache__")
+Graded = tuple[dict[str, Any], str]  # the result, and the report as text
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ def students_in(folder: Path, out: Path) -> tuple[list[Path], list[Path]]:
 
 def grade(
     students: list[Path], out: Path, effort: Effort, *, gradescope: bool, workers: int
-) -> Iterator[tuple[str, float | None, str]]:
+) -> Generator[tuple[str, float | None, str], None, None]:
     """Grade every student, several at a time; give name, points (None if it could not be done) and a note, one by one.
 
     What was graded in the same way, from the same files, is not graded again. Errors: OSError if out is not to be
@@ -68,90 +65,42 @@ def grade(
     """
     out.mkdir(parents=True, exist_ok=True)
     kept: dict[str, dict[str, Any]] = {}
-    left = []
+    left = {}
     for student in students:
-        before = _kept(out / f"{student.name}.json", _fingerprint(student, effort))
-        if before is None:
-            left.append(student)
-        else:
+        left[student] = _fingerprint(student, effort)  # before the files are read: who hands in meanwhile is not missed
+        before = _kept(out / f"{student.name}.json", left[student])
+        if before is not None:
+            del left[student]
             kept[student.name] = before
             yield student.name, before["points"], "(as graded before)"
-    again: list[Path] = []
-    for student, result in _pooled(left, out, effort, workers):
-        if isinstance(result, BrokenProcessPool):  # one of those who were being graded ended the process; but who?
-            again.append(student)
-        else:
-            kept[student.name] = _result(student, result)
-            yield student.name, kept[student.name]["points"], "" if isinstance(result, dict) else UNGRADED
-    for student in again:
-        ((_, result),) = _pooled([student], out, effort, 1)
-        kept[student.name] = _result(student, result)
-        yield student.name, kept[student.name]["points"], "" if isinstance(result, dict) else UNGRADED
+    with contextlib.closing(done_apart(functools.partial(_graded, effort=effort), left, workers)) as graded:
+        for student, outcome in graded:
+            result = kept[student.name] = _written(student, outcome, out, left[student])
+            yield student.name, result["points"], UNGRADED if result["points"] is None else ""
     if gradescope:
         for name, result in kept.items():
-            _write_gradescope(out / "gradescope" / name, result)
+            if result["points"] is not None:
+                _write_gradescope(out / "gradescope" / name, result)
     _write_csv(out / "gradebook.csv", [kept[student.name] for student in students], effort.numbers)
 
 
-def _pooled(students: list[Path], out: Path, effort: Effort, workers: int) -> Iterator[tuple[Path, Any]]:
-    """Grade students in a pool of processes; give each with its result, or with the exception that it came to."""
-    pool = ProcessPoolExecutor(workers, initializer=_begin)
-    try:
-        futures = {pool.submit(_graded, student, out, effort): student for student in students}
-        for future in as_completed(futures):
-            yield futures[future], future.exception() or future.result()
-    except BaseException:  # interrupted: nobody goes on behind our back
-        for process in multiprocessing.active_children():
-            os.kill(process.pid or 0, signal.SIGINT)
-        raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+def _graded(student: Path, effort: Effort) -> Graded:
+    """Grade one student; return the result, and the report as text.
 
-
-def _result(student: Path, result: Any) -> dict[str, Any]:
-    """Return a student's result, or one that says why there is none."""
-    if isinstance(result, dict):
-        return result
-    trouble = f"{UNGRADED}: {printable(result)}"
-    return {"student": student.name, "points": None, "exercises": [], "troubles": [trouble], "tests": []}
-
-
-def _begin() -> None:
-    """Prepare a process of the pool to be ended: by Ctrl-C, because another of the pool was, or with its parent."""
-    for number in ENDS:
-        signal.signal(number, _end)
-    die_with(os.getppid(), signal.SIGTERM)
-
-
-def _end(*_: object) -> None:
-    """End a process of the pool at once, and the submission that it was running."""
-    for number in ENDS:
-        signal.signal(number, signal.SIG_IGN)  # once is enough
-    for submission in list(OPEN):
-        submission.__exit__()
-    os._exit(2)
-
-
-def _graded(student: Path, out: Path, effort: Effort) -> dict[str, Any]:
-    """Grade one student, keep the report, and return it; whatever is wrong with the files becomes part of it."""
+    What is wrong with the files becomes part of it. Errors: whatever is no fault of the student's, Unable above all.
+    """
     reports, troubles = [], []
     for number in effort.numbers:
-        exercise = EXERCISES[number]
-        path = student / exercise.file
-        try:
-            if path.is_symlink():
-                raise ValueError("it is a link, and was not followed")
-            reports.append(check(exercise, path, seed=effort.seed, budget=effort.budget, seconds=effort.seconds))
-        except FileNotFoundError:
-            others = sorted(p.name for p in student.glob("*.py") if p.name not in {e.file for e in EXERCISES.values()})
-            there = f" (the folder holds {', '.join(others[:3])})" if others else ""
-            troubles.append(printable(f"exercise {number}: {exercise.file} was not handed in{there}"))
-        except Exception as error:  # one broken submission must not stop the others
-            troubles.append(printable(f"exercise {number}: {exercise.file} {UNGRADED}: {error}"))
+        path = student / EXERCISES[number].file
+        if trouble := _trouble_with(path):
+            troubles.append(in_one_line(f"exercise {number}: {path.name} {trouble}"))
+        else:
+            reports.append(
+                check(EXERCISES[number], path, seed=effort.seed, budget=effort.budget, seconds=effort.seconds)
+            )
     points = round(sum(report.points for report in reports), 2)
     result = {
         "student": student.name,
-        "fingerprint": _fingerprint(student, effort),
         "seed": effort.seed,
         "budget": effort.budget,
         "seconds": effort.seconds,
@@ -160,10 +109,39 @@ def _graded(student: Path, out: Path, effort: Effort) -> dict[str, Any]:
         "troubles": troubles,
         "tests": [_as_test(report, line) for report in reports for line in report.lines],
     }
-    text = "\n\n".join([f"{printable(student.name)}: {points:g} points", *map(as_text, reports), *troubles]) + "\n"
-    _write(out / f"{student.name}.txt", text)
-    _write(out / f"{student.name}.json", json.dumps(result, indent=1))
-    return result
+    head = f"{in_one_line(student.name)}: {points:g} points"
+    return result, "\n\n".join([head, *map(as_text, reports), *troubles]) + "\n"
+
+
+def _trouble_with(path: Path) -> str:
+    """Return what is wrong with what a student handed in, "" if nothing is. Errors: OSError if it cannot be read."""
+    try:
+        if path.is_symlink():
+            return f"{UNGRADED}: it is a link, and was not followed"
+        source_of(path)
+    except FileNotFoundError:
+        expected = {exercise.file for exercise in EXERCISES.values()}
+        others = sorted(other.name for other in path.parent.glob("*.py") if other.name not in expected)
+        there = f" (the folder holds {', '.join(others[:3])})" if others else ""
+        return f"was not handed in{there}"
+    except ValueError as error:
+        return f"{UNGRADED}: {error}"
+    return ""
+
+
+def _written(student: Path, outcome: Graded | Unable, out: Path, fingerprint: str) -> dict[str, Any]:
+    """Write the report of a student, and return the result; if there is none, return one that says why."""
+    try:
+        if isinstance(outcome, Unable):
+            raise outcome
+        result, text = outcome
+        result = {"student": student.name, "fingerprint": fingerprint, **result}
+        _write(out / f"{student.name}.txt", text)
+        _write(out / f"{student.name}.json", json.dumps(result, indent=1))
+        return result
+    except OSError as error:
+        trouble = f"{UNGRADED}: {in_one_line(in_words(error))}"
+        return {"student": student.name, "points": None, "exercises": [], "troubles": [trouble], "tests": []}
 
 
 def _as_test(report: Report, line: Line) -> dict[str, Any]:
@@ -234,5 +212,5 @@ def _write_csv(path: Path, results: list[dict[str, Any]], numbers: list[int]) ->
 
 def _cell(text: str) -> str:
     """Return a text in one line that no spreadsheet takes for a formula."""
-    text = printable(text, 10_000)
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\ufffd") else text
+    text = in_one_line(text, 10_000)
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\\") else text

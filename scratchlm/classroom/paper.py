@@ -5,6 +5,7 @@ import textwrap
 
 from scratchlm.classroom.exercises import EXERCISES
 from scratchlm.classroom.grader import BONUS, FAILS, HOLDS, POINTS, UNTOUCHED, Line, Report
+from scratchlm.terminal import escaped
 
 
 def as_text(report: Report, width: int = 100) -> str:
@@ -26,8 +27,7 @@ def as_text(report: Report, width: int = 100) -> str:
     if report.printed:
         lines += ["it printed:", textwrap.indent(report.printed[:2000].rstrip(), "    | ")]
     lines.append(_points(report))
-    clean = "\n".join(lines)
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in clean)
+    return escaped("\n".join(lines), keep="\n")
 
 
 def _points(report: Report) -> str:
