@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from scratchlm import checkpoint, cli
-from scratchlm.classroom import commands, exercises, gradebook
+from scratchlm.classroom import apart, commands, exercises
 from scratchlm.classroom.exercises import EXERCISES
 from scratchlm.classroom.sheets import cell
 from scratchlm.classroom.students import labels
@@ -467,10 +467,10 @@ def test_closed_streams_are_no_traceback(tmp_path):
 
 def test_no_more_workers_than_students(tmp_path, monkeypatch):
     asked = []
-    really = gradebook.ProcessPoolExecutor
-    monkeypatch.setattr(gradebook, "ProcessPoolExecutor", lambda n, **more: asked.append(n) or really(n, **more))
+    really = apart._started
+    monkeypatch.setattr(apart, "_started", lambda work, item: asked.append(item.label) or really(work, item))
     folder = handed_in_by(tmp_path / "in", "anna", "ben")
     assert grade(folder, tmp_path / "out", "--workers", "300") == 0
     handed_in_by(folder, "cem")
     assert grade(folder, tmp_path / "out", "--workers", "300") == 0
-    assert asked == [2, 1]
+    assert asked == ["anna", "ben", "cem"]

@@ -1,6 +1,8 @@
 """The commands of the classroom: list, start, check, hint, grade. They parse, call and print, and judge nothing."""
 
 import argparse
+import contextlib
+import functools
 import os
 import shlex
 import sys
@@ -10,10 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from scratchlm.classroom.apart import done_apart
 from scratchlm.classroom.exercises import EXERCISES, hand_out
 from scratchlm.classroom.gradebook import UNGRADED, Effort, grade
 from scratchlm.classroom.grader import Report, check
 from scratchlm.classroom.paper import as_text, next_step, summary, width_of_terminal
+from scratchlm.classroom.sandbox import Unable
 from scratchlm.classroom.students import students_in
 from scratchlm.terminal import escaped, interrupt, requests_to_end
 
@@ -148,7 +152,11 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _checked(number: int, path: Path, options: argparse.Namespace) -> Report:
-    report = check(EXERCISES[number], path, seed=options.seed, budget=options.budget, seconds=options.seconds)
+    effort = {"seed": options.seed, "budget": options.budget, "seconds": options.seconds}
+    with contextlib.closing(done_apart(functools.partial(check, EXERCISES[number], **effort), [path])) as checked:
+        ((_, report),) = checked
+    if isinstance(report, Unable):
+        raise report
     _say(as_text(report, width_of_terminal()) + "\n")
     return report
 
@@ -190,12 +198,13 @@ def _grade(options: argparse.Namespace) -> int:
     numbers = sorted(set(options.only)) if options.only else list(EXERCISES)
     effort = Effort(numbers, options.seed, options.budget, options.seconds)
     ungraded = 0
-    graded = grade(students, options.out, effort, gradescope=options.gradescope, workers=options.workers)
-    for done, (label, points, note) in enumerate(graded, start=1):
-        ungraded += note == UNGRADED
-        shown = "     -" if points is None else f"{points:6.2f}"
-        line = f"{done:{len(str(len(students)))}} of {len(students)}  {label:24} {shown}  {note}"
-        _say(line.rstrip())
+    grading = grade(students, options.out, effort, gradescope=options.gradescope, workers=options.workers)
+    with contextlib.closing(grading) as graded:
+        for done, (label, points, note) in enumerate(graded, start=1):
+            ungraded += note == UNGRADED
+            shown = "     -" if points is None else f"{points:6.2f}"
+            line = f"{done:{len(str(len(students)))}} of {len(students)}  {label:24} {shown}  {note}"
+            _say(line.rstrip())
     _say(f"gradebook: {_name(options.out / 'gradebook.csv')}")
     if ungraded:
         _say(f"{ungraded} could not be graded; gradebook.csv says why, and the same command tries again")

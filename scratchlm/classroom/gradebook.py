@@ -8,29 +8,24 @@ import contextlib
 import functools
 import hashlib
 import json
-import multiprocessing
-import os
-import signal
 import stat
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scratchlm.checkpoint import beside
+from scratchlm.classroom.apart import done_apart
 from scratchlm.classroom.exercises import EXERCISES
 from scratchlm.classroom.grader import check
 from scratchlm.classroom.paper import as_text
-from scratchlm.classroom.sandbox import OPEN, source_of
+from scratchlm.classroom.sandbox import Unable, source_of
 from scratchlm.classroom.sheets import as_test, write_gradebook, write_gradescope, write_report
 from scratchlm.classroom.students import Student
-from scratchlm.classroom.wall import die_with
-from scratchlm.terminal import in_one_line
+from scratchlm.terminal import in_one_line, in_words
 
-ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 UNGRADED = "could not be graded"
+Graded = tuple[dict[str, Any], list[str]]  # the result, and the paragraphs of the report
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ class Effort:
 
 def grade(
     students: list[Student], out: Path, effort: Effort, *, gradescope: bool, workers: int
-) -> Iterator[tuple[str, float | None, str]]:
+) -> Generator[tuple[str, float | None, str], None, None]:
     """Grade every student, several at a time; give label, points (None if it could not be done) and a note, one by one.
 
     What was graded in the same way, from the same files, is not graded again. Errors: OSError if out is not to be
@@ -56,95 +51,41 @@ def grade(
     with beside(book):  # can it be written? Who waits for an hour should know before
         pass
     kept: dict[str, dict[str, Any]] = {}
-    left = []
+    left = {}
     for student in students:
-        before = _kept(out / f"{student.label}.json", _fingerprint(student, effort))
-        if before is None:
-            left.append(student)
-        else:
+        left[student] = _fingerprint(student, effort)  # before the files are read: who hands in meanwhile is not missed
+        before = _kept(out / f"{student.label}.json", left[student])
+        if before is not None:
+            del left[student]
             kept[student.label] = before
             yield student.label, before["points"], "(as graded before)"
-    again: list[Student] = []
-    for student, result in _pooled(left, out, effort, min(workers, max(len(left), 1))):
-        if isinstance(result, BrokenProcessPool):  # one of those who were being graded ended the process; but who?
-            again.append(student)
-        else:
-            kept[student.label] = _result(student, result)
-            yield student.label, kept[student.label]["points"], "" if isinstance(result, dict) else UNGRADED
-    for student in again:
-        ((_, result),) = _pooled([student], out, effort, 1)
-        kept[student.label] = _result(student, result)
-        yield student.label, kept[student.label]["points"], "" if isinstance(result, dict) else UNGRADED
+    with contextlib.closing(done_apart(functools.partial(_graded, effort=effort), left, workers)) as graded:
+        for student, outcome in graded:
+            result = kept[student.label] = _written(student, outcome, out, left[student])
+            yield student.label, result["points"], UNGRADED if result["points"] is None else ""
     write_gradebook(book, {student.label: kept[student.label] for student in students}, effort.numbers)
-    for label, result in kept.items():
-        if result["points"] is None:  # a report of before would no longer be true
-            with contextlib.suppress(OSError):  # perhaps it was this that could not be written
-                write_report(out, label, result, [f"{label}: {UNGRADED}", *result["troubles"]])
-        if gradescope:
+    if gradescope:
+        for label, result in kept.items():
             write_gradescope(out / "gradescope" / label, result)
 
 
-def _pooled(students: list[Student], out: Path, effort: Effort, workers: int) -> Iterator[tuple[Student, Any]]:
-    """Grade students in a pool of processes; give each with its result, or with the exception that it came to."""
-    pool = ProcessPoolExecutor(workers, initializer=_begin)
-    try:
-        futures = {pool.submit(_graded, student, out, effort): student for student in students}
-        for future in as_completed(futures):
-            yield futures[future], future.exception() or future.result()
-    except BaseException:  # interrupted: nobody goes on behind our back
-        for process in multiprocessing.active_children():
-            os.kill(process.pid or 0, signal.SIGINT)
-        raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+def _graded(student: Student, effort: Effort) -> Graded:
+    """Grade one student; return the result, and the paragraphs of the report.
 
-
-def _result(student: Student, result: Any) -> dict[str, Any]:
-    """Return a student's result, or one that says why there is none."""
-    if isinstance(result, dict):
-        return result
-    troubles = [*student.remarks, f"{UNGRADED}: {in_one_line(result)}"]
-    return {"student": student.folder.name, "points": None, "exercises": [], "troubles": troubles, "tests": []}
-
-
-def _begin() -> None:
-    """Prepare a process of the pool to be ended: by Ctrl-C, because another of the pool was, or with its parent."""
-    for number in ENDS:
-        signal.signal(number, _end)
-    die_with(os.getppid(), signal.SIGTERM)
-
-
-def _end(*_: object) -> None:
-    """End a process of the pool at once, and the submission that it was running."""
-    for number in ENDS:
-        signal.signal(number, signal.SIG_IGN)  # once is enough
-    for submission in list(OPEN):
-        submission.__exit__()
-    os._exit(2)
-
-
-def _graded(student: Student, out: Path, effort: Effort) -> dict[str, Any]:
-    """Grade one student, keep the report, and return it; whatever is wrong with the files becomes part of it.
-
-    Errors: OSError if a file is there and cannot be read, which costs no points.
+    What is wrong with the files becomes part of it. Errors: whatever is no fault of the student's, Unable above all.
     """
-    fingerprint = _fingerprint(student, effort)  # of what is there now: it may be handed in anew meanwhile
     reports, troubles = [], student.remarks
     for number in effort.numbers:
-        exercise = EXERCISES[number]
-        try:
-            if path := _handed_in(student, exercise.file):
-                reports.append(check(exercise, path, seed=effort.seed, budget=effort.budget, seconds=effort.seconds))
-            else:
-                troubles.append(in_one_line(f"exercise {number}: {exercise.file} was not handed in{_others(student)}"))
-        except OSError:
-            raise
-        except Exception as error:  # one broken submission must not stop the others
-            troubles.append(in_one_line(f"exercise {number}: {exercise.file} {UNGRADED}: {error}"))
+        path = student.folder / EXERCISES[number].file
+        if trouble := _trouble_with(path):
+            troubles.append(in_one_line(f"exercise {number}: {path.name} {trouble}"))
+        else:
+            reports.append(
+                check(EXERCISES[number], path, seed=effort.seed, budget=effort.budget, seconds=effort.seconds)
+            )
     points = round(sum(report.points for report in reports), 2)
     result = {
         "student": student.folder.name,
-        "fingerprint": fingerprint,
         "seed": effort.seed,
         "budget": effort.budget,
         "seconds": effort.seconds,
@@ -153,30 +94,43 @@ def _graded(student: Student, out: Path, effort: Effort) -> dict[str, Any]:
         "troubles": troubles,
         "tests": [as_test(report, line) for report in reports for line in report.lines],
     }
-    head = f"{student.label}: {points:g} points"
-    write_report(out, student.label, result, [head, *map(as_text, reports), *troubles])
-    return result
+    return result, [f"{student.label}: {points:g} points", *map(as_text, reports), *troubles]
 
 
-def _handed_in(student: Student, name: str) -> Path | None:
-    """Return the path of a student's file, if there is one. Errors: OSError if it cannot be reached; ValueError."""
-    path = student.folder / name
+def _trouble_with(path: Path) -> str:
+    """Return what is wrong with what a student handed in, "" if nothing is. Errors: OSError if it cannot be read."""
     try:
         mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            return f"{UNGRADED}: it is a link, and was not followed"
+        if not stat.S_ISREG(mode):
+            return f"{UNGRADED}: it is not a file"
+        source_of(path)
     except FileNotFoundError:
-        return None
-    if stat.S_ISLNK(mode):
-        raise ValueError("it is a link, and was not followed")
-    if not stat.S_ISREG(mode):
-        raise ValueError("it is not a file")
-    return path
+        expected = {exercise.file for exercise in EXERCISES.values()}
+        others = sorted(other.name for other in path.parent.glob("*.py") if other.name not in expected)
+        there = f" (the folder holds {', '.join(others[:3])})" if others else ""
+        return f"was not handed in{there}"
+    except ValueError as error:
+        return f"{UNGRADED}: {error}"
+    return ""
 
 
-def _others(student: Student) -> str:
-    """Return what else lies in a student's folder that might have been meant."""
-    known = {exercise.file for exercise in EXERCISES.values()}
-    others = sorted(path.name for path in student.folder.glob("*.py") if path.name not in known)
-    return f" (the folder holds {', '.join(others[:3])})" if others else ""
+def _written(student: Student, outcome: Graded | Unable, out: Path, fingerprint: str) -> dict[str, Any]:
+    """Write the report of a student, and return the result; if there is none, return one that says why."""
+    try:
+        if isinstance(outcome, Unable):
+            raise outcome
+        result, paragraphs = outcome
+        result["fingerprint"] = fingerprint
+        write_report(out, student.label, result, paragraphs)
+    except OSError as error:
+        troubles = [*student.remarks, f"{UNGRADED}: {in_one_line(in_words(error))}"]
+        name = student.folder.name
+        result = {"student": name, "points": None, "exercises": [], "troubles": troubles, "tests": []}
+        with contextlib.suppress(OSError):  # a report of before is no longer true; but perhaps none can be written
+            write_report(out, student.label, result, [f"{student.label}: {UNGRADED}", *troubles])
+    return result
 
 
 @functools.cache
@@ -191,11 +145,12 @@ def _fingerprint(student: Student, effort: Effort) -> str:
     """Return what changes when anything changes that the grade depends on."""
     text = hashlib.sha256(_examination() + repr((student.folder.name, effort)).encode())
     for number in effort.numbers:
+        path = student.folder / EXERCISES[number].file
         try:
-            path = _handed_in(student, EXERCISES[number].file)
-            text.update(hashlib.sha256(source_of(path)).digest() if path else b"nothing")
+            source = b"a link" if path.is_symlink() else source_of(path)
         except (OSError, ValueError) as error:
-            text.update(type(error).__name__.encode())
+            source = type(error).__name__.encode()
+        text.update(hashlib.sha256(source).digest())
     return text.hexdigest()
 
 
