@@ -2,15 +2,18 @@
 
 import contextlib
 import csv
+import errno
 import json
 import os
 import platform
+import random
 import re
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -19,7 +22,7 @@ import numpy as np
 import pytest
 
 from scratchlm import cli
-from scratchlm.classroom import frames, gradebook
+from scratchlm.classroom import frames, gradebook, grader, sandbox
 from scratchlm.classroom.exercises import EXERCISES, STUBS, Exercise, Part
 from scratchlm.classroom.grader import FAILS, HOLDS, UNTOUCHED, check
 from scratchlm.classroom.paper import as_text, next_step
@@ -66,6 +69,7 @@ LOST_OR_REFUSED = {
     ),
     "os._exit": ("import os\n" + in_softmax("os._exit(0)"), r"ended the process \(exit status 0\)"),
     "a crash": ("import os, signal\n" + in_softmax("signal.raise_signal(signal.SIGSEGV)"), r"crashed \(SIGSEGV\)"),
+    "a signal without a name": ("import signal\n" + in_softmax("signal.raise_signal(40)"), "was ended by signal 40"),
     "memory without bound": (in_softmax("return np.ones(10**11)"), "MemoryError"),
     "memory, bit by bit": (
         in_softmax("a = []", "while True: a.append(bytearray(10**8))"),
@@ -637,7 +641,7 @@ def test_any_way_to_write_the_parameters_will_do(parameters, graded):
     assert {line.mark for line in lines} == {HOLDS}
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_grader_that_is_ended_leaves_no_submission_running(how, tmp_path):
     path = tmp_path / EXERCISES[8].file
     path.write_text("import time\nheld = open(__file__)\nwhile True: time.sleep(1)\n")
@@ -646,9 +650,42 @@ def test_a_grader_that_is_ended_leaves_no_submission_running(how, tmp_path):
     (folder,) = submissions(tmp_path)
     wait_until(lambda: any(folder / path.name in files_held_by(p) for p in processes_in(folder)))  # it is in its loop
     process.send_signal(how)
-    process.communicate(timeout=20)
-    wait_until(lambda: not processes_in(folder))
-    assert how == signal.SIGKILL or not submissions(tmp_path)
+    _, stderr = process.communicate(timeout=20)
+    if how == signal.SIGKILL:  # its own processes have to notice, and to remove what is there
+        wait_until(lambda: not os.listdir(tmp_path / "temporary"))
+        wait_until(lambda: not processes_in(folder))
+    else:
+        assert (process.returncode, stderr) == (2, "scratchlm: interrupted\n")
+        assert not processes_in(folder)
+        assert not os.listdir(tmp_path / "temporary")
+
+
+def answers_to(process, number):
+    """Return whether a process has a handler for a signal."""
+    status = Path("/proc", str(process.pid), "status").read_text()
+    return bool(int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16) >> (number - 1) & 1)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells whether a process answers to signals")
+@pytest.mark.parametrize("seed", range(30))
+def test_whenever_it_is_interrupted_nothing_is_left(seed, tmp_path):
+    right = (SOLUTIONS / EXERCISES[8].file).read_text()
+    folder = hand_in(tmp_path / "in", 8, dict.fromkeys(["anna", "ben", "cem"], right))
+    grade = ["grade", "in", "--out", "out", "--only", "8", "--workers", "2"]
+    chance = random.Random(seed)
+    process = start(*chance.choice([grade, ["check", str(folder / "anna"), "8"]]), cwd=tmp_path)
+    wait_until(lambda: answers_to(process, signal.SIGTERM))
+    with contextlib.suppress(subprocess.TimeoutExpired):  # any moment will do
+        process.wait(timeout=chance.uniform(0, 3))
+    for _ in range(chance.choice([1, 2])):
+        if process.poll() is None:
+            chance.choice([os.kill, os.killpg])(process.pid, chance.choice([signal.SIGINT, signal.SIGTERM]))
+    _, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stderr) in [(2, "scratchlm: interrupted\n"), (0, "")]
+    assert not processes_in(tmp_path / "temporary")
+    assert not os.listdir(tmp_path / "temporary")
+    assert not list(tmp_path.glob("out/.scratchlm*"))
 
 
 def wait_until(something, seconds=20):
@@ -833,14 +870,122 @@ def test_a_process_that_grades_and_dies_costs_nobody_else_the_points(tmp_path, m
         return really(exercise, path, **options)
 
     monkeypatch.setattr(gradebook, "check", deadly)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     command = ["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8", "--budget", "3"]
     assert cli.main(command) == 1
     assert points_in(tmp_path / "out") == {"anna": "10", "ben": "", "cem": "10", "dora": "10"}
+    assert not os.listdir(tmp_path / "temporary")
     assert "1 could not be graded" in capsys.readouterr().out
     assert "was ended by SIGKILL" in (tmp_path / "out" / "gradebook.csv").read_text()
     monkeypatch.setattr(gradebook, "check", really)
     assert cli.main(command) == 0
     assert capsys.readouterr().out.count("as graded before") == 3
+
+
+def raises(error):
+    """Return a function that raises this, whatever it is given."""
+
+    def function(*args, **kwargs):
+        raise error
+
+    return function
+
+
+def no_second_process():
+    """Return a stand-in for subprocess.Popen that starts one process only."""
+    started, really = [], subprocess.Popen
+
+    def popen(*args, **kwargs):
+        if started:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        started.append(really(*args, **kwargs))
+        return started[0]
+
+    return popen
+
+
+def full(path, data):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+NOT_THE_STUDENTS_FAULT = {  # what the machine lacks: where that is felt, how, and what is said
+    "a process": (sandbox.subprocess, "Popen", raises(BlockingIOError(11, "no process")), "started for it: no process"),
+    "a second process": (sandbox.subprocess, "Popen", no_second_process(), "started for it: Resource temporarily"),
+    "descriptors": (sandbox, "_pipe", raises(OSError(24, "Too many open files")), "Too many open files"),
+    "descriptors, later": (sandbox.selectors, "DefaultSelector", raises(OSError(24, "Too many files")), "many files"),
+    "room on the disk": (Path, "write_bytes", full, "no copy of it could be made: No space left on device"),
+    "NumPy": (sandbox, "FAR_SIDE", "raise ImportError('libgfortran is missing')", "libgfortran is missing"),
+    "memory for the other side": (sandbox.frames, "to_bytes", raises(MemoryError()), "not enough memory"),
+    "memory for a process": (sandbox, "FAR_SIDE", "import os; os.kill(os.getpid(), 9)", "could not be loaded for it"),
+    "memory to judge": (grader, "judged", raises(MemoryError()), "not enough memory"),
+    "the right to read": (gradebook, "source_of", raises(PermissionError(13, "Permission denied", "x")), "x: Perm"),
+    "a folder for what is temporary": (tempfile, "mkdtemp", raises(OSError(28, "No space")), "be started: No space"),
+    "a process to grade": (os, "fork", raises(BlockingIOError(11, "no process")), "could be started: no process"),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where processes begin anew, nothing can be replaced in them")
+@pytest.mark.parametrize("what", NOT_THE_STUDENTS_FAULT)
+def test_what_the_machine_lacks_costs_no_student_a_point(what, tmp_path, monkeypatch, capsys):
+    where, name, stand_in, said = NOT_THE_STUDENTS_FAULT[what]
+    lost = "import os\ndef recover_logits(log_probs, Z): os._exit(0)\n"
+    folder = hand_in(tmp_path / "in", 8, {"anna": lost})
+    monkeypatch.setattr(where, name, stand_in)
+    command = ["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8", "--budget", "3"]
+    if what == "room on the disk":
+        monkeypatch.setattr(gradebook, "_write", lambda path, text: path.write_text(text))
+    assert cli.main(command) == 1
+    assert points_in(tmp_path / "out") == {"anna": ""}
+    assert said in (tmp_path / "out" / "gradebook.csv").read_text()
+    assert not (tmp_path / "out" / "anna.json").exists()  # so there is another try
+    capsys.readouterr()
+    if what != "the right to read":  # which is asked for when the folder is graded
+        assert cli.main(["exercise", "check", str(folder / "anna"), "8", "--budget", "3"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes begin anew")
+def test_where_few_processes_are_allowed_there_are_few_and_never_more_than_students(tmp_path, monkeypatch):
+    stub = (STUBS / EXERCISES[8].file).read_text()
+    folder = hand_in(tmp_path / "in", 8, dict.fromkeys(["anna", "ben", "cem"], stub))
+    asked, really = [], os.fork
+
+    def fork():
+        asked.append(len(asked))
+        if len(asked) == 2:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return really()
+
+    monkeypatch.setattr(os, "fork", fork)
+    command = ["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8", "--budget", "3"]
+    assert cli.main([*command, "--workers", "300"]) == 0
+    assert points_in(tmp_path / "out") == dict.fromkeys(["anna", "ben", "cem"], "0")
+    assert len(asked) == 4
+
+
+@pytest.mark.parametrize("descriptors", [8, 12])
+def test_with_few_descriptors_it_ends_and_nobody_has_0_points(descriptors, tmp_path):
+    right = (SOLUTIONS / EXERCISES[8].file).read_text()
+    hand_in(tmp_path / "in", 8, dict.fromkeys(["anna", "ben", "cem"], right))
+    command = f"ulimit -n {descriptors}; exec {sys.executable} -m scratchlm exercise grade in --out out --only 8"
+    ended = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert points_in(tmp_path / "out") == dict.fromkeys(["anna", "ben", "cem"], "")
+
+
+def test_what_a_submission_prints_or_raises_is_shown_with_visible_escapes(tmp_path, capsys):
+    source = "print('\\x1b[2J\\u202e')\ndef recover_logits(log_probs, Z): raise ValueError('\\x1b[31m\\x07')\n"
+    folder = hand_in(tmp_path / "in", 8, {"anna": source})
+    assert cli.main(["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8"]) == 0
+    assert cli.main(["exercise", "check", str(folder / "anna"), "8"]) == 1
+    texts = [capsys.readouterr().out, *((tmp_path / "out" / f"anna.{kind}").read_text() for kind in ("txt", "json"))]
+    for text in texts:
+        assert not set(text) & set("\x1b\x07\u202e\ufffd")
+    for text in (texts[0], texts[1], json.loads(texts[2])["exercises"][0]["printed"]):
+        assert r"\x1b[2J\u202e" in text
+    assert r"ValueError: \x1b[31m\x07" in texts[1]
 
 
 def test_what_students_hand_in_may_be_anything(tmp_path, capsys):

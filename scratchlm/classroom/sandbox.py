@@ -63,7 +63,7 @@ def our_side(what: str = "") -> Iterator[None]:
     """Turn what goes wrong while a block runs, on this side of the wall, into Unable; `what` says what that means."""
     try:
         yield
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, RuntimeError) as error:  # RuntimeError: no thread can be started
         raise error if isinstance(error, Unable) else Unable(what + in_words(error)) from None
 
 

@@ -167,7 +167,7 @@ X86_64 = 0xC000003E
 ALLOWED = {
     "memory": {
         "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "mremap": 25, "mincore": 27, "madvise": 28,
-        "get_mempolicy": 239, "membarrier": 324,
+        "get_mempolicy": 239, "mbind": 237, "membarrier": 324,
     },
     "files that are open": {
         "read": 0, "write": 1, "close": 3, "lseek": 8, "pread64": 17, "pwrite64": 18, "readv": 19, "writev": 20,
