@@ -216,7 +216,6 @@ def test_no_cell_is_a_formula_whatever_separates_them(separator):
     found = [part for row in csv.reader(io.StringIO(file.getvalue()), delimiter=separator) for part in row]
     assert len(found) >= len(names)
     assert not [part for part in found if part.lstrip(' "\u200d').startswith(tuple("=+-@＝＋－＠"))]
-    assert all(line.count("=1+1") == line.count("'=1+1") for line in file.getvalue().splitlines())
 
 
 def test_what_a_submission_and_its_names_say_reaches_no_terminal(tmp_path, monkeypatch, capsys):
