@@ -16,7 +16,9 @@ def main() -> int:
     terminal.occupy_closed_descriptors()
     from scratchlm import cli
 
-    return cli.main()
+    status = cli.main()
+    terminal.ignore_requests()  # while Python ends: it would not be we who answer, and the status would be another
+    return status
 
 
 if __name__ == "__main__":

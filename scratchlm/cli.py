@@ -47,12 +47,8 @@ def _run(words: list[str]) -> int:
         return end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt:
         return complain("interrupted")
-    except OSError as error:
-        return complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except (Complaint, Diverged, ValueError) as error:
-        return complain(str(error))
-    except MemoryError:
-        return complain("there is not enough memory for that")
+    except (Complaint, Diverged, ValueError, OSError, MemoryError) as error:
+        return complain(terminal.in_words(error))
 
 
 # --- the commands ----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ line for a complaint.
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
@@ -43,6 +44,19 @@ def in_one_line(text: object, most: int = 300) -> str:
     return escaped(" ".join(str(text)[: 4 * most].split()))[:most]
 
 
+def in_words(error: BaseException) -> str:
+    """Return what an error says, as a person would; of the system's, the file and the reason.
+
+    >>> in_words(OSError(2, "No such file or directory", "model.npz"))
+    'model.npz: No such file or directory'
+    """
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for that"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
 # --- output ----------------------------------------------------------------------------------------------------------
 
 
@@ -55,7 +69,7 @@ class Output:
     def __init__(self, stream: TextIO | None) -> None:
         self.failed: OSError | None = None
         if stream is None:  # closed before we began (>&-)
-            self.failed, stream = OSError(errno.EBADF, os.strerror(errno.EBADF)), open(os.devnull, "w")  # noqa: SIM115
+            self.failed, stream = OSError(errno.EBADF, os.strerror(errno.EBADF)), io.StringIO()
         self.stream = stream
         with contextlib.suppress(AttributeError):  # not a file: a notebook's, or a test's
             stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
@@ -135,9 +149,14 @@ def end_at_once(number: int, frame: object) -> NoReturn:
 
 def interrupt(number: int, frame: object) -> NoReturn:
     """Raise KeyboardInterrupt: for a command that has something to clean up. A second request is not needed."""
-    for request in REQUESTS:
-        signal.signal(request, signal.SIG_IGN)
+    ignore_requests()
     raise KeyboardInterrupt
+
+
+def ignore_requests() -> None:
+    """Let no request to end do anything any more: for a command that is ending."""
+    for number in REQUESTS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def on_request_to_end(handler: Handler) -> dict[int, Any]:
@@ -154,6 +173,16 @@ def on_request_to_end(handler: Handler) -> dict[int, Any]:
 
 
 @contextlib.contextmanager
+def requests_wait() -> Iterator[None]:
+    """Let requests to end wait while a block runs, which must be short: what it begins, it registers as well."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
 def requests_to_end(handler: Handler) -> Iterator[None]:
     """Call this, while a block runs, when somebody asks the process to end."""
     before = on_request_to_end(handler)
@@ -161,4 +190,6 @@ def requests_to_end(handler: Handler) -> Iterator[None]:
         yield
     finally:
         for number, handled in before.items():
-            signal.signal(number, handled)
+            interrupted = handled is end_at_once and signal.getsignal(number) is signal.SIG_IGN
+            if not interrupted:  # else the command is ending, and to be asked once is enough
+                signal.signal(number, handled)

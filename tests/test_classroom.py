@@ -2,27 +2,27 @@
 
 import contextlib
 import csv
-import functools
+import errno
 import json
-import multiprocessing
 import os
 import platform
+import random
 import re
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scratchlm import cli
-from scratchlm.classroom import frames, gradebook, grader
+from scratchlm.classroom import frames, gradebook, grader, sandbox
 from scratchlm.classroom.exercises import EXERCISES, STUBS, Exercise, Part, properties_of
 from scratchlm.classroom.grader import FAILS, HOLDS, UNTOUCHED, check
 from scratchlm.classroom.paper import as_text, next_step
@@ -74,6 +74,7 @@ LOST_OR_REFUSED = {
     ),
     "os._exit": ("import os\n" + in_softmax("os._exit(0)"), r"ended the process \(exit status 0\)"),
     "a crash": ("import os, signal\n" + in_softmax("signal.raise_signal(signal.SIGSEGV)"), r"crashed \(SIGSEGV\)"),
+    "a signal without a name": ("import signal\n" + in_softmax("signal.raise_signal(40)"), "was ended by signal 40"),
     "memory without bound": (in_softmax("return np.ones(10**11)"), "MemoryError"),
     "memory, bit by bit": (
         in_softmax("a = []", "while True: a.append(bytearray(10**8))"),
@@ -660,7 +661,7 @@ def test_any_way_to_write_the_parameters_will_do(parameters, graded):
     assert {line.mark for line in lines} == {HOLDS}
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_grader_that_is_ended_leaves_no_submission_running(how, tmp_path):
     path = tmp_path / EXERCISES[8].file
     path.write_text("import time\nheld = open(__file__)\nwhile True: time.sleep(1)\n")
@@ -669,9 +670,42 @@ def test_a_grader_that_is_ended_leaves_no_submission_running(how, tmp_path):
     (folder,) = submissions(tmp_path)
     wait_until(lambda: any(folder / path.name in files_held_by(p) for p in processes_in(folder)))  # it is in its loop
     process.send_signal(how)
-    process.communicate(timeout=20)
-    wait_until(lambda: not processes_in(folder))
-    assert how == signal.SIGKILL or not submissions(tmp_path)
+    _, stderr = process.communicate(timeout=20)
+    if how == signal.SIGKILL:  # its own processes have to notice, and to remove what is there
+        wait_until(lambda: not os.listdir(tmp_path / "temporary"))
+        wait_until(lambda: not processes_in(folder))
+    else:
+        assert (process.returncode, stderr) == (2, "scratchlm: interrupted\n")
+        assert not processes_in(folder)
+        assert not os.listdir(tmp_path / "temporary")
+
+
+def answers_to(process, number):
+    """Return whether a process has a handler for a signal."""
+    status = Path("/proc", str(process.pid), "status").read_text()
+    return bool(int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16) >> (number - 1) & 1)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells whether a process answers to signals")
+@pytest.mark.parametrize("seed", range(30))
+def test_whenever_it_is_interrupted_nothing_is_left(seed, tmp_path):
+    right = (SOLUTIONS / EXERCISES[8].file).read_text()
+    folder = hand_in(tmp_path / "in", 8, dict.fromkeys(["anna", "ben", "cem"], right))
+    grade = ["grade", "in", "--out", "out", "--only", "8", "--workers", "2"]
+    chance = random.Random(seed)
+    process = start(*chance.choice([grade, ["check", str(folder / "anna"), "8"]]), cwd=tmp_path)
+    wait_until(lambda: answers_to(process, signal.SIGTERM))
+    with contextlib.suppress(subprocess.TimeoutExpired):  # any moment will do
+        process.wait(timeout=chance.uniform(0, 3))
+    for _ in range(chance.choice([1, 2])):
+        if process.poll() is None:
+            chance.choice([os.kill, os.killpg])(process.pid, chance.choice([signal.SIGINT, signal.SIGTERM]))
+    _, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stderr) in [(2, "scratchlm: interrupted\n"), (0, "")]
+    assert not processes_in(tmp_path / "temporary")
+    assert not os.listdir(tmp_path / "temporary")
+    assert not list(tmp_path.glob("out/.scratchlm*"))
 
 
 def wait_until(something, seconds=20):
@@ -684,7 +718,7 @@ def wait_until(something, seconds=20):
 
 def submissions(cwd):
     """Return the folders of submissions that a command started in a folder has made, and not removed."""
-    return list((cwd / "temporary").glob("submission-*"))
+    return list((cwd / "temporary").rglob("submission-*"))
 
 
 def processes_in(folder):
@@ -741,7 +775,34 @@ ASKS_THE_KERNEL = {
     "for a file of another package": f"open({str(Path(frames.__file__))!r})",
     "for a folder": "os.listdir('/tmp')",
     "for more memory": "resource.setrlimit(resource.RLIMIT_AS, (2**40, 2**40))",
+    "to outlive the grader": "call(157, 1, 0, 0, 0, 0, 0)",  # prctl(PR_SET_PDEATHSIG, 0): the death signal, taken back
+    "for signals to another": "call(72, 0, 8, os.getppid())",  # fcntl(0, F_SETOWN, ...)
+    "to type into a terminal": "call(16, 0, 0x5412, b'x')",  # ioctl(0, TIOCSTI, ...)
+    "to start a process by another machine's number": "call_of_another_machine(2)",  # fork, as int 0x80 has it
 }
+REFUSED_CALLS = {
+    "kill": 62, "tkill": 200, "rt_sigqueueinfo": 129, "ptrace": 101, "process_vm_writev": 311, "pidfd_open": 434,
+    "setsid": 112, "setpgid": 109, "setuid": 105, "capset": 126, "personality": 135, "setpriority": 141,
+    "sched_setaffinity": 203, "socket": 41, "socketpair": 53, "shmget": 29, "mq_open": 240, "memfd_create": 319,
+    "mount": 165, "umount2": 166, "pivot_root": 155, "chroot": 161, "unshare": 272, "setns": 308, "sethostname": 170,
+    "clock_settime": 227, "settimeofday": 164, "adjtimex": 159, "reboot": 169, "kexec_load": 246, "init_module": 175,
+    "delete_module": 176, "swapon": 167, "acct": 163, "iopl": 172, "ioperm": 173, "bpf": 321, "perf_event_open": 298,
+    "io_uring_setup": 425, "userfaultfd": 323, "keyctl": 250, "add_key": 248, "seccomp": 317, "setrlimit": 160,
+    "name_to_handle_at": 303, "open_by_handle_at": 304, "fanotify_init": 300, "quotactl": 179, "fsopen": 430,
+    "landlock_restrict_self": 446, "execve by number": 59, "io_setup": 206, "splice": 275, "timer_create": 222,
+}  # fmt: skip
+ASKS_THE_KERNEL |= {name: f"call({number}, *[-1] * 6)" for name, number in REFUSED_CALLS.items()}
+CALLS_THE_KERNEL = """
+import ctypes, mmap
+libc = ctypes.CDLL(None, use_errno=True)
+code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+int_0x80 = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
+def call(number, *arguments):
+    if libc.syscall(number, *arguments) == -1 and ctypes.get_errno() == 1: raise PermissionError
+def call_of_another_machine(number):
+    code[:8] = b"\\xb8" + number.to_bytes(4, "little") + b"\\xcd\\x80\\xc3"  # mov eax, number; int 0x80; ret
+    if int_0x80() == -1: raise PermissionError
+"""
 
 
 @pytest.fixture(scope="module")
@@ -750,7 +811,7 @@ def answers_of_the_kernel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kernel")
     path = folder / "asks.py"
     path.write_text(
-        "import os, resource, socket, sys, threading\nfrom scratchlm.classroom import wall\n"
+        f"import os, resource, socket, sys, threading\nfrom scratchlm.classroom import wall\n{CALLS_THE_KERNEL}"
         "library = os.path.dirname(os.__file__) + '/'\n"
         "assert wall.forbid_reading((library, __file__))\nassert wall.forbid_system_calls()\n"
         "sys.argv[0] = __file__\nopen(__file__).read()\nos.listdir(library)\nimport this\n"
@@ -818,7 +879,7 @@ def points_in(out):
         return {row["student"]: row["total"] for row in csv.DictReader(book)}
 
 
-def test_a_process_of_the_pool_that_dies_costs_nobody_else_the_points(tmp_path, monkeypatch, capsys):
+def test_a_process_that_grades_and_dies_costs_nobody_else_the_points(tmp_path, monkeypatch, capsys):
     right = (SOLUTIONS / EXERCISES[8].file).read_text()
     folder = hand_in(tmp_path / "in", 8, {"anna": right, "ben": "# kill", "cem": right, "dora": right})
     really = gradebook.check
@@ -829,15 +890,122 @@ def test_a_process_of_the_pool_that_dies_costs_nobody_else_the_points(tmp_path, 
         return really(exercise, path, **options)
 
     monkeypatch.setattr(gradebook, "check", deadly)
-    here = functools.partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("fork"))
-    monkeypatch.setattr(gradebook, "ProcessPoolExecutor", here)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     command = ["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8", "--budget", "3"]
     assert cli.main(command) == 1
     assert points_in(tmp_path / "out") == {"anna": "10", "ben": "", "cem": "10", "dora": "10"}
+    assert not os.listdir(tmp_path / "temporary")
     assert "1 could not be graded" in capsys.readouterr().out
+    assert "was ended by SIGKILL" in (tmp_path / "out" / "gradebook.csv").read_text()
     monkeypatch.setattr(gradebook, "check", really)
     assert cli.main(command) == 0
     assert capsys.readouterr().out.count("as graded before") == 3
+
+
+def raises(error):
+    """Return a function that raises this, whatever it is given."""
+
+    def function(*args, **kwargs):
+        raise error
+
+    return function
+
+
+def no_second_process():
+    """Return a stand-in for subprocess.Popen that starts one process only."""
+    started, really = [], subprocess.Popen
+
+    def popen(*args, **kwargs):
+        if started:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        started.append(really(*args, **kwargs))
+        return started[0]
+
+    return popen
+
+
+def full(path, data):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+NOT_THE_STUDENTS_FAULT = {  # what the machine lacks: where that is felt, how, and what is said
+    "a process": (sandbox.subprocess, "Popen", raises(BlockingIOError(11, "no process")), "started for it: no process"),
+    "a second process": (sandbox.subprocess, "Popen", no_second_process(), "started for it: Resource temporarily"),
+    "descriptors": (sandbox, "_pipe", raises(OSError(24, "Too many open files")), "Too many open files"),
+    "descriptors, later": (sandbox.selectors, "DefaultSelector", raises(OSError(24, "Too many files")), "many files"),
+    "room on the disk": (Path, "write_bytes", full, "no copy of it could be made: No space left on device"),
+    "NumPy": (sandbox, "FAR_SIDE", "raise ImportError('libgfortran is missing')", "libgfortran is missing"),
+    "memory for the other side": (sandbox.frames, "to_bytes", raises(MemoryError()), "not enough memory"),
+    "memory for a process": (sandbox, "FAR_SIDE", "import os; os.kill(os.getpid(), 9)", "could not be loaded for it"),
+    "memory to judge": (grader, "judged", raises(MemoryError()), "not enough memory"),
+    "the right to read": (gradebook, "source_of", raises(PermissionError(13, "Permission denied", "x")), "x: Perm"),
+    "a folder for what is temporary": (tempfile, "mkdtemp", raises(OSError(28, "No space")), "be started: No space"),
+    "a process to grade": (os, "fork", raises(BlockingIOError(11, "no process")), "could be started: no process"),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where processes begin anew, nothing can be replaced in them")
+@pytest.mark.parametrize("what", NOT_THE_STUDENTS_FAULT)
+def test_what_the_machine_lacks_costs_no_student_a_point(what, tmp_path, monkeypatch, capsys):
+    where, name, stand_in, said = NOT_THE_STUDENTS_FAULT[what]
+    lost = "import os\ndef recover_logits(log_probs, Z): os._exit(0)\n"
+    folder = hand_in(tmp_path / "in", 8, {"anna": lost})
+    monkeypatch.setattr(where, name, stand_in)
+    command = ["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8", "--budget", "3"]
+    if what == "room on the disk":
+        monkeypatch.setattr(gradebook, "_write", lambda path, text: path.write_text(text))
+    assert cli.main(command) == 1
+    assert points_in(tmp_path / "out") == {"anna": ""}
+    assert said in (tmp_path / "out" / "gradebook.csv").read_text()
+    assert not (tmp_path / "out" / "anna.json").exists()  # so there is another try
+    capsys.readouterr()
+    if what != "the right to read":  # which is asked for when the folder is graded
+        assert cli.main(["exercise", "check", str(folder / "anna"), "8", "--budget", "3"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes begin anew")
+def test_where_few_processes_are_allowed_there_are_few_and_never_more_than_students(tmp_path, monkeypatch):
+    stub = (STUBS / EXERCISES[8].file).read_text()
+    folder = hand_in(tmp_path / "in", 8, dict.fromkeys(["anna", "ben", "cem"], stub))
+    asked, really = [], os.fork
+
+    def fork():
+        asked.append(len(asked))
+        if len(asked) == 2:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return really()
+
+    monkeypatch.setattr(os, "fork", fork)
+    command = ["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8", "--budget", "3"]
+    assert cli.main([*command, "--workers", "300"]) == 0
+    assert points_in(tmp_path / "out") == dict.fromkeys(["anna", "ben", "cem"], "0")
+    assert len(asked) == 4
+
+
+@pytest.mark.parametrize("descriptors", [8, 12])
+def test_with_few_descriptors_it_ends_and_nobody_has_0_points(descriptors, tmp_path):
+    right = (SOLUTIONS / EXERCISES[8].file).read_text()
+    hand_in(tmp_path / "in", 8, dict.fromkeys(["anna", "ben", "cem"], right))
+    command = f"ulimit -n {descriptors}; exec {sys.executable} -m scratchlm exercise grade in --out out --only 8"
+    ended = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert points_in(tmp_path / "out") == dict.fromkeys(["anna", "ben", "cem"], "")
+
+
+def test_what_a_submission_prints_or_raises_is_shown_with_visible_escapes(tmp_path, capsys):
+    source = "print('\\x1b[2J\\u202e')\ndef recover_logits(log_probs, Z): raise ValueError('\\x1b[31m\\x07')\n"
+    folder = hand_in(tmp_path / "in", 8, {"anna": source})
+    assert cli.main(["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8"]) == 0
+    assert cli.main(["exercise", "check", str(folder / "anna"), "8"]) == 1
+    texts = [capsys.readouterr().out, *((tmp_path / "out" / f"anna.{kind}").read_text() for kind in ("txt", "json"))]
+    for text in texts:
+        assert not set(text) & set("\x1b\x07\u202e\ufffd")
+    for text in (texts[0], texts[1], json.loads(texts[2])["exercises"][0]["printed"]):
+        assert r"\x1b[2J\u202e" in text
+    assert r"ValueError: \x1b[31m\x07" in texts[1]
 
 
 def test_what_students_hand_in_may_be_anything(tmp_path, capsys):
@@ -864,7 +1032,7 @@ def test_what_students_hand_in_may_be_anything(tmp_path, capsys):
 
 
 def test_names_of_students_cannot_forge_lines_or_formulas(tmp_path, capsys):
-    names = ["anna\x1b[2J\n2 of 2  anna  10.00", "\t=1+1", "cem\udcff"]
+    names = ["anna\x1b[2J\n2 of 2  anna  10.00", "=1+1", "cem\udcff"]
     folder = hand_in(tmp_path / "in", 8, dict.fromkeys(names, "x = 1"))
     assert cli.main(["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8"]) == 0
     told = capsys.readouterr().out

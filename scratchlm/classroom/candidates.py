@@ -1,7 +1,7 @@
 """What is handed to a student's examiner: functions that claim to be a softmax, some right and some wrong.
 
-`CANDIDATES` holds every function under its name, and whether it is right. The docstring of a candidate says how it is
-right, or what is wrong with it.
+`CANDIDATES` holds every function under its name, and whether it is right. Its docstring says how it is right, or what
+is wrong with it.
 """
 
 import functools
@@ -16,7 +16,7 @@ from scratchlm.properties.compare import Array
 CANDIDATES: dict[str, tuple[Callable[[Array], Any], bool]] = {}
 
 
-def candidate(name: str, right: bool) -> Callable[[Callable[[Array], Any]], Callable[[Array], Any]]:
+def candidate(name: str, right: bool, how: str) -> Callable[[Callable[[Array], Any]], Callable[[Array], Any]]:
     """Enter the softmax that follows into CANDIDATES. The names tell nothing, for students may see them."""
 
     def enter(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
@@ -25,6 +25,7 @@ def candidate(name: str, right: bool) -> Callable[[Callable[[Array], Any]], Call
             with np.errstate(all="ignore"):  # the numbers must tell, not the warnings
                 return function(z)
 
+        quietly.__doc__ = f"{'Right' if right else 'Wrong'}: {how}"  # python -OO leaves out what stands in the function
         CANDIDATES[name] = (quietly, right)
         return function
 
@@ -39,112 +40,95 @@ def _down(z: Array) -> Any:
     return z - z.max(axis=-1, keepdims=True)
 
 
-@candidate("A", True)
+@candidate("A", True, "the textbook's, with each row's maximum subtracted.")
 def _textbook(z: Array) -> Any:
-    """Right: the textbook's, with each row's maximum subtracted."""
     return _normalised(np.exp(_down(z)))
 
 
-@candidate("B", False)
+@candidate("B", False, "exp of the scores as they are, which overflows from 710 up.")
 def _no_shift(z: Array) -> Any:
-    """Wrong: exp of the scores as they are, which overflows from 710 up."""
     return _normalised(np.exp(z))
 
 
-@candidate("C", False)
+@candidate("C", False, "divides by the largest exp, not by their sum; so the likeliest class always has 1.")
 def _not_normalised(z: Array) -> Any:
-    """Wrong: divides by the largest exp, not by their sum; so the likeliest class always has 1."""
     return np.exp(_down(z))
 
 
-@candidate("D", False)
+@candidate("D", False, "sums over the whole array, so that the rows of a batch share their 1.")
 def _over_everything(z: Array) -> Any:
-    """Wrong: sums over the whole array, so that the rows of a batch share their 1."""
     e = np.exp(_down(z))
     return e / e.sum()
 
 
-@candidate("E", True)
+@candidate("E", True, "the package's own.")
 def _ours(z: Array) -> Any:
-    """Right: the package's own."""
     return functional.softmax(z)
 
 
-@candidate("F", False)
+@candidate("F", False, "exp(-z), so that the lowest score wins.")
 def _minus(z: Array) -> Any:
-    """Wrong: exp(-z), so that the lowest score wins."""
     return _normalised(np.exp(z.min(axis=-1, keepdims=True, where=z > -np.inf, initial=np.inf) - z))
 
 
-@candidate("G", False)
+@candidate("G", False, "at a temperature of 2; a distribution like any other, but with the roots of the right ratios.")
 def _at_two(z: Array) -> Any:
-    """Wrong: at a temperature of 2; a distribution like any other, but with the roots of the right ratios."""
     return _normalised(np.exp(_down(z) / 2))
 
 
-@candidate("H", False)
+@candidate("H", False, "one thousandth of the probability is spread evenly over all classes.")
 def _smoothed(z: Array) -> Any:
-    """Wrong: one thousandth of the probability is spread evenly over all classes."""
     return 0.999 * _normalised(np.exp(_down(z))) + 0.001 / z.shape[-1]
 
 
-@candidate("I", False)
+@candidate("I", False, "sigmoids, made to sum to 1. For very negative scores it is right, and shifts give it away.")
 def _sigmoids(z: Array) -> Any:
-    """Wrong: sigmoids, made to sum to 1. For very negative scores it is right, and shifts give it away."""
     return _normalised(1 / (1 + np.exp(-z)))
 
 
-@candidate("J", True)
+@candidate("J", True, "the sum is taken in logarithms, score by score, with logaddexp.")
 def _by_pairs(z: Array) -> Any:
-    """Right: the sum is taken in logarithms, score by score, with logaddexp."""
     return np.exp(z - np.logaddexp.reduce(z, axis=-1, keepdims=True))
 
 
-@candidate("K", False)
+@candidate("K", False, "the right probabilities, but in rising order. Only a row that does not rise gives it away.")
 def _sorted(z: Array) -> Any:
-    """Wrong: the right probabilities, but in rising order. Only a row that does not rise gives it away."""
     return np.sort(_normalised(np.exp(_down(z))), axis=-1)
 
 
-@candidate("L", False)
+@candidate("L", False, "the last class is left out, unless it is alone.")
 def _not_the_last(z: Array) -> Any:
-    """Wrong: the last class is left out, unless it is alone."""
     e = np.exp(_down(z))
     if z.shape[-1] > 1:
         e[..., -1] = 0
     return _normalised(e)
 
 
-@candidate("M", False)
+@candidate("M", False, "a masked score makes the whole row nan, for 0 times -inf is no number.")
 def _mask_spoils(z: Array) -> Any:
-    """Wrong: a masked score makes the whole row nan, for 0 times -inf is no number."""
     p = _normalised(np.exp(_down(z)))
     return p + 0 * z.sum(axis=-1, keepdims=True)
 
 
-@candidate("N", False)
+@candidate("N", False, "of several equal largest scores, the first takes what belongs to all of them.")
 def _winner_of_a_tie(z: Array) -> Any:
-    """Wrong: of several equal largest scores, the first takes what belongs to all of them."""
     p = _normalised(np.exp(_down(z)))
     best = z == z.max(axis=-1, keepdims=True)
     first = best & (np.cumsum(best, axis=-1) == 1)
     return np.where(first, p * best.sum(axis=-1, keepdims=True), np.where(best, 0, p))
 
 
-@candidate("O", True)
+@candidate("O", True, "the logarithms first, l = z - m - log(sum), and then exp of them.")
 def _twice_through(z: Array) -> Any:
-    """Right: the logarithms first, l = z - m - log(sum), and then exp of them."""
     d = _down(z)
     return np.exp(d - np.log(np.exp(d).sum(axis=-1, keepdims=True)))
 
 
-@candidate("P", False)
+@candidate("P", False, "subtracts the largest score of the array, so that a quiet row beside a loud one underflows.")
 def _loudest_row(z: Array) -> Any:
-    """Wrong: subtracts the largest score of the whole array, so that a quiet row beside a loud one underflows."""
     return _normalised(np.exp(z - z.max()))
 
 
-@candidate("Q", False)
+@candidate("Q", False, "scores are clipped to 50 on both sides, which only large ones give away.")
 def _clipped(z: Array) -> Any:
-    """Wrong: scores are clipped to 50 on both sides, which only large ones give away."""
     return _normalised(np.exp(np.where(z == -np.inf, z, np.clip(z, -50, 50))))

@@ -1,19 +1,25 @@
 """The commands of the classroom: list, start, check, hint, grade. They parse, call and print, and judge nothing."""
 
 import argparse
+import contextlib
+import functools
 import os
-import signal
+import shlex
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from scratchlm.classroom.exercises import EXERCISES
-from scratchlm.classroom.frames import printable
-from scratchlm.classroom.gradebook import UNGRADED, Effort, grade, students_in
+from scratchlm.classroom.apart import done_apart
+from scratchlm.classroom.exercises import EXERCISES, hand_out
+from scratchlm.classroom.gradebook import UNGRADED, Effort, grade
 from scratchlm.classroom.grader import Report, check
 from scratchlm.classroom.paper import as_text, next_step, summary, width_of_terminal
+from scratchlm.classroom.sandbox import Unable
+from scratchlm.classroom.students import students_in
+from scratchlm.terminal import escaped, interrupt, requests_to_end
 
 
 def run(arguments: Sequence[str], prog: str) -> int:
@@ -24,10 +30,18 @@ def run(arguments: Sequence[str], prog: str) -> int:
             raise ValueError(f"--{name} must be at least 1, not {getattr(options, name)}")
     if not 0 < getattr(options, "seconds", 1) < 3600:
         raise ValueError(f"--seconds must be above 0 and below 3600, not {options.seconds}")
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: whatever runs is ended and removed first
-        signal.signal(number, signal.default_int_handler)
-    status: int = options.run(options)
+    with requests_to_end(interrupt):  # whatever runs is ended and removed first
+        status: int = options.run(options)
     return status
+
+
+def _name(path: Path) -> str:
+    return escaped(str(path))
+
+
+def _say(text: str) -> None:
+    """Print, at once, and nothing that commands a terminal."""
+    print(escaped(text, keep="\n"), flush=True)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,16 +89,17 @@ def _add_effort(p: argparse.ArgumentParser) -> None:
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal() or int(text) not in EXERCISES:
+    numbers = {str(number): number for number in EXERCISES}
+    if text not in numbers:
         raise argparse.ArgumentTypeError(f"exercises have the numbers 1 to {max(EXERCISES)}, not {text!r}")
-    return int(text)
+    return numbers[text]
 
 
 def _list(options: argparse.Namespace) -> int:
     for number, exercise in EXERCISES.items():
         functions = ", ".join(dict.fromkeys(part.function for part in exercise.parts))
-        print(f"{number:3}  {exercise.title:52} {functions}")
-    print("\nBegin: python -m scratchlm exercise start mine 1")
+        _say(f"{number:3}  {exercise.title:52} {functions}")
+    _say("\nBegin: python -m scratchlm exercise start mine 1")
     return 0
 
 
@@ -92,16 +107,13 @@ def _start(options: argparse.Namespace) -> int:
     if options.folder.exists() and not options.folder.is_dir():
         raise ValueError(f"{options.folder} is a file; start wants a folder")
     options.folder.mkdir(parents=True, exist_ok=True)
-    for number in options.numbers or EXERCISES:
+    numbers = options.numbers or list(EXERCISES)
+    for number in numbers:
         place = options.folder / EXERCISES[number].file
-        try:
-            with open(place, "x", encoding="utf-8", newline="\n") as file:
-                file.write(EXERCISES[number].stub)
-            print(f"{place}: yours to fill in")
-        except FileExistsError:
-            print(f"{place}: is there already, and was left as it is")
-    first = options.folder / EXERCISES[(options.numbers or list(EXERCISES))[0]].file
-    print(f"\nOpen {first}, then: python -m scratchlm exercise check {first}")
+        made = hand_out(EXERCISES[number], place)
+        _say(f"{_name(place)}: {'yours to fill in' if made else 'is there already, and was left as it is'}")
+    first = escaped(shlex.quote(str(options.folder / EXERCISES[numbers[0]].file)))
+    _say(f"\nOpen {first}, then: python -m scratchlm exercise check {first}")
     return 0
 
 
@@ -129,18 +141,23 @@ def _check(options: argparse.Namespace) -> int:
     seen = _saved(options)  # before they are read: who saves meanwhile is not missed
     reports = {path: _checked(number, path, options) for number, path in _files(options)}
     while True:
-        print(summary(list(reports.values())) + next_step(list(reports.values())), flush=True)
-        if not options.watch:
+        _say(summary(list(reports.values())) + escaped(next_step(list(reports.values()))))
+        if options.watch:
+            _say("\nWaiting for a file to be saved; Ctrl-C ends it.")
+        if not options.watch or getattr(sys.stdout, "failed", None):  # nobody would see what comes next
             return 0 if all(report.passed for report in reports.values()) else 1
-        print("\nWaiting for a file to be saved; Ctrl-C ends it.", flush=True)
         changed = _wait_for_change(options, seen)
-        print("\n" + "-" * 60)
+        _say("\n" + "-" * 60)
         reports |= {path: _checked(number, path, options) for number, path in changed}
 
 
 def _checked(number: int, path: Path, options: argparse.Namespace) -> Report:
-    report = check(EXERCISES[number], path, seed=options.seed, budget=options.budget, seconds=options.seconds)
-    print(as_text(report, width_of_terminal()) + "\n", flush=True)
+    effort = {"seed": options.seed, "budget": options.budget, "seconds": options.seconds}
+    with contextlib.closing(done_apart(functools.partial(check, EXERCISES[number], **effort), [path])) as checked:
+        ((_, report),) = checked
+    if isinstance(report, Unable):
+        raise report
+    _say(as_text(report, width_of_terminal()) + "\n")
     return report
 
 
@@ -165,29 +182,30 @@ def _saved(options: argparse.Namespace) -> dict[tuple[int, Path], int]:
 def _hint(options: argparse.Namespace) -> int:
     exercise = EXERCISES[options.number]
     given = exercise.hints[: options.step]
-    print(f"Exercise {options.number}: {exercise.title}")
+    _say(f"Exercise {options.number}: {exercise.title}")
     for step, hint in enumerate(given, start=1):
         numbered = f"{step}. {hint}"
-        print("\n" + textwrap.fill(numbered, width_of_terminal(), subsequent_indent="   ", break_on_hyphens=False))
+        _say("\n" + textwrap.fill(numbered, width_of_terminal(), subsequent_indent="   ", break_on_hyphens=False))
     if len(given) < len(exercise.hints):
-        print(f"\nOne more: python -m scratchlm exercise hint {options.number} --step {len(given) + 1}")
+        _say(f"\nOne more: python -m scratchlm exercise hint {options.number} --step {len(given) + 1}")
     return 0
 
 
 def _grade(options: argparse.Namespace) -> int:
     students, skipped = students_in(options.folder, options.out)
     for path in skipped:
-        print(f"skipped: {printable(path.name)} is no folder of a student")
+        _say(f"skipped: {escaped(path.name)} is no folder of a student")
     numbers = sorted(set(options.only)) if options.only else list(EXERCISES)
     effort = Effort(numbers, options.seed, options.budget, options.seconds)
     ungraded = 0
-    graded = grade(students, options.out, effort, gradescope=options.gradescope, workers=options.workers)
-    for done, (name, points, note) in enumerate(graded, start=1):
-        ungraded += note == UNGRADED
-        shown = "     -" if points is None else f"{points:6.2f}"
-        line = f"{done:{len(str(len(students)))}} of {len(students)}  {printable(name):24} {shown}  {note}"
-        print(line.rstrip(), flush=True)
-    print(f"gradebook: {options.out / 'gradebook.csv'}")
+    grading = grade(students, options.out, effort, gradescope=options.gradescope, workers=options.workers)
+    with contextlib.closing(grading) as graded:
+        for done, (label, points, note) in enumerate(graded, start=1):
+            ungraded += note == UNGRADED
+            shown = "     -" if points is None else f"{points:6.2f}"
+            line = f"{done:{len(str(len(students)))}} of {len(students)}  {label:24} {shown}  {note}"
+            _say(line.rstrip())
+    _say(f"gradebook: {_name(options.out / 'gradebook.csv')}")
     if ungraded:
-        print(f"{ungraded} could not be graded; gradebook.csv says why, and the same command tries again")
+        _say(f"{ungraded} could not be graded; gradebook.csv says why, and the same command tries again")
     return 1 if ungraded else 0

@@ -4,9 +4,11 @@ In: a number. Out: an `Exercise`, whose parts name the functions to be written, 
 be. `properties_of` gives the properties that a part is held against.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from scratchlm.checkpoint import beside
 from scratchlm.classroom.tasks import TASKS
 from scratchlm.properties import PROPERTIES, Property
 
@@ -41,6 +43,24 @@ class Exercise:
     def stub(self) -> str:
         """Return the text of the file that a student gets a copy of."""
         return (STUBS / self.file).read_text(encoding="utf-8")
+
+
+def hand_out(exercise: Exercise, place: Path) -> bool:
+    """Write what a student starts from, whole or not at all; return False if there is a file already.
+
+    Errors: OSError if it cannot be written.
+    """
+    if os.path.lexists(place):
+        return False
+    with beside(place) as written:
+        written.write_text(exercise.stub, encoding="utf-8", newline="\n")
+        try:
+            os.link(written, place)  # which replaces nothing, should a file have come meanwhile
+        except FileExistsError:
+            return False
+        except OSError:  # some file systems have no links: a USB stick's
+            os.rename(written, place)
+    return True
 
 
 def properties_of(part: Part) -> list[Property]:

@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from scratchlm.terminal import in_one_line
+
 MAGIC = b"slm1"
 MOST, MOST_TEXT = 2**25, 2**20  # bytes in a frame, and in its JSON
 MOST_NUMBERS = 2**22  # in an array, and if it is empty, along its other axes: (10**9, 0) takes no room, but its sums do
@@ -23,27 +25,11 @@ class Garbled(Exception):
     """What came through the wall is no frame."""
 
 
-def printable_lines(text: str) -> str:
-    """Return a text of a few lines as one that can be printed."""
-    lines = [line[:300] for line in text[:6000].split("\n")[:20]]
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in "\n".join(lines))
-
-
-def printable(text: Any, most: int = 300) -> str:
-    """Return a text from the other side in one line that can be printed: no half characters, no terminal commands.
-
-    >>> printable("two" + chr(10) + "lines")
-    'two lines'
-    """
-    words = " ".join(str(text)[: 4 * most].split())
-    return "".join(c if c.isprintable() else "\ufffd" for c in words)[:most]
-
-
 class NotNumbers:
     """What a submission returned that is neither numbers nor text, by its name only."""
 
     def __init__(self, text: str) -> None:
-        self.text = printable(text, 200)
+        self.text = in_one_line(text, 200)
 
     def __repr__(self) -> str:
         """Return what it was."""
@@ -85,7 +71,7 @@ def unpack(tree: Any, blobs: Blobs) -> Any:
             items = [unpack(item, blobs) for item in value]
             return tuple(items) if kind == "tuple" else items
         if kind == "dict":
-            return {printable(key, 80): unpack(item, blobs) for key, item in value.items()}
+            return {in_one_line(key, 80): unpack(item, blobs) for key, item in value.items()}
         if kind in ("array", "scalar"):
             array = _array(blobs[value])
             blobs[value] = b""  # each array once: a frame of 30 MB must not become one of 30 GB

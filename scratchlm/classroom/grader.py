@@ -15,9 +15,9 @@ import numpy as np
 
 from scratchlm.classroom.candidates import CANDIDATES
 from scratchlm.classroom.exercises import EXAMINER, Exercise, Part, properties_of
-from scratchlm.classroom.frames import printable, printable_lines
-from scratchlm.classroom.sandbox import Lost, Refused, Submission
-from scratchlm.properties import Property, judged
+from scratchlm.classroom.sandbox import Lost, Refused, Submission, Unable
+from scratchlm.properties import Property, Verdict, judged
+from scratchlm.terminal import escaped, in_one_line
 
 POINTS, BONUS = 10.0, 2.0  # for all required properties of an exercise together, and for all starred ones
 HOLDS, FAILS, UNTOUCHED = "✓", "✗", "–"
@@ -89,14 +89,17 @@ class Report:
 def check(
     exercise: Exercise, path: Path, *, seed: int = 0, budget: int = 30, shrink: bool = True, seconds: float = 3.0
 ) -> Report:
-    """Return what becomes of a student's file, whatever is in it. Errors: OSError if it cannot be read.
+    """Return what becomes of a student's file, whatever is in it.
 
     `budget` is the number of cases for a property, `seconds` the limit for a call. With shrink=False the first
     counterexample will do, instead of the smallest.
+    Errors: ValueError if it is no file, or too large; OSError if it cannot be read, or judged here: that is Unable.
     """
     with Submission(path, seconds) as submission:
         try:
             submission.start()
+        except Unable:
+            raise
         except Exception as error:
             trouble = f"the file could not be loaded: {_said(error)}"
             unseen = [line for part in exercise.parts for line in _all(exercise, part, FAILS, "")]
@@ -206,6 +209,7 @@ class _Calls:
         self.case, self.submission.lost = "", ""
         self.submission.mirrored = p.name == "input untouched"
         (verdict,) = judged(self.kind, [p], self._callable(), budget=budget, seed=seed, shrink=shrink)
+        self._refuse_to_judge_what_is_ours(verdict)
         self.lost = isinstance(self.stopped, Lost | MemoryError)
         if isinstance(self.stopped, NotImplementedError):
             return replace(line, mark=UNTOUCHED, note="it raised NotImplementedError here", counterexample=self.case)
@@ -215,9 +219,16 @@ class _Calls:
             return replace(line, mark=HOLDS)
         hint = "" if verdict.raised or _is_nothing(verdict.actual) else p.hint
         message = "it returned None: is there a `return`?" if _is_nothing(verdict.actual) else verdict.message
-        seen = [printable_lines(text) for text in (verdict.counterexample, verdict.expected, verdict.actual)]
+        seen = [_few_lines(text) for text in (verdict.counterexample, verdict.expected, verdict.actual)]
         line = replace(line, counterexample=seen[0], expected=seen[1], actual=seen[2])
-        return replace(line, message=printable(message), hint=hint)
+        return replace(line, message=in_one_line(message), hint=hint)
+
+    def _refuse_to_judge_what_is_ours(self, verdict: Verdict) -> None:
+        """Raise Unable if the property failed because something was not to be had on this side of the wall."""
+        if isinstance(self.stopped, Unable):
+            raise self.stopped
+        if verdict.raised and not self.stopped and verdict.actual.startswith("MemoryError"):
+            raise Unable("there is not enough memory to judge it")
 
     def _callable(self) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -227,7 +238,7 @@ class _Calls:
                 result = self.f(*args, **kwargs)
                 self.returned = True
                 return result
-            except (NotImplementedError, Lost, Refused, MemoryError) as error:
+            except (NotImplementedError, Lost, Refused, MemoryError, Unable) as error:
                 self.stopped, self.case = error, ", ".join(repr(a) for a in args)[:300]
                 raise
 
@@ -250,10 +261,12 @@ def _tells_apart(submission: Submission, exercise: Exercise, part: Part, seed: i
         try:
             answer = f("<ask>")
             answer = bool(answer) if isinstance(answer, np.bool_) else answer
-            answers[name] = answer if isinstance(answer, bool) else f"returned {printable(repr(answer), 80)}"
+            answers[name] = answer if isinstance(answer, bool) else f"returned {in_one_line(repr(answer), 80)}"
         except NotImplementedError:
             yield from _all(exercise, part, UNTOUCHED, "not attempted yet")
             return
+        except Unable:
+            raise
         except Exception as error:
             answers[name] = f"raised {_said(error)}"
     alarms = [name for name, (_, right) in CANDIDATES.items() if right and answers[name] is not True]
@@ -279,5 +292,10 @@ def _misjudged(name: str, answer: Any) -> str:
 
 def _said(error: BaseException) -> str:
     if isinstance(error, Lost | Refused):
-        return printable(error)
-    return printable(f"{type(error).__name__}: {error}".strip(": "))
+        return in_one_line(error)
+    return in_one_line(f"{type(error).__name__}: {error}".strip(": "))
+
+
+def _few_lines(text: str) -> str:
+    """Return a text as a few lines that a terminal only shows."""
+    return "\n".join(escaped(line)[:300] for line in text[:6000].split("\n")[:20])

@@ -5,12 +5,13 @@ import textwrap
 
 from scratchlm.classroom.exercises import EXERCISES
 from scratchlm.classroom.grader import BONUS, FAILS, HOLDS, POINTS, UNTOUCHED, Line, Report
+from scratchlm.terminal import escaped
 
 
 def as_text(report: Report, width: int = 100) -> str:
     """Return a report as lines of text, without colours, so that it reads the same everywhere."""
     head = f"Exercise {report.exercise}: {report.title}"
-    lines = [f"{head}  ({report.file})", "=" * len(head)]
+    lines = [f"{head}  ({escaped(report.file)})", "=" * len(head)]
     if report.trouble:
         lines += textwrap.wrap(report.trouble, width)
     for function in dict.fromkeys(line.function for line in report.lines if not report.trouble):
@@ -24,10 +25,9 @@ def as_text(report: Report, width: int = 100) -> str:
         uncounted = [line.note for line in own if line.mark == HOLDS and not line.counts]
         lines += [f"    (✓) {uncounted[0]}"] if uncounted else []
     if report.printed:
-        lines += ["it printed:", textwrap.indent(report.printed[:2000].rstrip(), "    | ")]
+        lines += ["it printed:", textwrap.indent(report.printed[:2000].expandtabs().rstrip(), "    | ")]
     lines.append(_points(report))
-    clean = "\n".join(lines)
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in clean)
+    return escaped("\n".join(lines), keep="\n")
 
 
 def _points(report: Report) -> str:

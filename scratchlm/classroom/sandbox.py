@@ -20,17 +20,18 @@ import tempfile
 import time
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scratchlm.classroom import frames
-from scratchlm.classroom.frames import printable
 from scratchlm.classroom.wall import BORROWED, READERS, STARTERS
+from scratchlm.terminal import escaped, in_one_line, in_words, requests_wait
 
 BANNED = (*BORROWED, *STARTERS, *READERS)
+LOADING = 60  # seconds until Python and NumPy are there
 READABLE: tuple[str, ...] = ()  # folders that may be read beside Python's own and NumPy's
 ROOT = Path(__file__).parents[2]  # where this package lies
 FAR_SIDE = """
@@ -53,6 +54,19 @@ class Refused(Exception):
     """The submission asked for something that it may not have."""
 
 
+class Unable(OSError):
+    """What it takes to run a submission is not to be had here: a process, memory, a file. That is not its doing."""
+
+
+@contextlib.contextmanager
+def our_side(what: str = "") -> Iterator[None]:
+    """Turn what goes wrong while a block runs, on this side of the wall, into Unable; `what` says what that means."""
+    try:
+        yield
+    except (OSError, MemoryError, RuntimeError) as error:  # RuntimeError: no thread can be started
+        raise error if isinstance(error, Unable) else Unable(what + in_words(error)) from None
+
+
 class Submission:
     """A submission behind the wall. Use it in a `with`, and ask `function(name)` for what is in it.
 
@@ -70,15 +84,21 @@ class Submission:
         self.candidate: Callable[..., Any] | None = None
         self.signatures: dict[str, list[str]] = {}
         self.process: subprocess.Popen[bytes] | None = None
+        self._ends = contextlib.ExitStack()  # of the pipes to the process, to be closed
 
     def __enter__(self) -> "Submission":
-        """Make a folder that holds a copy of the submission and nothing else. Errors: those of `source_of`."""
+        """Make a folder that holds a copy of the submission and nothing else. Errors: those of `source_of`; Unable."""
         source = source_of(self.path)
-        self.folder = Path(tempfile.gettempdir()) / f"submission-{uuid.uuid4().hex}"
-        OPEN.add(self)  # before there is anything to remove
-        self.folder.mkdir(mode=0o700)
-        self.copy = self.folder / self.path.name
-        self.copy.write_bytes(source)
+        with our_side("no copy of it could be made: "):
+            self.folder = Path(tempfile.gettempdir()) / f"submission-{uuid.uuid4().hex}"
+            self.copy = self.folder / self.path.name
+            OPEN.add(self)  # before there is anything to remove
+            try:
+                self.folder.mkdir(mode=0o700)
+                self.copy.write_bytes(source)
+            except BaseException:
+                self.__exit__()
+                raise
         return self
 
     def __exit__(self, *how: object) -> None:
@@ -90,27 +110,45 @@ class Submission:
     # --- the process -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the process and let it load the submission. Errors: Lost, or what the submission raised at import."""
+        """Start the process and let it load the submission.
+
+        Errors: Unable; Lost, or what the submission raised at import.
+        """
         self.stop()
-        there, self._to = os.pipe()
-        self._from, back = os.pipe()
-        self._printed, printed = os.pipe()
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-u", "-c", FAR_SIDE, str(ROOT), str(there), str(back)],
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=printed,
-            pass_fds=(there, back),
-            start_new_session=True,
-            cwd=self.folder,
-            env={"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "PATH": os.defpath, "LANG": "C.UTF-8"},
-        )
-        for end in (there, back, printed):
-            os.close(end)
-        for end in (self._to, self._from, self._printed):
-            os.set_blocking(end, False)
+        with our_side("no process could be started for it: "):
+            self._start_process()
+        self._wait_until_it_begins()
+        reply = self._exchange(None, self.seconds)
+        self._raise_what_it_raised(reply)
+        if not isinstance(reply.get("value"), dict):
+            self._lose("something else than the harness answered")
+        self.signatures = {name: names if _are_names(names) else ["**"] for name, names in reply["value"].items()}
+
+    def _start_process(self) -> None:
+        """Start the process, with a pipe to it and two from it."""
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            there, self._to = _pipe(theirs, ours)
+            self._from, back = _pipe(ours, theirs)
+            self._printed, printed = _pipe(ours, theirs)
+            for end in (self._to, self._from, self._printed):
+                os.set_blocking(end, False)
+            with requests_wait():  # until it is known here, so that it can be ended
+                self.process = subprocess.Popen(
+                    [sys.executable, "-I", "-B", "-u", "-c", FAR_SIDE, str(ROOT), str(there), str(back)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=printed,
+                    stderr=printed,
+                    pass_fds=(there, back),
+                    start_new_session=True,
+                    cwd=self.folder,
+                    env={"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "PATH": os.defpath, "LANG": "C.UTF-8"},
+                )
+                self._ends = ours.pop_all()
         self._received = bytearray()
         self.number = 0
+
+    def _wait_until_it_begins(self) -> None:
+        """Wait until NumPy is imported and the wall is up. Errors: Unable: nothing of the submission has run yet."""
         config = {
             "path": str(self.copy),
             "memory": self.memory,
@@ -118,27 +156,33 @@ class Submission:
             "grader": os.getpid(),
             "readable": list(READABLE),
         }
-        self._exchange(config, 60)  # until NumPy is imported; that is no fault of the submission
-        reply = self._exchange(None, self.seconds)
-        self._raise_what_it_raised(reply)
-        if not isinstance(reply.get("value"), dict):
-            self._lose("something else than the harness answered")
-        self.signatures = {name: names if _are_names(names) else ["**"] for name, names in reply["value"].items()}
+        printed_before, begun = self.output, time.monotonic()
+        try:
+            self._exchange(config, LOADING)
+        except Lost as lost:
+            late = time.monotonic() - begun >= LOADING
+            said = self.output.removeprefix(printed_before).split()
+            why = f"it took more than {LOADING} s" if late else " ".join(said[-30:]) or str(lost)
+            raise Unable(f"Python and NumPy could not be loaded for it: {in_one_line(why)}") from None
+
+    def kill(self) -> None:
+        """End the process and all that it started; for a handler of signals, too, whatever it has interrupted."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):  # not `self.process.wait`: it may be that what was interrupted
+                os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
 
     def stop(self) -> None:
-        """End the process and all that it started."""
+        """End the process, and keep what it has printed."""
         if self.process is None:
             return
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            self.process.kill()
+        self.kill()
         self.process.wait()
         with contextlib.suppress(BlockingIOError):
             while self._take_printed() and len(self.output) < CUT:
                 pass
-        for end in (self._to, self._from, self._printed):
-            os.close(end)
+        self._ends.close()
         self.process = None
 
     def _lose(self, why: str) -> None:
@@ -149,7 +193,7 @@ class Submission:
     @property
     def printed(self) -> str:
         """Return what the submission printed, without commands to a terminal."""
-        return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in self.output)
+        return escaped(self.output, keep="\n\t")[:CUT]
 
     def _take_printed(self) -> bytes:
         """Take some of what was printed, and keep the beginning of it. Errors: BlockingIOError if there is no more."""
@@ -159,8 +203,11 @@ class Submission:
         return data
 
     def _exchange(self, message: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
-        """Send a frame, if there is one, and wait for one, but no longer than so many seconds."""
-        assert self.process is not None
+        """Send a frame, if there is one, and wait for one, but no longer than so many seconds. Errors: Lost, Unable."""
+        with our_side():
+            return self._sent_and_received(message, seconds)
+
+    def _sent_and_received(self, message: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
         unsent, deadline = memoryview(frames.to_bytes(message) if message else b""), time.monotonic() + seconds
         if not unsent and (reply := self._whole_frame()) is not None:
             return reply
@@ -226,9 +273,10 @@ class Submission:
             status = self.process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             return "it closed the pipe to the grader"
-        if status < 0:
-            return f"the interpreter crashed ({signal.Signals(-status).name})"
-        return f"it ended the process (exit status {status})"
+        if status >= 0:
+            return f"it ended the process (exit status {status})"
+        name = signal_name(-status)
+        return f"the interpreter crashed ({name})" if name.startswith("SIG") else f"it was ended by {name}"
 
     # --- the functions -----------------------------------------------------------------------------------------------
 
@@ -248,7 +296,7 @@ class Submission:
         return call
 
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a function on the other side. Errors: Lost, Refused, or what it raised."""
+        """Call a function on the other side. Errors: Lost, Refused, Unable, or what it raised."""
         if self.spent.get(name, 0) > 20 * self.seconds:
             self.lost = f"it took more than {20 * self.seconds:g} s in all"
         if self.lost:
@@ -290,10 +338,10 @@ class Submission:
     def _raise_what_it_raised(self, reply: dict[str, Any]) -> None:
         refused = reply.get("refused")
         if isinstance(refused, list) and refused:
-            raise Refused(printable(refused[0]))
+            raise Refused(in_one_line(refused[0]))
         if "raised" not in reply:
             return
-        name, text, line = printable(reply["raised"]), printable(reply.get("text")), reply.get("line")
+        name, text, line = in_one_line(reply["raised"]), in_one_line(reply.get("text")), reply.get("line")
         where = f" (line {line})" if isinstance(line, int) else ""
         kind = getattr(builtins, name, None)
         odd = (UnicodeError, BaseExceptionGroup)  # these want more than a text
@@ -313,7 +361,7 @@ class Submission:
                 given[...] = array
         told, shares = reply.get("warnings"), reply.get("shares")
         for text in told[:20] if isinstance(told, list) else []:
-            warnings.warn(printable(text), RuntimeWarning, stacklevel=2)
+            warnings.warn(in_one_line(text), RuntimeWarning, stacklevel=2)
         for share in shares[:3] if isinstance(shares, list) and self.mirrored else []:
             try:  # the same view of our own array, so that it is seen to be one
                 place, offset, strides = share
@@ -331,13 +379,29 @@ def source_of(path: Path) -> bytes:
 
     Errors: OSError if it cannot be read; ValueError if it is no file, or too large to be a student's.
     """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError(f"{path} is not a file")
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError(f"{path} is not a file")
         source = file.read(LARGEST + 1) or b""
     if len(source) > LARGEST:
         raise ValueError(f"{path} has more than {LARGEST:,} bytes")
     return source
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, or its number, if it has no name: as those for real time."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _pipe(reads: contextlib.ExitStack, writes: contextlib.ExitStack) -> tuple[int, int]:
+    """Return a new pipe; each of the two closes its end."""
+    ends = os.pipe()
+    reads.callback(os.close, ends[0])
+    writes.callback(os.close, ends[1])
+    return ends
 
 
 def _are_names(names: Any) -> bool:

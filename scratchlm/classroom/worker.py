@@ -6,6 +6,7 @@ never sent here.
 
 import inspect
 import os
+import signal
 import sys
 import traceback
 import types
@@ -98,6 +99,7 @@ def signatures(module: types.ModuleType) -> dict[str, list[str]]:
 
 def main(come: int, go: int) -> None:
     """Serve the requests that come on one descriptor, until there are none; then end, whatever threads are left."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the grader held signals back when it started us
     serve(come, go)
     sys.stdout.flush()
     os._exit(0)
