@@ -6,8 +6,10 @@ import sys
 from scratchlm import terminal
 
 # The matrices here are small: a second BLAS thread gains nothing, and waits for a busy core a thousand times a second.
+# And it adds in another order, so that the last bits of the weights would depend on how many there are: always one.
 # NumPy reads this when it is first imported, which is below.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+for _name in ("OPENBLAS_NUM", "MKL_NUM", "OMP_NUM", "BLIS_NUM", "VECLIB_MAXIMUM"):
+    os.environ[f"{_name}_THREADS"] = "1"
 
 
 def main() -> int:
