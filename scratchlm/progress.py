@@ -37,7 +37,8 @@ class Progress:
         self.shown = time.monotonic()
         rate = (step - self.first) / max(self.shown - self.started, 1e-9)
         left = (self.steps - step) / max(rate, 1e-9)
-        line = f"step {step:>{len(str(self.steps))}}/{self.steps}  {rate:.0f} steps/s  {left:.0f} s left  {self.last}"
+        speed = f"{rate:.0f}" if rate >= 10 else f"{rate:.2f}"
+        line = f"step {step:>{len(str(self.steps))}}/{self.steps}  {speed} steps/s  {left:.0f} s left  {self.last}"
         self._write(f"\r{line}\033[K" if self.terminal else f"{line}\n")
 
     def _write(self, text: str) -> None:

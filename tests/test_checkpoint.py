@@ -115,7 +115,9 @@ def test_a_run_that_is_killed_thirty_times_ends_with_the_same_weights(tmp_path):
     killed_again_and_again(30, tmp_path)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.long) for n in terminal.REQUESTS[1:])])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.long) for n in terminal.REQUESTS[1:])]
+)
 def test_who_is_asked_to_stop_says_how_to_go_on(how, tmp_path):
     text, whole, out = tmp_path / "a b.txt", tmp_path / "whole.npz", tmp_path / "m.npz"
     text.write_text("to be or not to be\nthat is the question\nwhether it is nobler\n" * 5)

@@ -1,7 +1,9 @@
-"""The commands, as a user calls them: in a process of their own, with files, pipes and mistakes."""
+"""The commands, as a user calls them, with files, pipes and mistakes; where it matters, in a process of their own."""
 
 import argparse
+import contextlib
 import errno
+import io
 import json
 import os
 import re
@@ -10,22 +12,43 @@ import subprocess
 import sys
 import time
 import unicodedata
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from scratchlm import checkpoint, cli
+from scratchlm import checkpoint, cli, runs
 from scratchlm.data import BOUNDARY
+from scratchlm.progress import Progress
 from scratchlm.properties import PROPERTIES
-from scratchlm.settings import DEFAULTS
+from scratchlm.settings import DEFAULTS, Settings
 
 COMMAND = [sys.executable, "-m", "scratchlm"]
 VIETNAMESE = ["Nguyễn Ánh", "Trần Đức", "Lê Thị Hương", "Phạm Quỳnh", "Vũ Mỹ Duyên", "Đặng Hữu Phước"] * 3
 
 
-def run(*arguments, **options):
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, encoding="utf-8", **options)
+class Result(NamedTuple):
+    """What a command answered."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments, cwd=".", input=""):
+    """Run a command in this process, as if it were a new one, and return its answer."""
+    modules, path, stdin = set(sys.modules), sys.path[:], sys.stdin
+    out, err, sys.stdin = io.StringIO(), io.StringIO(), io.StringIO(input)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.chdir(cwd):
+            status = cli.main([str(argument) for argument in arguments])
+    finally:
+        sys.path[:], sys.stdin = path, stdin
+        for name in set(sys.modules) - modules:
+            if name.partition(".")[0] in ("mine", "broken"):
+                del sys.modules[name]
+    return Result(status, out.getvalue(), err.getvalue())
 
 
 def refused(result, *words):
@@ -307,15 +330,15 @@ def test_a_closed_pipe_is_no_traceback(model):
 def test_ctrl_c_keeps_what_was_learned(tmp_path):
     out = tmp_path / "m.npz"
     process = subprocess.Popen(
-        [*COMMAND, "train", "--steps", "1000000", "--out", str(out)],
+        [*COMMAND, "train", "--steps", "1000000", "--out", str(out), "--checkpoint-every", "1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored, if the tests run in the background
     )
-    process.stdout.readline()
-    process.stdout.readline()  # told what it will do: training begins
-    time.sleep(1)
+    while not out.exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 2
@@ -325,11 +348,11 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path):
 
 
 def test_examine_tells_a_good_implementation_from_a_naive_one():
-    ours = run("examine", "scratchlm.functional:log_softmax", "--budget", 30)
+    ours = run("examine", "scratchlm.functional:log_softmax", "--budget", 10)
     assert ours.returncode == 0, ours.stdout
     assert "18 of 18 properties hold." in ours.stdout
     assert "✗" not in ours.stdout
-    naive = run("examine", "scratchlm.naive:softmax", "--as", "softmax", "--tier", "identities", "--budget", 30)
+    naive = run("examine", "scratchlm.naive:softmax", "--as", "softmax", "--tier", "identities", "--budget", 10)
     assert naive.returncode == 1
     assert "✗ blind to a shift" in naive.stdout
     assert "logits = np.array([0.0], dtype=np.float" in naive.stdout
@@ -346,7 +369,7 @@ def test_examine_is_kind_to_a_textbook(tmp_path):
         "        d = z - z.max(axis=axis, keepdims=True)\n"
         "        return d - np.log(np.exp(d).sum(axis=axis, keepdims=True))\n"
     )
-    result = run("examine", "mine:Homework.log_softmax", "--budget", 30, cwd=tmp_path)
+    result = run("examine", "mine:Homework.log_softmax", "--budget", 10, cwd=tmp_path)
     assert result.returncode == 1
     assert "this is a correct implementation" in result.stdout
     assert result.stdout.count("✗ accurate in") == 4
@@ -448,3 +471,204 @@ def test_a_table_for_a_hundred_million_pairs_is_refused(tmp_path):
     result = run("train", "--model", "bigram", "--tokens", "word", "--text", text, "--held-out", 0)
     assert result.returncode == 2
     assert "a table for 10,002 tokens" in result.stderr
+
+
+# --- what is in a file is shown, and commands nothing ----------------------------------------------------------------
+
+COMMANDS_TO_A_TERMINAL = "a\x1b[31mb\x9b2Jc\u202ed\u2066e\x07f\x7fg"
+HARMLESS = r"a\x1b[31mb\x9b2Jc\u202ed\u2066e\x07f\x7fg"
+
+
+def only_shows(result):
+    """Tell whether nothing in an answer would move a cursor, ring a bell, or turn a line around."""
+    return all(c.isprintable() or c in "\n\t\u200d" for c in result.stdout + result.stderr)
+
+
+def test_a_text_that_commands_a_terminal_is_shown_escaped(tmp_path):
+    text, model = tmp_path / "t.txt", tmp_path / COMMANDS_TO_A_TERMINAL
+    text.write_text(f"{COMMANDS_TO_A_TERMINAL}\n" * 5)
+    sizes = ["--context-length", 2, "--embedding-dim", 4, "--hidden-dim", 16]
+    trained = run("train", "--text", text, "--steps", 400, "--held-out", 0, *sizes, "--out", model)
+    assert trained.returncode == 0
+    assert f"it invents: {HARMLESS}" in trained.stdout
+    assert rf"wrote $'{tmp_path}/a\x1b[31mb\xc2\x9b2Jc\xe2\x80\xae" in trained.stdout
+    assert HARMLESS in run("sample", model).stdout.splitlines()
+    assert run("score", model, COMMANDS_TO_A_TERMINAL).stdout.endswith(f"  {HARMLESS}\n")
+    for words in (
+        ["score", model, "x" + COMMANDS_TO_A_TERMINAL],
+        ["sample", COMMANDS_TO_A_TERMINAL],
+        ["train", "--out", model, "--text", COMMANDS_TO_A_TERMINAL],
+        ["train", f"--{COMMANDS_TO_A_TERMINAL}"],
+        ["examine", f"{COMMANDS_TO_A_TERMINAL}:f"],
+    ):
+        refused(result := run(*words), r"a\x1b[31mb")
+        assert only_shows(result)
+    assert only_shows(trained)
+    assert only_shows(run("sample", model))
+
+
+def test_a_text_with_joiners_and_tabs_is_shown_as_it_is(tmp_path):
+    text, model = tmp_path / "t.txt", tmp_path / "m.npz"
+    lines = ["می\u200cخواهم", "👩\u200d🚀\tja"]
+    text.write_text("\n".join(lines * 5), encoding="utf-8")
+    assert run("train", "--text", text, "--steps", 300, "--held-out", 0, "--out", model).returncode == 0
+    assert set(lines) <= set(run("sample", model, "--temperature", 0.5).stdout.splitlines())
+
+
+# --- standard input --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("redirection", "words"),
+    [
+        ("<&-", "there is no text to score"),
+        ("< latin1.txt", "standard input is not UTF-8 text"),
+        ("0> write-only", "standard input: "),
+    ],
+)
+def test_texts_to_score_that_cannot_be_read_are_one_line(redirection, words, model, tmp_path):
+    (tmp_path / "latin1.txt").write_bytes("Zoë\n".encode("latin-1"))
+    command = f"'{sys.executable}' -m scratchlm score '{model}' {redirection}"
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    refused(
+        subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, env=environment), words
+    )
+
+
+def test_texts_to_score_are_utf_8_whatever_the_locale(tmp_path):
+    (tmp_path / "t.txt").write_text("zoë\nanaïs\n" * 5, encoding="utf-8")
+    out = tmp_path / "m.npz"
+    assert run("train", "--text", tmp_path / "t.txt", "--steps", 3, "--held-out", 0, "--out", out).returncode == 0
+    result = subprocess.run(
+        [*COMMAND, "score", str(out)],
+        input="\ufeffzoë\r\n\nanaïs".encode(),
+        capture_output=True,
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    )
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) == 4
+
+
+# --- output that cannot be written: what was learned is kept ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(("redirection", "status"), [(">/dev/full 2>&1", 2), ("2>/dev/full", 0), (">&- 2>&-", 2)])
+def test_output_that_cannot_be_written_stops_no_training(redirection, status, tmp_path):
+    out = tmp_path / "m.npz"
+    command = f"'{sys.executable}' -m scratchlm train --steps 5 --hidden-dim 4 --out '{out}' {redirection}"
+    assert subprocess.run(["bash", "-c", command]).returncode == status
+    assert checkpoint.load(out).run.state.step == 5
+
+
+class Unread(io.StringIO):
+    """A stream that nobody reads any more."""
+
+    def write(self, _):
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def closed():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [Unread, closed, lambda: None])
+def test_progress_that_cannot_be_told_stops_no_training(stream, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream())
+    monkeypatch.setattr(runs, "LARGE", 0)  # so that the text is told of, too
+    (tmp_path / "t.txt").write_text("anna\nben\n")
+    job = runs.begin(Settings.of(steps=5, hidden_dim=4, held_out=0), tmp_path / "t.txt", tmp_path / "m.npz")
+    runs.learn(job, Progress(5))
+    assert checkpoint.load(tmp_path / "m.npz").run.state.step == 5
+
+
+# --- parameters that are too large -----------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("number", [3.4e38, 1e308])
+@pytest.mark.parametrize("where", ["hidden_weight", "output_weight", "output_bias", "embedding"])
+def test_huge_parameters_bring_numbers_or_one_line_and_no_warning(number, where, model, tmp_path):
+    loaded = checkpoint.load(model)
+    for name in loaded.model.params if number > 1e300 else [where]:
+        loaded.model.params[name] = loaded.model.params[name].astype(np.float64 if number > 1e300 else np.float32)
+    for signs in (1, np.random.default_rng(0).choice([-1, 1], loaded.model.params[where].shape)):
+        loaded.model.params[where][...] = number * signs
+        checkpoint.save(tmp_path / "m.npz", replace(loaded, run=None))
+        for words in (["sample", tmp_path / "m.npz"], ["score", tmp_path / "m.npz", "anna"]):
+            result = run(*words)
+            if result.returncode:
+                refused(result, "are too large" if words[0] == "score" else " of a row ")
+            else:
+                assert result.stderr == ""
+                assert "nan" not in result.stdout
+
+
+# --- what `examine` imports ------------------------------------------------------------------------------------------
+
+STRANGE_MODULES = {
+    "import sys; sys.exit(3)": "cannot import mine:softmax: SystemExit: 3",
+    "import sys; sys.exit()": "cannot import mine:softmax: SystemExit",
+    "raise OSError(28, 'No space left on device')": "OSError: [Errno 28] No space left on device",
+    "raise BaseException": "cannot import mine:softmax: BaseException",
+    "raise GeneratorExit('x\\ny\\x1b[2J')": r"GeneratorExit: x y\x1b[2J",
+    "class Odd(Exception):\n    def __str__(self): raise self\nraise Odd": "Odd: (its message cannot be shown)",
+    "def __getattr__(name): raise SystemExit(name)": "cannot import mine:softmax: SystemExit: softmax",
+    "class softmax: pass": "mine:softmax is a class; name a function",
+    "softmax = 3": "mine:softmax is a int, which cannot be called",
+    "raise KeyboardInterrupt": "interrupted",
+}
+
+
+@pytest.mark.parametrize("source", STRANGE_MODULES)
+def test_a_module_that_cannot_be_examined_is_one_line(source, tmp_path):
+    (tmp_path / "mine.py").write_text(source)
+    result = run("examine", "mine:softmax", cwd=tmp_path)
+    refused(result, STRANGE_MODULES[source])
+    assert result.stdout == ""
+
+
+STRANGE_FUNCTIONS = {
+    "a signature that raises": "class Odd:\n    @property\n    def __signature__(self): raise SystemExit\n"
+    "    def __call__(self, *args, **kwargs): return real(*args, **kwargs)\nsoftmax = Odd()",
+    "a module that prints": "print('loaded')\nsoftmax = real",
+    "a module that replaces what is printed to": "import io, sys\nsys.stdout = io.StringIO()\nsys.stderr = None\n"
+    "softmax = real",
+    "a function that replaces what is printed to": "import sys\n"
+    "def softmax(*args, **kwargs):\n    sys.stdout = None\n    return real(*args, **kwargs)",
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE_FUNCTIONS)
+def test_a_strange_module_with_a_right_function_is_examined(kind, tmp_path):
+    (tmp_path / "mine.py").write_text(f"from scratchlm.functional import softmax as real\n{STRANGE_FUNCTIONS[kind]}\n")
+    result = run("examine", "mine:softmax", "--tier", "identities", "--budget", 2, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith("properties hold.\n")
+    assert result.stderr == ""
+
+
+def test_a_module_that_closes_the_output_is_one_line(tmp_path):
+    (tmp_path / "mine.py").write_text("import sys\nsys.stdout.close()\nfrom scratchlm.functional import softmax\n")
+    command = [*COMMAND, "examine", "mine:softmax", "--tier", "identities", "--budget", "1"]
+    refused(subprocess.run(command, capture_output=True, text=True, cwd=tmp_path), "cannot write the output")
+
+
+WRONG_FUNCTIONS = {
+    "raise SystemExit('\\x1b[2J')": r"SystemExit: \x1b[2J",
+    "raise Odd": "Odd: (its message cannot be shown)",
+    "return Odd()": "the result is no array of floats",
+    "return '\\x1b[2J'": "the result is no array of floats",
+}
+
+
+@pytest.mark.parametrize("body", WRONG_FUNCTIONS)
+def test_what_a_wrong_function_says_commands_nothing(body, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        f"class Odd(Exception):\n    def __str__(self): raise self\ndef softmax(z, axis=-1):\n    {body}\n"
+    )
+    result = run("examine", "mine:softmax", "--tier", "identities", "--budget", 2, cwd=tmp_path)
+    assert result.returncode == 1
+    assert WRONG_FUNCTIONS[body] in result.stdout
+    assert only_shows(result)
