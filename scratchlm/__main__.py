@@ -14,10 +14,11 @@ for _name in ("OPENBLAS_NUM", "MKL_NUM", "OMP_NUM", "BLIS_NUM", "VECLIB_MAXIMUM"
 
 def main() -> int:
     """Run the command line; return its exit status."""
-    terminal.on_request_to_end(terminal.end_at_once)  # also while NumPy is still being loaded
+    terminal.on_request_to_end(lambda *_: terminal.end_with("interrupted before it began; nothing was touched"))
     terminal.occupy_closed_descriptors()
-    from scratchlm import cli
+    from scratchlm import cli  # with NumPy, which takes most of the time until it begins
 
+    terminal.on_request_to_end(terminal.end_at_once)
     return cli.main()
 
 

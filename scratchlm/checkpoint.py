@@ -105,12 +105,20 @@ def try_to_save(path: str | Path) -> None:
     """
     path = destination(path)
     with beside(path) as written:
+        if path.exists() and not _may_be_replaced(path):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
         try:
             _write(written, lambda file: file.write(b"is there room for a byte?"))
             open(written, "rb").close()
         except PermissionError:  # of a file that we have just made
             raise PermissionError(errno.EACCES, "the umask lets nobody read and write it") from None
         _sync_folder(path.parent)
+
+
+def _may_be_replaced(path: Path) -> bool:
+    """Tell whether a file is ours to replace: in a folder that is everybody's, as /tmp is, only its owner may."""
+    folder, file = path.parent.stat(), path.stat()
+    return not folder.st_mode & stat.S_ISVTX or os.geteuid() in (0, folder.st_uid, file.st_uid)
 
 
 def destination(path: str | Path) -> Path:
@@ -278,7 +286,8 @@ def _items(content: bytes) -> int:
     """Return how many lists, and things in lists, JSON has at most: so often has Python to make an object of it."""
     characters = np.frombuffer(content.replace(rb"\\", b"").replace(rb"\"", b""), np.uint8)
     in_a_string = np.add.accumulate(characters == ord('"'), dtype=np.uint8) % 2  # how many quotes there were
-    return int(np.isin(characters[in_a_string == 0], [ord(mark) for mark in "[{,"]).sum())
+    others = characters[in_a_string == 0].tobytes()
+    return sum(others.count(mark) for mark in (b"[", b"{", b","))
 
 
 def _header(member: zipfile.ZipExtFile) -> tuple["np.dtype[Any]", tuple[int, ...]]:

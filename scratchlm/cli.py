@@ -63,33 +63,35 @@ def _run(words: list[str]) -> int:
 
 def _train(options: argparse.Namespace) -> None:
     job: runs.Job | None = None
+    try:
+        with terminal.requests_to_end(terminal.interrupt):
+            given = {name: value for name, value in vars(options).items() if name in SETTINGS and value is not None}
+            if options.resume:
+                job = runs.resume(options.resume, options.text, options.out, **given)
+            else:
+                job = runs.begin(Settings.of(**given), options.text, options.out)
+            _introduce(job, bool(options.resume))
+            nll = runs.learn(job, Progress(job.settings.steps, first=job.state.step))
+            _conclude(job, nll)
+    except KeyboardInterrupt:
+        raise Complaint(runs.where_it_stands(job) if job else runs.not_begun(options.resume, options.text)) from None
 
-    def answer(*_: object) -> NoReturn:
-        terminal.end_with(runs.where_it_stands(job) if job else runs.not_begun(options.resume, options.text))
 
-    with terminal.requests_to_end(answer):
-        given = {name: value for name, value in vars(options).items() if name in SETTINGS and value is not None}
-        if options.resume:
-            job = runs.resume(options.resume, options.text, options.out, **given)
-        else:
-            job = runs.begin(Settings.of(**given), options.text, options.out)
-        settings, model = job.settings, job.result.model
-        count = sum(param.size for param in model.params.values())
-        print(f"{settings.model} with {count:,} parameters for {len(job.result.vocabulary):,} tokens")
-        print(f"learns from {len(job.learning.targets):,} targets, ", end="")
-        print(f"judged by {len(job.judged_by.targets):,}: {job.judge}", flush=True)
-        if options.resume:
-            print(f"goes on after step {job.state.step:,} of {settings.steps:,}", flush=True)
+def _introduce(job: runs.Job, goes_on: bool) -> None:
+    count = sum(param.size for param in job.result.model.params.values())
+    print(f"{job.settings.model} with {count:,} parameters for {len(job.result.vocabulary):,} tokens")
+    print(f"learns from {len(job.learning.targets):,} targets, ", end="")
+    print(f"judged by {len(job.judged_by.targets):,}: {job.judge}", flush=True)
+    if goes_on:
+        print(f"goes on after step {job.state.step:,} of {job.settings.steps:,}", flush=True)
 
-        nll = runs.learn(job, Progress(settings.steps, first=job.state.step))
 
-        print(f"{job.judge}: {nll:.4f} nats per token = {nll / math.log(2):.4f} bits, perplexity {_perplexity(nll)}")
-        print("it invents:", ", ".join(_texts(job.result, count=8, rng=settings.seed)))
-        if job.out:
-            name = terminal.shell_word(job.out)
-            print(f"wrote {name}; try: python -m scratchlm sample {name}", flush=True)
-        else:
-            print("not saved; --out MODEL.npz keeps it", flush=True)
+def _conclude(job: runs.Job, nll: float) -> None:
+    print(f"{job.judge}: {nll:.4f} nats per token = {nll / math.log(2):.4f} bits, perplexity {_perplexity(nll)}")
+    print("it invents:", ", ".join(_texts(job.result, count=8, rng=job.settings.seed)))
+    name = terminal.shell_word(job.out)
+    told = f"wrote {name}; try: python -m scratchlm sample {name}" if job.out else "not saved; --out MODEL.npz keeps it"
+    print(told, flush=True)
 
 
 def _sample(options: argparse.Namespace) -> None:
@@ -148,15 +150,12 @@ def _examine(options: argparse.Namespace) -> int:
 
 def _texts(loaded: Checkpoint, **options: object) -> list[str]:
     written = generate(loaded.model, **options)  # type: ignore[arg-type]
-    return [_shown(loaded.vocabulary.decode(ids)) for ids in written]
-
-
-def _shown(text: str) -> str:
-    return terminal.escaped(text, keep="\t")
+    return [terminal.escaped(loaded.vocabulary.decode(ids), keep="\t") for ids in written]
 
 
 def _score_line(nll: float, tokens: int, text: str) -> str:
-    return f"{nll:8.4f} {nll / math.log(2):8.4f} {_perplexity(nll):>11} {tokens:7}  {_shown(text)}"
+    bits, shown = nll / math.log(2), terminal.escaped(text, keep="\t")
+    return f"{nll:8.4f} {bits:8.4f} {_perplexity(nll):>11} {tokens:7}  {shown}"
 
 
 def _perplexity(nll: float) -> str:

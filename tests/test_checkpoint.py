@@ -262,6 +262,15 @@ def test_a_umask_that_lets_nobody_read_the_model_is_found_before_training(mask, 
     assert os.listdir(tmp_path) == []
 
 
+def test_a_file_of_somebody_else_in_a_folder_of_all_is_found_before_training(tmp_path, monkeypatch, capsys):
+    (tmp_path / "m.npz").write_bytes(b"precious")
+    tmp_path.chmod(0o1777)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    assert complaint(capsys, "train", "--out", tmp_path / "m.npz").endswith("m.npz: Operation not permitted")
+    assert cli.main(["train", "--steps", "3", "--out", str(tmp_path / "mine.npz"), *SMALL]) == 0
+    assert (tmp_path / "m.npz").read_bytes() == b"precious"
+
+
 def test_a_link_that_leads_nowhere_good_is_found_before_training(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     os.symlink("circle", "circle")
