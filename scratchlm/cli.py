@@ -74,7 +74,8 @@ def _train(options: argparse.Namespace) -> None:
             nll = runs.learn(job, Progress(job.settings.steps, first=job.state.step))
             _conclude(job, nll)
     except KeyboardInterrupt:
-        raise Complaint(runs.where_it_stands(job) if job else runs.not_begun(options.resume, options.text)) from None
+        begun = runs.where_it_stands(job) if job else ""
+        raise Complaint(begun or runs.not_begun(options.resume, options.text, options.out)) from None
 
 
 def _introduce(job: runs.Job, goes_on: bool) -> None:

@@ -256,23 +256,24 @@ def where_it_stands(job: Job) -> str:
     if job.kept and job.kept_at == steps:
         return f"interrupted; {job.kept} is kept"
     if step == job.began:
-        return not_begun(job.kept, job.text)
+        return not_begun(job.kept, job.text, job.out)
     at = f"interrupted after step {step:,} of {steps:,}"
     if not job.kept:
         return f"{at}; nothing is kept" + ("" if job.out else " without --out")
     if job.kept_at != step:  # who could not wait
         at += f"; {job.kept} has what was learned until step {job.kept_at:,}"
-    return f"{at}; to go on: {_how_to_go_on(job.kept, job.text)}"
+    return f"{at}; to go on: {_how_to_go_on(job.kept, job.text, job.out)}"
 
 
-def not_begun(kept: str | Path | None, text: str | Path | None) -> str:
+def not_begun(kept: str | Path | None, text: str | Path | None, out: str | Path | None) -> str:
     """Return what is true of a run, new or kept in a file, that is interrupted before it takes a step."""
     if not kept:
         return "interrupted before the first step; nothing was learned yet"
-    return f"interrupted; {kept} is as it was; to go on: {_how_to_go_on(kept, text)}"
+    return f"interrupted; {kept} is as it was; to go on: {_how_to_go_on(kept, text, out)}"
 
 
-def _how_to_go_on(kept: str | Path, text: str | Path | None) -> str:
+def _how_to_go_on(kept: str | Path, text: str | Path | None, out: str | Path | None) -> str:
     """Return the command that resumes a run."""
-    command = f"python -m scratchlm train --resume {terminal.shell_word(kept)}"
-    return f"{command} --text {terminal.shell_word(text)}" if text else command
+    words = {"--resume": kept, "--text": text, "--out": None if out == kept else out}
+    options = (f"{option} {terminal.shell_word(word)}" for option, word in words.items() if word)
+    return f"python -m scratchlm train {' '.join(options)}"

@@ -85,6 +85,18 @@ def test_a_run_that_did_not_go_on_yet_is_as_it_was(moment, three_steps, monkeypa
     assert os.listdir(path.parent) == ["m.npz"]
 
 
+def test_a_run_that_was_to_go_on_elsewhere_is_still_to_go_on_there(three_steps, monkeypatch, told):
+    path, how_to_go_on = three_steps
+    other = path.with_name("other.npz")
+    for moment, ends in (
+        ((data, "_opened"), f"{how_to_go_on} --out {other}"),
+        ((training, "loss_and_grads"), f"to go on: python -m scratchlm train --resume {other}"),
+    ):
+        with monkeypatch.context() as patch:
+            asked_at(patch, *moment)
+            assert told("train", "--resume", path, "--out", other).endswith(ends)
+
+
 def test_a_run_that_is_interrupted_again_and_again_goes_on_every_time(three_steps, monkeypatch, told):
     path, how_to_go_on = three_steps
     for step in range(4, 12):
