@@ -1,6 +1,6 @@
 """What every demo needs and no demo is about: its options, its tables, and one look for all pictures."""
 
-from terminal import Parser, folder_for, run, try_out, undisturbed, write_whole
+from terminal import Parser, folder_for, in_one_piece, run, try_out, write_whole
 
 import argparse
 import ast
@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import scratchlm
 from scratchlm.terminal import complain, escaped
 
-with undisturbed():  # it may be writing its cache of fonts, and a lock left there would hold up whoever comes next
+with in_one_piece():  # it may be writing its cache of fonts, and a lock left there would hold up whoever comes next
     import matplotlib
     import matplotlib.pyplot as plt
     from matplotlib.figure import Figure

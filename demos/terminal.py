@@ -12,9 +12,9 @@ from scratchlm.terminal import (
     complain,
     end_at_once,
     in_one_line,
+    in_one_piece,
     occupy_closed_descriptors,
     on_request_to_end,
-    requests_to_end,
 )
 
 started = getattr(sys.modules["__main__"], "__file__", None) or ""
@@ -26,7 +26,6 @@ import argparse
 import atexit
 import contextlib
 import errno
-import signal
 import subprocess
 import threading
 import warnings
@@ -48,7 +47,7 @@ def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
     """
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with undisturbed(), starting:
+    with in_one_piece(), starting:
         process = subprocess.Popen(command, encoding="utf-8", errors="backslashreplace", env=environment, **pipes)
         running.add(process)
     stdout, stderr = process.communicate()
@@ -80,18 +79,6 @@ def stop(number: int, frame: object) -> NoReturn:
     end_at_once(number, frame)
 
 
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let requests to end wait while a block runs, which is short, and would leave something half done."""
-    asked: list[int] = []
-    try:
-        with requests_to_end(lambda number, _: asked.append(number)):
-            yield
-    finally:
-        for number in asked:
-            signal.raise_signal(number)
-
-
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
@@ -116,13 +103,13 @@ def try_out(path: Path) -> None:
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[tuple[Path, Path]]:
-    """Make a file to be written, and tell which one it will replace; in between, requests to end wait."""
+    """Make a file to be written, and tell which one it will replace."""
     from scratchlm.checkpoint import beside  # here, since this loads NumPy
 
     if path.exists() and not path.is_file():
         raise OSError(errno.EEXIST, "it is no ordinary file, and would be replaced by one")
     path = Path(os.path.realpath(path))
-    with undisturbed(), beside(path) as written:
+    with beside(path) as written:
         yield written, path
 
 

@@ -6,10 +6,13 @@ the new one. It is read without pickle, and nothing in it is believed: what an a
 few sizes in its configuration, and is compared with what is in the file before any memory is taken.
 """
 
+import errno
 import io
 import json
 import math
 import os
+import re
+import secrets
 import stat
 import zipfile
 import zlib
@@ -17,10 +20,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from scratchlm import terminal
 from scratchlm.data import Vocabulary, WordVocabulary
 from scratchlm.models import MLPLM, BigramLM, LanguageModel, Params
 from scratchlm.objectives import Objective
@@ -28,6 +32,7 @@ from scratchlm.training import Optimizer, State
 
 FORMAT = 2
 CONFIG_LIMIT = 2**26  # bytes of configuration: room for the words of a large vocabulary
+ITEMS, LEAST_BYTES = 1000, 12  # things that any configuration may list, and what a further one, a word, has in arrays
 
 
 @dataclass(frozen=True)
@@ -84,54 +89,112 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
         arrays |= {f"{kind}.{name}": array for kind, moment in run.moments.items() for name, array in moment.items()}
     described = np.frombuffer(json.dumps(config).encode(), dtype=np.uint8)
 
-    path = Path(path).resolve()  # through a link, to what it leads to
+    def write(file: IO[bytes]) -> None:
+        np.savez(file, allow_pickle=False, config=described, **arrays)
+
+    try:
+        _replace(path, write)
+    except FileNotFoundError:  # asleep in the middle of a write, for so long that another run took it for a leftover
+        _replace(path, write)
+
+
+def try_to_save(path: str | Path) -> None:
+    """Do all that `save` does but for the last step, with a few bytes: what fails then, fails now.
+
+    Errors: OSError, as for `save`.
+    """
+    path = destination(path)
     with beside(path) as written:
-        with open(written, "wb") as file:
-            np.savez(file, allow_pickle=False, config=described, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
+        if path.exists() and not _may_be_replaced(path):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        try:
+            _write(written, lambda file: file.write(b"is there room for a byte?"))
+            open(written, "rb").close()
+        except PermissionError:  # of a file that we have just made
+            raise PermissionError(errno.EACCES, "the umask lets nobody read and write it") from None
+        _sync_folder(path.parent)
+
+
+def _may_be_replaced(path: Path) -> bool:
+    """Tell whether a file is ours to replace: in a folder that is everybody's, as /tmp is, only its owner may."""
+    folder, file = path.parent.stat(), path.stat()
+    return not folder.st_mode & stat.S_ISVTX or os.geteuid() in (0, folder.st_uid, file.st_uid)
+
+
+def destination(path: str | Path) -> Path:
+    """Return the file that a path leads to, through links; it need not be there yet.
+
+    Errors: OSError for a circle of links, and for whatever else leads nowhere.
+    """
+    with suppress(FileNotFoundError):
+        os.stat(path)
+    return Path(path).resolve()
+
+
+def _replace(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:
+    path = destination(path)
+    with beside(path) as written:
+        _write(written, write)
         os.replace(written, path)
-        if os.name == "posix":  # the new name must be on the disk, too
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        _sync_folder(path.parent)
+
+
+def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    with open(path, "wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """Bring the names in a folder to the disk, too, where that can be asked for."""
+    if os.name != "posix":
+        return
+    try:
+        folder = os.open(path, os.O_RDONLY)
+    except PermissionError:  # one that may be written to, but not listed
+        return
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+LEFTOVER = re.compile(r"\.scratchlm\.[0-9a-f]{16}")
+OLD = 3600  # seconds: no write rests for so long
 
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
     """Make an empty file in the same folder, to be written and renamed; remove it if that comes to nothing.
 
-    What a process that was killed has left behind is removed, too.
+    A request to end waits until that is done. What a process that was killed has left behind is removed, too, when it
+    is an hour old: nothing else tells it, on every system and every network disk, from what another one still writes.
     Errors: OSError that names `path` if the folder cannot be written to.
     """
-    written = path.with_name(f".scratchlm.{os.getpid()}")
-    try:
-        with suppress(FileNotFoundError):
-            os.lstat(path)  # the name itself may be impossible: too long, or with a NUL
-        open(written, "wb").close()
-        for left in path.parent.glob(".scratchlm.[0-9]*"):
-            if not _runs(int(left.suffix[1:])):
-                left.unlink(missing_ok=True)
-        yield written
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    finally:
-        written.unlink(missing_ok=True)
+    written = path.with_name(f".scratchlm.{secrets.token_hex(8)}")
+    with terminal.in_one_piece():
+        try:
+            with suppress(FileNotFoundError):
+                os.lstat(path)  # the name itself may be impossible: too long, or with a NUL
+            open(written, "xb").close()
+            _remove_leftovers(written)
+            yield written
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        finally:
+            written.unlink(missing_ok=True)
 
 
-def _runs(process: int) -> bool:
-    """Tell whether there is a process of this number; if in doubt, there is."""
-    if os.name != "posix":  # elsewhere signal 0 is not harmless
-        return True
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
+def _remove_leftovers(written: Path) -> None:
+    """Remove what is older by an hour than a file that was made just now, by the clock of their disk, and is ours."""
+    now = written.stat().st_mtime
+    with suppress(OSError):  # a folder that cannot be listed, or a leftover that may not be removed
+        for left in written.parent.iterdir():
+            if LEFTOVER.fullmatch(left.name):
+                found = left.lstat()
+                if stat.S_ISREG(found.st_mode) and now - found.st_mtime > OLD:
+                    left.unlink(missing_ok=True)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -168,7 +231,7 @@ def _read(file: io.BufferedReader) -> Checkpoint:
     if not zipfile.is_zipfile(file):
         raise ValueError("it is not a .npz file, or only a part of one")
     with zipfile.ZipFile(file) as archive:
-        config = _config(archive)
+        config = _config(archive, os.fstat(file.fileno()).st_size)
         of_words = "words" in config
         vocabulary = WordVocabulary(config["words"]) if of_words else Vocabulary(config["characters"])
         make, shapes = _described(config, len(vocabulary))
@@ -203,17 +266,28 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int) -> zipfile.ZipExtFi
     return archive.open(info)  # type: ignore[return-value]
 
 
-def _config(archive: zipfile.ZipFile) -> dict[str, Any]:
+def _config(archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
     if "config.npy" not in archive.namelist():
         raise KeyError("config")
     with _member(archive, "config.npy", CONFIG_LIMIT) as member:
         dtype, _ = _header(member)
-        config = json.loads(member.read()) if dtype == np.uint8 else None
+        content = member.read() if dtype == np.uint8 else b"null"
+    if (items := _items(content)) > ITEMS + size // LEAST_BYTES:
+        raise ValueError(f"its configuration lists {items:,} things, more than a file of {size:,} bytes can need")
+    config = json.loads(content)
     if not isinstance(config, dict):
         raise ValueError("its configuration is none")
     if config["format"] != FORMAT:
         raise ValueError(f"its format is {config['format']!r}, and this version reads format {FORMAT}")
     return config
+
+
+def _items(content: bytes) -> int:
+    """Return how many lists, and things in lists, JSON has at most: so often has Python to make an object of it."""
+    characters = np.frombuffer(content.replace(rb"\\", b"").replace(rb"\"", b""), np.uint8)
+    in_a_string = np.add.accumulate(characters == ord('"'), dtype=np.uint8) % 2  # how many quotes there were
+    others = characters[in_a_string == 0].tobytes()
+    return sum(others.count(mark) for mark in (b"[", b"{", b","))
 
 
 def _header(member: zipfile.ZipExtFile) -> tuple["np.dtype[Any]", tuple[int, ...]]:

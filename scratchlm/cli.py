@@ -5,17 +5,19 @@ and complaints to standard error; a complaint is one line, and the exit status i
 """
 
 import argparse
-import importlib
+import contextlib
+import io
 import math
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+
 from scratchlm import checkpoint, runs, terminal
 from scratchlm.checkpoint import Checkpoint
-from scratchlm.data import windows_and_targets
+from scratchlm.data import texts_in, windows_and_targets
 from scratchlm.progress import Progress
 from scratchlm.sampling import generate
 from scratchlm.settings import ABOVE_0, SETTINGS, SHARE, WHOLE, WHOLE_OR_0, Choice, Complaint, Number, Settings
@@ -42,7 +44,8 @@ def _run(words: list[str]) -> int:
     try:
         options = _parser().parse_args(words[:1] if words[:1] == ["exercise"] else words)
         options.arguments = words[1:]
-        return options.run(options) or 0
+        with np.errstate(all="ignore"):  # of huge parameters: what comes of them is told as a number, or in a line
+            return options.run(options) or 0
     except SystemExit as end:  # argparse, after --help
         return end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt:
@@ -55,28 +58,37 @@ def _run(words: list[str]) -> int:
 
 
 def _train(options: argparse.Namespace) -> None:
-    given = {name: value for name, value in vars(options).items() if name in SETTINGS and value is not None}
-    if options.resume:
-        job = runs.resume(options.resume, options.text, options.out, **given)
-    else:
-        job = runs.begin(Settings.of(**given), options.text, options.out)
-    settings, model = job.settings, job.result.model
-    count = sum(param.size for param in model.params.values())
-    print(f"{settings.model} with {count:,} parameters for {len(job.result.vocabulary)} tokens")
+    job: runs.Job | None = None
+    try:
+        with terminal.requests_to_end(terminal.interrupt):
+            given = {name: value for name, value in vars(options).items() if name in SETTINGS and value is not None}
+            if options.resume:
+                job = runs.resume(options.resume, options.text, options.out, **given)
+            else:
+                job = runs.begin(Settings.of(**given), options.text, options.out)
+            _introduce(job, bool(options.resume))
+            nll = runs.learn(job, Progress(job.settings.steps, first=job.state.step))
+            _conclude(job, nll)
+    except KeyboardInterrupt:
+        begun = runs.where_it_stands(job) if job else ""
+        raise Complaint(begun or runs.not_begun(options.resume, options.text, options.out)) from None
+
+
+def _introduce(job: runs.Job, goes_on: bool) -> None:
+    count = sum(param.size for param in job.result.model.params.values())
+    print(f"{job.settings.model} with {count:,} parameters for {len(job.result.vocabulary):,} tokens")
     print(f"learns from {len(job.learning.targets):,} targets, ", end="")
     print(f"judged by {len(job.judged_by.targets):,}: {job.judge}", flush=True)
-    if options.resume:
-        print(f"goes on after step {job.state.step:,} of {settings.steps:,}", flush=True)
+    if goes_on:
+        print(f"goes on after step {job.state.step:,} of {job.settings.steps:,}", flush=True)
 
-    runs.learn(job, Progress(settings.steps, first=job.state.step))
 
-    nll = mean_nll(model, job.judged_by)
+def _conclude(job: runs.Job, nll: float) -> None:
     print(f"{job.judge}: {nll:.4f} nats per token = {nll / math.log(2):.4f} bits, perplexity {_perplexity(nll)}")
-    print("it invents:", ", ".join(_texts(job.result, count=8, rng=settings.seed)))
-    if job.out:
-        print(f"wrote {job.out}; try: python -m scratchlm sample {job.out}")
-    else:
-        print("not saved; --out MODEL.npz keeps it")
+    print("it invents:", ", ".join(_texts(job.result, count=8, rng=job.settings.seed)))
+    name = terminal.shell_word(job.out)
+    told = f"wrote {name}; try: python -m scratchlm sample {name}" if job.out else "not saved; --out MODEL.npz keeps it"
+    print(told, flush=True)
 
 
 def _sample(options: argparse.Namespace) -> None:
@@ -88,18 +100,27 @@ def _sample(options: argparse.Namespace) -> None:
 
 def _score(options: argparse.Namespace) -> None:
     loaded = checkpoint.load(options.model)
-    texts = options.texts or [line.strip() for line in sys.stdin if line.strip()]
-    if not texts:
-        raise Complaint("there is no text to score: give it as an argument, or one a line on standard input")
+    texts = options.texts or _lines_of_standard_input()
     read = [Data(*windows_and_targets([text], loaded.vocabulary, loaded.model.context_length)) for text in texts]
     tokens = [len(data.targets) for data in read]
     nlls = [mean_nll(loaded.model, data) for data in read]
+    if any(math.isnan(nll) for nll in nlls):
+        raise Complaint(f"the parameters of {options.model} are too large: its scores are no numbers")
     print("    nats     bits  perplexity  tokens  text      (nats and bits per token, the end of the text included)")
     for nll, count, text in zip(nlls, tokens, texts, strict=True):
         print(_score_line(nll, count, text))
     if len(texts) > 1:
         mean = sum(nll * count for nll, count in zip(nlls, tokens, strict=True)) / sum(tokens)
         print(_score_line(mean, sum(tokens), f"(all {len(texts)} texts)"))
+
+
+def _lines_of_standard_input() -> list[str]:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")  # like any file of texts
+    try:
+        return texts_in(sys.stdin or [], "standard input")
+    except ValueError as error:
+        raise Complaint(f"there is no text to score: {error}; or give texts as arguments") from None
 
 
 def _exercise(options: argparse.Namespace) -> int:
@@ -110,41 +131,28 @@ def _exercise(options: argparse.Namespace) -> int:
 
 def _examine(options: argparse.Namespace) -> int:
     from scratchlm.properties import PROPERTIES, examine  # with Hypothesis, for this command only
+    from scratchlm.properties.imported import imported
     from scratchlm.properties.report import as_text
 
-    implementation = _imported(options.target)
-    kind = options.kind or options.target.rpartition(":")[2].rpartition(".")[2]
-    if kind not in PROPERTIES:
-        raise Complaint(f"--as must be one of {', '.join(PROPERTIES)}; {kind!r} is none of them")
-    print(f"{options.target} as {kind}, {options.budget} cases for each property")
-    verdicts = examine(kind, implementation, tier=options.tier, budget=options.budget, seed=options.seed)
+    with contextlib.redirect_stdout(sys.stdout), contextlib.redirect_stderr(sys.stderr):  # they may be replaced
+        implementation = imported(options.target)
+        kind = options.kind or options.target.rpartition(":")[2].rpartition(".")[2]
+        if kind not in PROPERTIES:
+            raise Complaint(f"--as must be one of {', '.join(PROPERTIES)}; {kind!r} is none of them")
+        print(f"{terminal.in_one_line(options.target)} as {kind}, {options.budget} cases for each property")
+        verdicts = examine(kind, implementation, tier=options.tier, budget=options.budget, seed=options.seed)
     print(f"\n{as_text(verdicts)}")
     return 0 if all(verdict.passed for verdict in verdicts) else 1
 
 
-def _imported(target: str) -> Callable[..., object]:
-    """Return what `module:name` names; the working folder is searched first, as python -m does."""
-    module_name, colon, name = target.partition(":")
-    if not (module_name and colon and name):
-        raise Complaint(f"{target!r} does not say what to examine; write MODULE:FUNCTION, as in scipy.special:softmax")
-    sys.path.insert(0, os.getcwd())
-    try:
-        found: object = importlib.import_module(module_name)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except Exception as error:
-        raise Complaint(f"cannot import {target}: {type(error).__name__}: {error}") from None
-    if not callable(found):
-        raise Complaint(f"{target} is a {type(found).__name__}, which cannot be called")
-    return found
-
-
 def _texts(loaded: Checkpoint, **options: object) -> list[str]:
-    return [loaded.vocabulary.decode(ids) for ids in generate(loaded.model, **options)]  # type: ignore[arg-type]
+    written = generate(loaded.model, **options)  # type: ignore[arg-type]
+    return [terminal.escaped(loaded.vocabulary.decode(ids), keep="\t") for ids in written]
 
 
 def _score_line(nll: float, tokens: int, text: str) -> str:
-    return f"{nll:8.4f} {nll / math.log(2):8.4f} {_perplexity(nll):>11} {tokens:7}  {text}"
+    bits, shown = nll / math.log(2), terminal.escaped(text, keep="\t")
+    return f"{nll:8.4f} {bits:8.4f} {_perplexity(nll):>11} {tokens:7}  {shown}"
 
 
 def _perplexity(nll: float) -> str:

@@ -63,18 +63,25 @@ def read_text(path: str | Path) -> list[str]:
     >>> read_text(CORPORA / "female.txt")[-1]
     'zulma'
     """
+    with _opened(path) as lines:
+        return texts_in(lines, str(path))
+
+
+def texts_in(lines: Iterable[str], name: str) -> list[str]:
+    """Return the lines of a file that is open under this name, as read_text does. Errors: likewise, ValueError."""
     texts, number = [], 0
     try:
-        with _opened(path) as lines:
-            for number, line in enumerate(lines, start=1):
-                if "\0" in line:
-                    raise ValueError(f"{path} is not a text file: there is a NUL character in line {number}")
-                if text := unicodedata.normalize("NFC", line).strip():
-                    texts.append(text)
+        for number, line in enumerate(lines, start=1):
+            if "\0" in line:
+                raise ValueError(f"{name} is not a text file: there is a NUL character in line {number}")
+            if text := unicodedata.normalize("NFC", line).strip():
+                texts.append(text)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error.reason} after line {number}") from None
+        raise ValueError(f"{name} is not UTF-8 text: {error.reason} after line {number}") from None
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from None
     if not texts:
-        raise ValueError(f"{path} holds no text")
+        raise ValueError(f"{name} holds no text")
     return texts
 
 
@@ -143,8 +150,9 @@ class Vocabulary:
             part = slice(start, start + CHUNK)
             self._ids.take(_code_points(joined[part]), mode="clip", out=ids[part])
         if not ids.all():
-            text = next(text for text in texts if not set(text) <= set(self.characters))
-            i = next(i for i, character in enumerate(text) if character not in self.characters)
+            known = set(self.characters)
+            text = next(text for text in texts if not known.issuperset(text))
+            i = next(i for i, character in enumerate(text) if character not in known)
             raise ValueError(
                 f"the character {text[i]!r} (U+{ord(text[i]):04X}) at position {i} of the text is not in the "
                 f"vocabulary; it stands in {text[max(0, i - 20) : i + 20]!r}"

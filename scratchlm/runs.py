@@ -6,18 +6,15 @@ depends on is in that file, but for the texts, of which the file has a fingerpri
 """
 
 import hashlib
-import shlex
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from scratchlm import checkpoint
+from scratchlm import checkpoint, terminal
 from scratchlm.checkpoint import Checkpoint, Run
 from scratchlm.data import Vocabulary, WordVocabulary, load_names, read_text, split_texts, windows_and_targets
 from scratchlm.models import MLPLM, BigramLM, LanguageModel
@@ -25,15 +22,19 @@ from scratchlm.objectives import Objective
 from scratchlm.optim import SGD, AdamW
 from scratchlm.progress import Progress
 from scratchlm.settings import SETTINGS, Complaint, Settings
-from scratchlm.training import Data, Optimizer, State, train
+from scratchlm.training import Data, Optimizer, State, mean_nll, train
 
 JUDGES = 100_000  # targets at most that a model is judged by: their mean is right to about 0.01 nats
+FEWEST_JUDGES = 1000  # of a large vocabulary; this takes as long as a few steps
+JUDGED_LOGITS = 2**27  # at most that they have together: with 50,000 tokens, these take seconds
+MOST_PARAMETERS = 100_000_000  # in training, five numbers are held for each: 2 GB
+MOST_LOSSES = 100_000  # that are remembered until a record has their mean
 LARGE = 10_000_000  # bytes of text from which on it takes seconds to read
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
-    """A run that is ready to learn."""
+    """A run that is ready to learn, and what was kept of it."""
 
     settings: Settings
     text: str | Path | None  # None: the bundled names
@@ -44,6 +45,9 @@ class Job:
     learning: Data
     judged_by: Data
     judge: str  # what it is judged by, in words
+    began: int  # the step that it begins with, or goes on from
+    kept: str | Path | None  # the file from which it can go on
+    kept_at: int | None  # the step at which it was kept there
 
 
 # --- before it learns ------------------------------------------------------------------------------------------------
@@ -55,10 +59,8 @@ def begin(settings: Settings, text: str | Path | None = None, out: str | Path | 
     Errors: Complaint if `out` cannot be written to, or if the model would be too large; OSError or ValueError for a
     text that cannot be read.
 
-    >>> from scratchlm.training import mean_nll
     >>> job = begin(Settings.of(model="bigram", steps=200))
-    >>> learn(job)
-    >>> mean_nll(job.result.model, job.judged_by) < 2.6  # a model that knows nothing has log(27) = 3.3
+    >>> learn(job) < 2.6  # nats per token; a model that knows nothing has log(27) = 3.3
     True
     """
     if out:
@@ -71,7 +73,7 @@ def begin(settings: Settings, text: str | Path | None = None, out: str | Path | 
     optimizer = _new_optimizer(settings, model)
     run = Run(settings.stored(), fingerprint, State(np.random.default_rng(settings.seed)), optimizer.moments)
     result = Checkpoint(model, vocabulary, Objective(settings.head, settings.loss), run)
-    return _job(settings, text, out, texts, result, optimizer)
+    return _job(settings, text, out, texts, result, optimizer, kept=None)
 
 
 def resume(path: str | Path, text: str | Path | None = None, out: str | Path | None = None, **changes: object) -> Job:
@@ -93,7 +95,7 @@ def resume(path: str | Path, text: str | Path | None = None, out: str | Path | N
     optimizer = _new_optimizer(settings, found.model)
     checkpoint.restore(optimizer, found.run)
     run = replace(found.run, settings=settings.stored(), moments=optimizer.moments)
-    return _job(settings, text, out, texts, replace(found, run=run), optimizer)
+    return _job(settings, text, out, texts, replace(found, run=run), optimizer, kept=path)
 
 
 def _as_it_was(path: str | Path, run: Run, changes: dict[str, object]) -> Settings:
@@ -112,17 +114,16 @@ def _as_it_was(path: str | Path, run: Run, changes: dict[str, object]) -> Settin
 
 def _check_writable(out: str | Path, text: str | Path | None) -> None:
     """Complain before an hour of training, not after it."""
-    path, source = Path(out), Path(text) if text else None
+    path, source = checkpoint.destination(out), Path(text) if text else None
     if path.is_dir():
-        raise Complaint(f"{path} is a folder; --out needs a file name in it")
+        raise Complaint(f"{out} is a folder; --out needs a file name in it")
     if path.exists() and not path.is_file():
-        raise Complaint(f"{path} is no ordinary file; --out would replace it")
+        raise Complaint(f"{out} is no ordinary file; --out would replace it")
     if source and source.exists() and path.exists() and path.samefile(source):
         raise Complaint(f"--out would replace the text that --text reads: {source}")
-    if not path.parent.is_dir():
-        raise Complaint(f"there is no folder {path.parent} to write {path.name} to")
-    with checkpoint.beside(path) as trial:  # the same name, in the same folder, as when it is saved
-        trial.unlink()
+    if not Path(out).parent.is_dir():
+        raise Complaint(f"there is no folder {Path(out).parent} to write {Path(out).name} to")
+    checkpoint.try_to_save(out)
 
 
 def _texts(text: str | Path | None) -> list[str]:
@@ -135,7 +136,8 @@ def _tell(doing: str, text: str | Path | None) -> None:
     """Say what is done with a text, if it is so large that this takes seconds."""
     size = Path(text).stat().st_size if text and Path(text).is_file() else 0
     if size >= LARGE:
-        print(f"{doing} {text} ({size / 1e6:,.0f} MB)", file=sys.stderr, flush=True)
+        with suppress(OSError, ValueError):  # nobody need hear it
+            print(f"{doing} {terminal.in_one_line(text)} ({size / 1e6:,.0f} MB)", file=sys.stderr, flush=True)
 
 
 def _fingerprint(texts: Sequence[str]) -> str:
@@ -148,11 +150,16 @@ def _fingerprint(texts: Sequence[str]) -> str:
 
 def _new_model(settings: Settings, vocab_size: int) -> LanguageModel:
     """Return a model that has learned nothing yet."""
-    if settings.model == "mlp":
-        return MLPLM(vocab_size, settings.context_length, settings.embedding_dim, settings.hidden_dim, settings.seed)
-    if vocab_size > 10_000:
-        raise Complaint(f"a table for {vocab_size:,} tokens has {vocab_size**2:,} entries; --model mlp needs far fewer")
-    return BigramLM(vocab_size)
+    v, c, e, h = vocab_size, settings.context_length, settings.embedding_dim, settings.hidden_dim
+    mlp = settings.model == "mlp"
+    count = v * (e + h + 1) + h * (c * e + 1) if mlp else v**2
+    if count > MOST_PARAMETERS and mlp:
+        fewer = f"choose smaller sizes than --embedding-dim {e} --hidden-dim {h} --context-length {c}"
+        most = f"where at most {MOST_PARAMETERS:,} are allowed"
+        raise Complaint(f"a network for {v:,} tokens would have {count:,} parameters, {most}; {fewer}")
+    if count > MOST_PARAMETERS:
+        raise Complaint(f"a table for {v:,} tokens would have {count:,} entries; --model mlp needs far fewer")
+    return MLPLM(v, c, e, h, settings.seed) if mlp else BigramLM(v)
 
 
 def _new_optimizer(settings: Settings, model: LanguageModel) -> Optimizer:
@@ -169,6 +176,7 @@ def _job(
     texts: Sequence[str],
     result: Checkpoint,
     optimizer: Optimizer,
+    kept: str | Path | None,
 ) -> Job:
     """Return a job, with its texts divided into those that it learns from and those that it is judged by."""
     assert result.run
@@ -180,36 +188,40 @@ def _job(
         judged_by, judge = held_out, "held-out texts"
     else:
         judged_by, judge = learning, "the texts it learned from"
-    judged_by = _some(judged_by, settings.seed)
-    return Job(settings, text, out, result, result.run.state, optimizer, learning, judged_by, judge)
+    judged_by = _some(judged_by, len(result.vocabulary), settings.seed)
+    state = result.run.state
+    began, kept_at = state.step, state.step if kept else None
+    return Job(settings, text, out, result, state, optimizer, learning, judged_by, judge, began, kept, kept_at)
 
 
-def _some(data: Data, seed: int) -> Data:
+def _some(data: Data, vocab_size: int, seed: int) -> Data:
     """Return the data, or, of large data, a sample that is the same for the same seed."""
-    if len(data.targets) <= JUDGES:
+    most = max(FEWEST_JUDGES, min(JUDGES, JUDGED_LOGITS // vocab_size))
+    if len(data.targets) <= most:
         return Data(data.contexts[:], data.targets)
-    rows = np.sort(np.random.default_rng(seed).choice(len(data.targets), JUDGES, replace=False, shuffle=False))
+    rows = np.sort(np.random.default_rng(seed).choice(len(data.targets), most, replace=False, shuffle=False))
     return Data(data.contexts[rows], data.targets[rows])
 
 
 # --- while it learns -------------------------------------------------------------------------------------------------
 
 
-def learn(job: Job, progress: Progress | None = None) -> None:
-    """Train the model of a job, and keep it: every now and then, when it is done, and when it is interrupted.
+def learn(job: Job, progress: Progress | None = None) -> float:
+    """Train the model of a job; keep it every now and then, at the end, and when interrupted; return its NLL.
 
+    A request to end waits until a step is done: half a step is nothing to go on from. A second one does not wait.
     Errors: Complaint that says how to go on, if it was interrupted; Diverged, as `train`; OSError if it cannot be kept.
     """
     settings = job.settings
 
-    def keep(_: State) -> None:
+    def keep(state: State) -> None:
         if job.out:
             checkpoint.save(job.out, job.result)
+            job.kept, job.kept_at = job.out, state.step
 
-    with _asked_to_stop() as stop:
-        unread = False
+    with terminal.requests_wait() as asked:
         try:
-            train(
+            history = train(
                 job.result.model,
                 job.result.objective,
                 job.optimizer,
@@ -219,52 +231,49 @@ def learn(job: Job, progress: Progress | None = None) -> None:
                 batch_size=settings.batch_size,
                 learning_rate=settings.learning_rate,
                 warmup=min(100, settings.steps // 10),
-                record_every=max(1, settings.steps // 10),
+                record_every=max(1, min(settings.steps // 10, MOST_LOSSES)),
                 progress=progress,
                 state=job.state,
                 keep=keep,
                 keep_every=settings.checkpoint_every,
-                stop=stop,
+                stop=lambda: bool(asked),
             )
             if progress:
                 progress.finish()
-        except BrokenPipeError:  # nobody reads the progress any more
-            unread = True
-        keep(job.state)
-    if unread or job.state.step < settings.steps:
-        at = f"interrupted after step {job.state.step:,} of {settings.steps:,}"
-        raise Complaint(f"{at}; {_how_to_go_on(job)}")
-
-
-def _how_to_go_on(job: Job) -> str:
-    """Return the command that resumes an interrupted job, or that there is none."""
-    if not job.out:
-        return "nothing is kept without --out"
-    command = ["python", "-m", "scratchlm", "train", "--resume", str(job.out)]
-    command += ["--text", str(job.text)] if job.text else []
-    return f"to go on: {shlex.join(command)}"
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C, or a request to end, wait until a step is done: half a step is nothing to go on from.
-
-    Who asks a second time is not made to wait.
-    """
-    asked: list[int] = []
-
-    def note(number: int, _: object) -> None:
+            if job.state.step > job.began or not asked:
+                keep(job.state)
+            nll = history[-1].nll if history and history[-1].step == settings.steps else None
+        except KeyboardInterrupt:  # a second request
+            asked.append(0)
         if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
+            raise Complaint(where_it_stands(job))
+    return mean_nll(job.result.model, job.judged_by) if nll is None else nll
 
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-                before[number] = signal.signal(number, note)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+def where_it_stands(job: Job) -> str:
+    """Return what is true of a job that is interrupted now, and how to go on, if there is more to do."""
+    step, steps = job.state.step, job.settings.steps
+    if job.kept and job.kept_at == steps:
+        return f"interrupted; {job.kept} is kept"
+    if step == job.began:
+        return not_begun(job.kept, job.text, job.out)
+    at = f"interrupted after step {step:,} of {steps:,}"
+    if not job.kept:
+        return f"{at}; nothing is kept" + ("" if job.out else " without --out")
+    if job.kept_at != step:  # who could not wait
+        at += f"; {job.kept} has what was learned until step {job.kept_at:,}"
+    return f"{at}; to go on: {_how_to_go_on(job.kept, job.text, job.out)}"
+
+
+def not_begun(kept: str | Path | None, text: str | Path | None, out: str | Path | None) -> str:
+    """Return what is true of a run, new or kept in a file, that is interrupted before it takes a step."""
+    if not kept:
+        return "interrupted before the first step; nothing was learned yet"
+    return f"interrupted; {kept} is as it was; to go on: {_how_to_go_on(kept, text, out)}"
+
+
+def _how_to_go_on(kept: str | Path, text: str | Path | None, out: str | Path | None) -> str:
+    """Return the command that resumes a run."""
+    words = {"--resume": kept, "--text": text, "--out": None if out == kept else out}
+    options = (f"{option} {terminal.shell_word(word)}" for option, word in words.items() if word)
+    return f"python -m scratchlm train {' '.join(options)}"

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import io
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -41,7 +42,39 @@ def in_one_line(text: object, most: int = 300) -> str:
     >>> in_one_line("two" + chr(10) + "lines")
     'two lines'
     """
-    return escaped(" ".join(str(text)[: 4 * most].split()))[:most]
+    lines = (line.strip() for line in str(text)[: 4 * most].splitlines())
+    return escaped(" ".join(line for line in lines if line))[:most]
+
+
+def shell_word(path: object) -> str:
+    r"""Return the name of a file as a word to be pasted into a shell: in one line, and no option, whatever it is.
+
+    >>> print(shell_word("a name.txt"), shell_word("two" + chr(10) + "lines"))
+    'a name.txt' $'two\x0alines'
+    """
+    word = f"./{path}" if str(path).startswith("-") else str(path)
+    if escaped(word) == word:
+        return shlex.quote(word)
+    return "$'" + "".join(c if _only_shows(c) and c not in "\\'" else _as_bytes(c) for c in word) + "'"
+
+
+def _as_bytes(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
+
+
+def described(error: BaseException) -> str:
+    """Return an exception in one line; one from a stranger may fail even when it is asked for its message.
+
+    >>> described(ValueError("no such thing"))
+    'ValueError: no such thing'
+    """
+    try:
+        message = str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        message = "(its message cannot be shown)"
+    return in_one_line(f"{type(error).__name__}: {message}".removesuffix(": "))
 
 
 def in_words(error: BaseException) -> str:
@@ -88,7 +121,10 @@ class Output:
         return getattr(self.stream, name)
 
     def _while_it_works(self, act: Callable[[], object]) -> None:
-        if self.failed or self.stream.closed:
+        if self.failed:
+            return
+        if self.stream.closed:  # by code that is examined, say
+            self.failed = OSError(errno.EBADF, os.strerror(errno.EBADF))
             return
         try:
             act()
@@ -140,11 +176,16 @@ Handler = Callable[[int, Any], object]
 REQUESTS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+def end_with(line: str) -> NoReturn:
+    """End this process at once with one line, and status 2."""
+    with contextlib.suppress(OSError):  # standard error may be closed, and there is nobody else to tell
+        os.write(2, f"scratchlm: {in_one_line(line, 10_000)}\n".encode(errors="backslashreplace"))
+    os._exit(2)
+
+
 def end_at_once(number: int, frame: object) -> NoReturn:
     """End this process with one line: for a command that leaves nothing behind."""
-    with contextlib.suppress(OSError):  # standard error may be closed, and there is nobody else to tell
-        os.write(2, b"scratchlm: interrupted\n")
-    os._exit(2)
+    end_with("interrupted")
 
 
 def interrupt(number: int, frame: object) -> NoReturn:
@@ -167,14 +208,17 @@ def on_request_to_end(handler: Handler) -> dict[int, Any]:
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in REQUESTS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):  # None: not Python's to put back
                 before[number] = signal.signal(number, handler)
     return before
 
 
 @contextlib.contextmanager
-def requests_wait() -> Iterator[None]:
-    """Let requests to end wait while a block runs, which must be short: what it begins, it registers as well."""
+def requests_blocked() -> Iterator[None]:
+    """Let the system hold requests to end back while a short block runs, also in a process that begins in it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)
     try:
         yield
@@ -193,3 +237,32 @@ def requests_to_end(handler: Handler) -> Iterator[None]:
             interrupted = handled is end_at_once and signal.getsignal(number) is signal.SIG_IGN
             if not interrupted:  # else the command is ending, and to be asked once is enough
                 signal.signal(number, handled)
+
+
+@contextlib.contextmanager
+def requests_wait() -> Iterator[list[int]]:
+    """Let a request to end wait while a block runs, which is given the list of those that came.
+
+    Who asks a second time is not made to wait: KeyboardInterrupt.
+    """
+    asked: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    with requests_to_end(note):
+        yield asked
+
+
+@contextlib.contextmanager
+def in_one_piece() -> Iterator[None]:
+    """Answer requests to end that come while a short block runs after the block, as they would be without it."""
+    asked: list[int] = []
+    try:
+        with requests_to_end(lambda number, _: asked.append(number)):
+            yield
+    finally:
+        for number in asked:
+            signal.raise_signal(number)

@@ -14,18 +14,17 @@ COMMAND = [sys.executable, "-m", "scratchlm"]
 
 def run(*arguments, cwd=None, input=""):
     """Run a command in this process; return its exit status and what it wrote, as `subprocess.run` does."""
-    stdout, stderr, path = io.StringIO(), io.StringIO(), sys.path[:]
-    before = sys.stdin
+    stdout, stderr, folder = io.StringIO(), io.StringIO(), Path(cwd or Path.cwd())
+    before, path, modules = sys.stdin, sys.path[:], set(sys.modules)
     sys.stdin = io.StringIO(input)
     try:
-        with (
-            contextlib.chdir(cwd or Path.cwd()),
-            contextlib.redirect_stdout(stdout),
-            contextlib.redirect_stderr(stderr),
-        ):
+        with contextlib.chdir(folder), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             status = cli.main([str(argument) for argument in arguments])
     finally:
         sys.stdin, sys.path[:] = before, path
+        for name in set(sys.modules) - modules:
+            if (folder / f"{name}.py").exists():  # a new process would read it again
+                del sys.modules[name]
     return SimpleNamespace(returncode=status, stdout=stdout.getvalue(), stderr=stderr.getvalue())
 
 

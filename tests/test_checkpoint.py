@@ -9,7 +9,6 @@ import re
 import resource
 import signal
 import subprocess
-import sys
 import time
 import tracemalloc
 import zipfile
@@ -18,7 +17,7 @@ import numpy as np
 import pytest
 from calls import COMMAND, run, run_process
 
-from scratchlm import checkpoint, cli, runs
+from scratchlm import checkpoint, cli, terminal
 from scratchlm.checkpoint import Checkpoint
 from scratchlm.data import Vocabulary
 from scratchlm.models import BigramLM
@@ -95,17 +94,21 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(kills, 
         assert loads or kill == 0 or seen[-1] > seen[-2]  # it had gone on
     assert seen == sorted(seen)
 
+    for left in tmp_path.glob(".scratchlm.*"):
+        os.utime(left, (0, 0))  # an hour later
     assert run("train", "--resume", out, "--checkpoint-every", 8000).returncode == 0
     assert run(*arguments, "--checkpoint-every", 8000, "--out", whole).returncode == 0
     assert contents(out) == contents(whole)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.npz", "whole.npz"]  # nothing half-written is left
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.long) for n in terminal.REQUESTS[1:])]
+)
 def test_who_is_asked_to_stop_says_how_to_go_on(how, tmp_path):
     text, whole, out = tmp_path / "a b.txt", tmp_path / "whole.npz", tmp_path / "m.npz"
     text.write_text("to be or not to be\nthat is the question\nwhether it is nobler\n" * 5)
-    arguments = ["train", "--text", text, "--tokens", "word", "--steps", 8000, "--optimizer", "sgd", *SMALL]
+    arguments = ["train", "--text", text, "--tokens", "word", "--steps", 4000, "--optimizer", "sgd", *SMALL]
     process = start(*arguments, "--out", out)
     while "step" not in process.stderr.readline():  # it trains
         pass
@@ -115,21 +118,21 @@ def test_who_is_asked_to_stop_says_how_to_go_on(how, tmp_path):
     line = stderr.splitlines()[-1]
     assert line.startswith("scratchlm: interrupted after step ")
     assert line.endswith(f"to go on: python -m scratchlm train --resume {out} --text '{text}'")
-    assert 0 < checkpoint.load(out).run.state.step < 8000
-    assert run("train", "--resume", out, "--text", text).returncode == 0
-    assert run(*arguments, "--out", whole).returncode == 0
+    assert 0 < checkpoint.load(out).run.state.step < 4000
+    for command in (["train", "--resume", out, "--text", text], [*arguments, "--out", whole]):
+        assert cli.main([str(word) for word in command]) == 0
     assert contents(out) == contents(whole)
 
 
 def test_who_asks_twice_need_not_wait():
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with runs._asked_to_stop() as stop:
-        assert not stop()
+    before = [signal.getsignal(number) for number in terminal.REQUESTS]
+    with terminal.requests_wait() as asked:
+        assert not asked
         signal.raise_signal(signal.SIGINT)
-        assert stop()
+        assert asked == [signal.SIGINT]
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert [signal.getsignal(number) for number in terminal.REQUESTS] == before
 
 
 @pytest.mark.parametrize("model", ["bigram", "mlp"])
@@ -195,23 +198,91 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(good, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["m.npz"]
 
 
-def test_a_folder_that_cannot_be_written_to_is_found_before_training(tmp_path_factory, good, capsys):
-    folder = tmp_path_factory.mktemp("read-only")
-    (folder / "m.npz").write_bytes(good.read_bytes())
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)
-    folder.chmod(0o555)
+@pytest.fixture
+def as_nobody(tmp_path):
+    """Be a user who may not do everything, while a test runs; its folder is that user's own."""
     root = os.geteuid() == 0
-    if root:  # who may do anything
-        os.seteuid(65534)
+    for path in (tmp_path.parent, *tmp_path.parents[1:3]):
+        path.chmod(0o755)
+    if root:
+        os.chown(tmp_path, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
     try:
-        line = complaint(capsys, "train", "--resume", folder / "m.npz")
+        yield
     finally:
         if root:
             os.seteuid(0)
-        folder.chmod(0o755)
-    assert line == f"scratchlm: {folder / 'm.npz'}: Permission denied"
-    assert (folder / "m.npz").read_bytes() == good.read_bytes()
+
+
+NOBODY = 65534
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_before_training(good, tmp_path, as_nobody, capsys):
+    (tmp_path / "m.npz").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.npz").symlink_to("folder/m.npz")
+    (tmp_path / "folder").chmod(0o555)
+    line = complaint(capsys, "train", "--resume", tmp_path / "m.npz", "--out", tmp_path / "link.npz")
+    assert "it is not a .npz file" in line
+    for out in ("folder/m.npz", "link.npz"):
+        line = complaint(capsys, "train", "--out", tmp_path / out)
+        assert line == f"scratchlm: {tmp_path / 'folder' / 'm.npz'}: Permission denied"
+    assert os.listdir(tmp_path / "folder") == []
+
+
+def test_what_was_learned_can_be_written_to_a_folder_that_cannot_be_listed(tmp_path, as_nobody):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder").chmod(0o333)
+    assert cli.main(["train", "--steps", "3", "--out", str(tmp_path / "folder" / "m.npz"), *SMALL]) == 0
+    (tmp_path / "folder").chmod(0o755)
+    assert os.listdir(tmp_path / "folder") == ["m.npz"]
+
+
+@pytest.mark.parametrize("mask", [0o777, 0o222, 0o444])
+def test_a_umask_that_lets_nobody_read_the_model_is_found_before_training(mask, tmp_path, as_nobody, capsys):
+    before = os.umask(mask)
+    try:
+        line = complaint(capsys, "train", "--out", tmp_path / "m.npz")
+    finally:
+        os.umask(before)
+    assert line == f"scratchlm: {tmp_path / 'm.npz'}: the umask lets nobody read and write it"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_of_somebody_else_in_a_folder_of_all_is_found_before_training(tmp_path, monkeypatch, capsys):
+    (tmp_path / "m.npz").write_bytes(b"precious")
+    tmp_path.chmod(0o1777)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    assert complaint(capsys, "train", "--out", tmp_path / "m.npz").endswith("m.npz: Operation not permitted")
+    assert cli.main(["train", "--steps", "3", "--out", str(tmp_path / "mine.npz"), *SMALL]) == 0
+    assert (tmp_path / "m.npz").read_bytes() == b"precious"
+
+
+def test_a_link_that_leads_nowhere_good_is_found_before_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    os.symlink("circle", "circle")
+    os.symlink("a", "b")
+    os.symlink("b", "a")
+    os.symlink("/dev/full", "device")
+    os.symlink("missing/m.npz", "nowhere")
+    before = sorted(os.listdir())
+    for out, words in (
+        ("circle", "circle: Too many levels of symbolic links"),
+        ("a", "a: Too many levels of symbolic links"),
+        ("circle/m.npz", "circle/m.npz: Too many levels of symbolic links"),
+        ("device", "device is no ordinary file"),
+        ("nowhere", f"{tmp_path}/missing/m.npz: No such file or directory"),
+    ):
+        assert complaint(capsys, "train", "--out", out).removeprefix("scratchlm: ").startswith(words)
+    assert sorted(os.listdir()) == before
+
+
+def test_a_link_to_a_file_that_is_not_there_yet_is_written_through(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder/m.npz")
+    assert cli.main(["train", "--steps", "3", "--out", str(tmp_path / "link"), *SMALL]) == 0
+    assert (tmp_path / "link").is_symlink()
+    assert os.listdir(tmp_path / "folder") == ["m.npz"]
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
@@ -240,14 +311,45 @@ def test_everything_is_on_the_disk_before_the_name_is_changed_and_the_name_after
 
 
 def test_what_the_dead_left_behind_is_removed_and_what_the_living_write_is_not(good, tmp_path):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    for process in (gone.pid, os.getppid()):
-        (tmp_path / f".scratchlm.{process}").touch()
-    (tmp_path / ".scratchlm.notes").touch()
+    new, old, link, folder = (tmp_path / f".scratchlm.{i:016x}" for i in range(4))
+    new.touch()
+    old.touch()
+    (tmp_path / "precious").touch()
+    link.symlink_to("precious")
+    folder.mkdir()
+    others = [".scratchlm.7z", ".scratchlm.99999", ".scratchlm.notes", f".scratchlm.{5:016X}Z", f".scratchlm.{6:017x}"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    for path in (old, folder, tmp_path / "precious", *(tmp_path / name for name in others)):
+        os.utime(path, (0, 0))
+    os.utime(link, (0, 0), follow_symlinks=False)
     checkpoint.save(tmp_path / "m.npz", checkpoint.load(good))
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"m.npz", f".scratchlm.{os.getppid()}", ".scratchlm.notes"}
+    assert set(os.listdir(tmp_path)) == {"m.npz", "precious", new.name, link.name, folder.name, *others}
+
+
+def test_two_that_write_to_one_folder_have_files_of_their_own(tmp_path):
+    with checkpoint.beside(tmp_path / "a") as one, checkpoint.beside(tmp_path / "b") as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+        assert one.read_text() == "one"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_another_run_took_for_a_leftover_is_written_again(good, tmp_path, monkeypatch):
+    loaded, fsync, calls = checkpoint.load(good), os.fsync, []
+
+    def asleep(file):
+        fsync(file)
+        if not calls:
+            (left,) = tmp_path.iterdir()
+            left.unlink()
+        calls.append(file)
+
+    monkeypatch.setattr(os, "fsync", asleep)
+    checkpoint.save(tmp_path / "m.npz", loaded)
+    assert contents(tmp_path / "m.npz") == contents(good)
+    assert os.listdir(tmp_path) == ["m.npz"]
 
 
 # --- files from strangers --------------------------------------------------------------------------------------------
@@ -452,10 +554,16 @@ def bombs(good, path):
     path.write_bytes(json.dumps("[" * 1000).encode())
     yield "it is not a .npz file"
     rewritten(good, path, lambda config, arrays: None)
-    deep = np.frombuffer(b"[" * 10**6, np.uint8)
     with np.load(path) as arrays:
-        np.savez(path, **{**arrays, "config": deep})
-    yield "recursion"
+        found = dict(arrays)
+    for content, things in (
+        (b"[" * 10**5, "100,000"),
+        (b'{"words": [' + b"[]," * 10**5 + b"[]]}", "200,003"),
+        (b'{"words": [' + b'"ab",' * 10**5 + b'"ab"]}', "100,002"),
+        (b'{"words": [' + rb'"\\", "[\\",' * 10**5 + b'"ab"]}', "200,002"),
+    ):
+        np.savez(path, **{**found, "config": np.frombuffer(content, np.uint8)})
+        yield f"its configuration lists {things} things, more than"
 
 
 def test_a_file_that_promises_more_than_it_holds_takes_no_memory(good, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import json
 import os
 import re
@@ -9,15 +10,17 @@ import signal
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from calls import COMMAND, run
 
-from scratchlm import checkpoint, cli
+from scratchlm import checkpoint, cli, runs
 from scratchlm.data import BOUNDARY
+from scratchlm.progress import Progress
 from scratchlm.properties import PROPERTIES
-from scratchlm.settings import DEFAULTS
+from scratchlm.settings import DEFAULTS, Settings
 
 VIETNAMESE = ["Nguyễn Ánh", "Trần Đức", "Lê Thị Hương", "Phạm Quỳnh", "Vũ Mỹ Duyên", "Đặng Hữu Phước"] * 3
 
@@ -441,3 +444,204 @@ def test_a_table_for_a_hundred_million_pairs_is_refused(tmp_path):
     result = run("train", "--model", "bigram", "--tokens", "word", "--text", text, "--held-out", 0)
     assert result.returncode == 2
     assert "a table for 10,002 tokens" in result.stderr
+
+
+# --- what is in a file is shown, and commands nothing ----------------------------------------------------------------
+
+COMMANDS_TO_A_TERMINAL = "a\x1b[31mb\x9b2Jc\u202ed\u2066e\x07f\x7fg"
+HARMLESS = r"a\x1b[31mb\x9b2Jc\u202ed\u2066e\x07f\x7fg"
+
+
+def only_shows(result):
+    """Tell whether nothing in an answer would move a cursor, ring a bell, or turn a line around."""
+    return all(c.isprintable() or c in "\n\t\u200d" for c in result.stdout + result.stderr)
+
+
+def test_a_text_that_commands_a_terminal_is_shown_escaped(tmp_path):
+    text, model = tmp_path / "t.txt", tmp_path / COMMANDS_TO_A_TERMINAL
+    text.write_text(f"{COMMANDS_TO_A_TERMINAL}\n" * 5)
+    sizes = ["--context-length", 2, "--embedding-dim", 4, "--hidden-dim", 16]
+    trained = run("train", "--text", text, "--steps", 400, "--held-out", 0, *sizes, "--out", model)
+    assert trained.returncode == 0
+    assert f"it invents: {HARMLESS}" in trained.stdout
+    assert rf"wrote $'{tmp_path}/a\x1b[31mb\xc2\x9b2Jc\xe2\x80\xae" in trained.stdout
+    assert HARMLESS in run("sample", model).stdout.splitlines()
+    assert run("score", model, COMMANDS_TO_A_TERMINAL).stdout.endswith(f"  {HARMLESS}\n")
+    for words in (
+        ["score", model, "x" + COMMANDS_TO_A_TERMINAL],
+        ["sample", COMMANDS_TO_A_TERMINAL],
+        ["train", "--out", model, "--text", COMMANDS_TO_A_TERMINAL],
+        ["train", f"--{COMMANDS_TO_A_TERMINAL}"],
+        ["examine", f"{COMMANDS_TO_A_TERMINAL}:f"],
+    ):
+        refused(result := run(*words), r"a\x1b[31mb")
+        assert only_shows(result)
+    assert only_shows(trained)
+    assert only_shows(run("sample", model))
+
+
+def test_a_text_with_joiners_and_tabs_is_shown_as_it_is(tmp_path):
+    text, model = tmp_path / "t.txt", tmp_path / "m.npz"
+    lines = ["می\u200cخواهم", "👩\u200d🚀\tja"]
+    text.write_text("\n".join(lines * 5), encoding="utf-8")
+    assert run("train", "--text", text, "--steps", 300, "--held-out", 0, "--out", model).returncode == 0
+    assert set(lines) <= set(run("sample", model, "--temperature", 0.5).stdout.splitlines())
+
+
+# --- standard input --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("redirection", "words"),
+    [
+        ("<&-", "there is no text to score"),
+        ("< latin1.txt", "standard input is not UTF-8 text"),
+        ("0> write-only", "standard input: "),
+    ],
+)
+def test_texts_to_score_that_cannot_be_read_are_one_line(redirection, words, model, tmp_path):
+    (tmp_path / "latin1.txt").write_bytes("Zoë\n".encode("latin-1"))
+    command = f"'{sys.executable}' -m scratchlm score '{model}' {redirection}"
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    refused(
+        subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, env=environment), words
+    )
+
+
+def test_texts_to_score_are_utf_8_whatever_the_locale(tmp_path):
+    (tmp_path / "t.txt").write_text("zoë\nanaïs\n" * 5, encoding="utf-8")
+    out = tmp_path / "m.npz"
+    assert run("train", "--text", tmp_path / "t.txt", "--steps", 3, "--held-out", 0, "--out", out).returncode == 0
+    result = subprocess.run(
+        [*COMMAND, "score", str(out)],
+        input="\ufeffzoë\r\n\nanaïs".encode(),
+        capture_output=True,
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    )
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) == 4
+
+
+# --- output that cannot be written: what was learned is kept ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(("redirection", "status"), [(">/dev/full 2>&1", 2), ("2>/dev/full", 0), (">&- 2>&-", 2)])
+def test_output_that_cannot_be_written_stops_no_training(redirection, status, tmp_path):
+    out = tmp_path / "m.npz"
+    command = f"'{sys.executable}' -m scratchlm train --steps 5 --hidden-dim 4 --out '{out}' {redirection}"
+    assert subprocess.run(["bash", "-c", command]).returncode == status
+    assert checkpoint.load(out).run.state.step == 5
+
+
+class Unread(io.StringIO):
+    """A stream that nobody reads any more."""
+
+    def write(self, _):
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def closed():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [Unread, closed, lambda: None])
+def test_progress_that_cannot_be_told_stops_no_training(stream, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream())
+    monkeypatch.setattr(runs, "LARGE", 0)  # so that the text is told of, too
+    (tmp_path / "t.txt").write_text("anna\nben\n")
+    job = runs.begin(Settings.of(steps=5, hidden_dim=4, held_out=0), tmp_path / "t.txt", tmp_path / "m.npz")
+    runs.learn(job, Progress(5))
+    assert checkpoint.load(tmp_path / "m.npz").run.state.step == 5
+
+
+# --- parameters that are too large -----------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("number", [3.4e38, 1e308])
+@pytest.mark.parametrize("where", ["hidden_weight", "output_weight", "output_bias", "embedding"])
+def test_huge_parameters_bring_numbers_or_one_line_and_no_warning(number, where, model, tmp_path):
+    loaded = checkpoint.load(model)
+    for name in loaded.model.params if number > 1e300 else [where]:
+        loaded.model.params[name] = loaded.model.params[name].astype(np.float64 if number > 1e300 else np.float32)
+    for signs in (1, np.random.default_rng(0).choice([-1, 1], loaded.model.params[where].shape)):
+        loaded.model.params[where][...] = number * signs
+        checkpoint.save(tmp_path / "m.npz", replace(loaded, run=None))
+        for words in (["sample", tmp_path / "m.npz"], ["score", tmp_path / "m.npz", "anna"]):
+            result = run(*words)
+            if result.returncode:
+                refused(result, "are too large" if words[0] == "score" else " of a row ")
+            else:
+                assert result.stderr == ""
+                assert "nan" not in result.stdout
+
+
+# --- what `examine` imports ------------------------------------------------------------------------------------------
+
+STRANGE_MODULES = {
+    "import sys; sys.exit(3)": "cannot import mine:softmax: SystemExit: 3",
+    "import sys; sys.exit()": "cannot import mine:softmax: SystemExit",
+    "raise OSError(28, 'No space left on device')": "OSError: [Errno 28] No space left on device",
+    "raise BaseException": "cannot import mine:softmax: BaseException",
+    "raise GeneratorExit('x\\ny\\x1b[2J')": r"GeneratorExit: x y\x1b[2J",
+    "class Odd(Exception):\n    def __str__(self): raise self\nraise Odd": "Odd: (its message cannot be shown)",
+    "def __getattr__(name): raise SystemExit(name)": "cannot import mine:softmax: SystemExit: softmax",
+    "class softmax: pass": "mine:softmax is a class; name a function",
+    "softmax = 3": "mine:softmax is a int, which cannot be called",
+    "raise KeyboardInterrupt": "interrupted",
+}
+
+
+@pytest.mark.parametrize("source", STRANGE_MODULES)
+def test_a_module_that_cannot_be_examined_is_one_line(source, tmp_path):
+    (tmp_path / "mine.py").write_text(source)
+    result = run("examine", "mine:softmax", cwd=tmp_path)
+    refused(result, STRANGE_MODULES[source])
+    assert result.stdout == ""
+
+
+STRANGE_FUNCTIONS = {
+    "a signature that raises": "class Odd:\n    @property\n    def __signature__(self): raise SystemExit\n"
+    "    def __call__(self, *args, **kwargs): return real(*args, **kwargs)\nsoftmax = Odd()",
+    "a module that prints": "print('loaded')\nsoftmax = real",
+    "a module that replaces what is printed to": "import io, sys\nsys.stdout = io.StringIO()\nsys.stderr = None\n"
+    "softmax = real",
+    "a function that replaces what is printed to": "import sys\n"
+    "def softmax(*args, **kwargs):\n    sys.stdout = None\n    return real(*args, **kwargs)",
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE_FUNCTIONS)
+def test_a_strange_module_with_a_right_function_is_examined(kind, tmp_path):
+    (tmp_path / "mine.py").write_text(f"from scratchlm.functional import softmax as real\n{STRANGE_FUNCTIONS[kind]}\n")
+    result = run("examine", "mine:softmax", "--tier", "identities", "--budget", 2, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith("properties hold.\n")
+    assert result.stderr == ""
+
+
+def test_a_module_that_closes_the_output_is_one_line(tmp_path):
+    (tmp_path / "mine.py").write_text("import sys\nsys.stdout.close()\nfrom scratchlm.functional import softmax\n")
+    command = [*COMMAND, "examine", "mine:softmax", "--tier", "identities", "--budget", "1"]
+    refused(subprocess.run(command, capture_output=True, text=True, cwd=tmp_path), "cannot write the output")
+
+
+WRONG_FUNCTIONS = {
+    "raise SystemExit('\\x1b[2J')": r"SystemExit: \x1b[2J",
+    "raise Odd": "Odd: (its message cannot be shown)",
+    "return Odd()": "the result is no array of floats",
+    "return '\\x1b[2J'": "the result is no array of floats",
+}
+
+
+@pytest.mark.parametrize("body", WRONG_FUNCTIONS)
+def test_what_a_wrong_function_says_commands_nothing(body, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        f"class Odd(Exception):\n    def __str__(self): raise self\ndef softmax(z, axis=-1):\n    {body}\n"
+    )
+    result = run("examine", "mine:softmax", "--tier", "identities", "--budget", 2, cwd=tmp_path)
+    assert result.returncode == 1
+    assert WRONG_FUNCTIONS[body] in result.stdout
+    assert only_shows(result)

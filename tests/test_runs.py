@@ -1,5 +1,8 @@
 """A run of training from Python: the same as from the command line, and told the same when a setting cannot be."""
 
+import os
+import subprocess
+import sys
 from dataclasses import fields
 
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 
 from scratchlm import checkpoint, cli, runs
 from scratchlm.settings import DEFAULTS, SETTINGS, SUITABLE, Complaint, Settings
+from scratchlm.training import Record, mean_nll
 
 SMALL = {"steps": 12, "context_length": 3, "embedding_dim": 4, "hidden_dim": 8}
 OPTIONS = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
@@ -81,3 +85,55 @@ def test_each_model_has_its_own_defaults():
 def test_a_setting_that_cannot_be_is_named(given, words):
     with pytest.raises(Complaint, match=f"^{words}"):
         Settings.of(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "tokens", "words"),
+    [
+        ({}, 1_000_001, "a network for 1,000,001 tokens would have 153,024,857 parameters, where at most 100,000,000"),
+        ({"hidden_dim": 10**9}, 27, "a network for 27 tokens would have 220,000,000,675 parameters"),
+        (
+            {"model": "bigram"},
+            10_001,
+            "a table for 10,001 tokens would have 100,020,001 entries; --model mlp needs far",
+        ),
+    ],
+)
+def test_a_model_that_is_too_large_is_refused_before_it_takes_memory(given, tokens, words):
+    with pytest.raises(Complaint, match=f"^{words}"):
+        runs._new_model(Settings.of(**given), tokens)
+
+
+@pytest.mark.parametrize(("logits", "judges"), [(27 * 2000, 2000), (27, runs.FEWEST_JUDGES), (2**27, 3608)])
+def test_a_model_of_many_tokens_is_judged_by_fewer_targets(logits, judges, monkeypatch):
+    monkeypatch.setattr(runs, "JUDGED_LOGITS", logits)
+    assert len(runs.begin(Settings.of(**SMALL)).judged_by.targets) == judges
+
+
+def test_the_nll_of_a_run_is_that_of_its_model():
+    job = runs.begin(Settings.of(**SMALL))
+    assert runs.learn(job) == mean_nll(job.result.model, job.judged_by)
+    assert runs.learn(job) == mean_nll(job.result.model, job.judged_by)  # there is nothing more to do
+
+
+def test_a_long_run_remembers_few_losses():
+    job = runs.begin(Settings.of(**{**SMALL, "steps": 10**9}))
+    seen = []
+
+    def see(*_, record_every, **more):
+        seen.append(record_every)
+        return [Record(10**9, 0, 0)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "train", see)
+        runs.learn(job)
+    assert seen == [runs.MOST_LOSSES]  # 20 bytes each in every checkpoint
+
+
+def test_the_weights_do_not_depend_on_how_many_threads_the_user_asks_of_blas(tmp_path):
+    for threads in "12":
+        names = ("OPENBLAS", "MKL", "OMP")
+        environment = {**os.environ, **{f"{name}_NUM_THREADS": threads for name in names}}
+        command = [sys.executable, "-m", "scratchlm", "train", "--steps", "20", "--out", str(tmp_path / threads)]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")

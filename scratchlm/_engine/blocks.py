@@ -19,7 +19,7 @@ import numpy as np
 from scratchlm._engine.checks import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 Formula = Callable[..., Any]  # of blocks of rows (n, V), and of the ids of the rows, if there are any
 COLUMN, ROWS = "a number a row", "rows"  # what a formula returns: (n, 1) in float64, or (n, V) in the rows' dtype
@@ -114,7 +114,7 @@ if hasattr(os, "register_at_fork"):
 
 def _share(work_off: Callable[[], None], threads: int, starts: "deque[int]") -> None:
     """Let this thread and some helpers work off the blocks; when it returns, or raises, all have stopped."""
-    futures = [_helpers(threads - 1).submit(work_off) for _ in range(threads - 1)] if threads > 1 else []
+    futures = _asked(work_off, threads - 1)
     try:
         work_off()
     finally:
@@ -122,3 +122,14 @@ def _share(work_off: Callable[[], None], threads: int, starts: "deque[int]") -> 
         for future in futures:
             if not future.cancel():
                 future.result()
+
+
+def _asked(work_off: Callable[[], None], helpers: int) -> "list[Future[None]]":
+    """Ask helpers for their help; if no thread can be started, there are fewer of them, or none."""
+    futures: list[Future[None]] = []
+    try:
+        for _ in range(helpers):
+            futures.append(_helpers(helpers).submit(work_off))
+    except RuntimeError:
+        _helpers.cache_clear()  # it holds what it was asked to do, and would never do
+    return futures

@@ -21,7 +21,7 @@ from typing import Any, NoReturn, TypeVar
 
 from scratchlm.classroom.sandbox import OPEN, Unable, signal_name
 from scratchlm.classroom.wall import die_with
-from scratchlm.terminal import REQUESTS, in_one_line, in_words, on_request_to_end, requests_wait
+from scratchlm.terminal import REQUESTS, in_one_line, in_words, on_request_to_end, requests_blocked
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -41,7 +41,7 @@ def done_apart(
         while left or running:
             try:
                 while left and len(running) < most:
-                    with requests_wait():  # between the start of a process and its entry here
+                    with requests_blocked():  # between the start of a process and its entry here
                         process = _started(work, left[0])
                         running[process.answer] = process
                         left.popleft()

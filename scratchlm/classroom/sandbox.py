@@ -28,7 +28,7 @@ import numpy as np
 
 from scratchlm.classroom import frames
 from scratchlm.classroom.wall import BORROWED, READERS, STARTERS
-from scratchlm.terminal import escaped, in_one_line, in_words, requests_wait
+from scratchlm.terminal import escaped, in_one_line, in_words, requests_blocked
 
 BANNED = (*BORROWED, *STARTERS, *READERS)
 LOADING = 60  # seconds until Python and NumPy are there
@@ -132,7 +132,7 @@ class Submission:
             self._printed, printed = _pipe(ours, theirs)
             for end in (self._to, self._from, self._printed):
                 os.set_blocking(end, False)
-            with requests_wait():  # until it is known here, so that it can be ended
+            with requests_blocked():  # until it is known here, so that it can be ended
                 self.process = subprocess.Popen(
                     [sys.executable, "-I", "-B", "-u", "-c", FAR_SIDE, str(ROOT), str(there), str(back)],
                     stdin=subprocess.DEVNULL,

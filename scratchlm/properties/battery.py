@@ -2,10 +2,10 @@
 
 import inspect
 import random
-import tempfile
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -13,6 +13,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from scratchlm._engine.checks import whole
+from scratchlm.terminal import described
 
 Case = dict[str, Any]
 
@@ -59,6 +60,8 @@ class Mismatch(AssertionError):
         super().__init__(what)
         self.what, self.expected, self.actual = what, expected, actual
 
+
+NOWHERE = Path(__file__) / "nothing"  # below a file: Hypothesis can keep nothing there, and does without
 
 Table = dict[str, list[Property]]
 PROPERTIES: Table = {}
@@ -138,9 +141,9 @@ def judged(
 ) -> list[Verdict]:
     """Return a verdict on each of these properties, which need not stand in PROPERTIES; `examine` says how."""
     f = _adapted(implementation)
-    with tempfile.TemporaryDirectory() as nowhere, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        hypothesis.configuration.set_hypothesis_home_dir(nowhere)  # whatever it wants to keep, it keeps there
+        hypothesis.configuration.set_hypothesis_home_dir(NOWHERE)
         try:
             return [_examined(kind, p, f, budget, seed, shrink) for p in properties]
         finally:
@@ -172,7 +175,7 @@ def _examined(kind: str, p: Property, f: Callable[..., Any], budget: int, seed: 
         return Verdict(kind, p, False, text, _shown(failure.expected), _shown(failure.actual), failure.what)
     if failure is None:
         return Verdict(kind, p, False, text, message="it gives different answers for the same input")
-    raised = f"{type(failure).__name__}: {failure}".strip(": ")
+    raised = described(failure)
     return Verdict(
         kind,
         p,
@@ -202,7 +205,9 @@ def _adapted(implementation: Callable[..., Any]) -> Callable[..., Any]:
     """Return f(*arrays, **options), without an option that f does not have, if it only asks for the default."""
     try:
         parameters = inspect.signature(implementation).parameters
-    except (TypeError, ValueError):  # written in C, without a signature
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # written in C, without a signature; or by somebody who raises when asked for it
         return implementation
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return implementation
@@ -241,6 +246,9 @@ def _python(value: Any) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, str):
         return value
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # a stranger's object that was an array when it was compared
+        return described(error)
     plain = array + 0.0 if array.dtype.kind == "f" else array  # -0 looks like a riddle
     return np.array2string(plain, floatmode="unique", threshold=20)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from scratchlm.properties.battery import Verdict
+from scratchlm.terminal import escaped
 
 
 def as_text(verdicts: Sequence[Verdict]) -> str:
@@ -19,7 +20,7 @@ def as_text(verdicts: Sequence[Verdict]) -> str:
     tiers = dict.fromkeys(verdict.property.tier for verdict in verdicts)
     tables = [_table(tier, [v for v in verdicts if v.property.tier == tier]) for tier in tiers]
     failures = [_failure(verdict) for verdict in verdicts if not verdict.passed]
-    return "\n\n".join([*tables, *failures, _count(verdicts)])
+    return escaped("\n\n".join([*tables, *failures, _count(verdicts)]), keep="\n")
 
 
 def _table(tier: str, verdicts: Sequence[Verdict]) -> str:

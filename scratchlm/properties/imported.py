@@ -1,0 +1,38 @@
+"""What `examine` is given by name: a function of anybody's module, which may do anything while it is imported.
+
+In: MODULE:FUNCTION. Out: the function, or one line that says why there is none.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+
+from scratchlm.terminal import described
+
+
+def imported(target: str) -> Callable[..., object]:
+    """Return what `module:name` names; the working folder is searched first, as python -m does.
+
+    Errors: ValueError for a target that is not written so, cannot be imported, or is no function.
+
+    >>> imported("math:sqrt")(16)
+    4.0
+    """
+    module_name, colon, name = target.partition(":")
+    if not (module_name and colon and name):
+        raise ValueError(f"{target!r} does not say what to examine; write MODULE:FUNCTION, as in scipy.special:softmax")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found: object = importlib.import_module(module_name)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except KeyboardInterrupt:  # a request to end
+        raise
+    except BaseException as error:  # sys.exit, say
+        raise ValueError(f"cannot import {target}: {described(error)}") from None
+    if isinstance(found, type):
+        raise ValueError(f"{target} is a class; name a function, or a method that needs no instance")
+    if not callable(found):
+        raise ValueError(f"{target} is a {type(found).__name__}, which cannot be called")
+    return found
