@@ -213,4 +213,4 @@ def _write_csv(path: Path, results: list[dict[str, Any]], numbers: list[int]) ->
 def _cell(text: str) -> str:
     """Return a text in one line that no spreadsheet takes for a formula."""
     text = in_one_line(text, 10_000)
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\\") else text
+    return "'" + text if text[:1] in ("=", "+", "-", "@") else text
