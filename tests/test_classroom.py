@@ -705,9 +705,9 @@ def submissions(cwd):
 def processes_in(folder):
     """Return the processes that work in a folder, whoever is their parent."""
     found = []
-    for link in Path("/proc").glob("[0-9]*/cwd"):
+    for process in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            found += [link.parent.name] if str(link.readlink()).startswith(str(folder)) else []
+            found += [process] if os.readlink(f"/proc/{process}/cwd").startswith(str(folder)) else []
     return found
 
 
