@@ -190,8 +190,13 @@ def end_at_once(number: int, frame: object) -> NoReturn:
 
 def interrupt(number: int, frame: object) -> NoReturn:
     """Raise KeyboardInterrupt: for a command that has something to clean up. A second request is not needed."""
-    ignore_requests()
+    for request in REQUESTS:  # not SIG_IGN: if another has just come, Python would say that it was lost
+        signal.signal(request, once_is_enough)
     raise KeyboardInterrupt
+
+
+def once_is_enough(number: int, frame: object) -> None:
+    """Do nothing: the command has been asked already, and is ending."""
 
 
 def ignore_requests() -> None:
@@ -234,8 +239,7 @@ def requests_to_end(handler: Handler) -> Iterator[None]:
         yield
     finally:
         for number, handled in before.items():
-            interrupted = handled is end_at_once and signal.getsignal(number) is signal.SIG_IGN
-            if not interrupted:  # else the command is ending, and to be asked once is enough
+            if handled is not end_at_once or signal.getsignal(number) is not once_is_enough:
                 signal.signal(number, handled)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from scratchlm import cli
-from scratchlm.classroom import frames, gradebook, grader, sandbox
+from scratchlm.classroom import frames, gradebook, grader, sandbox, wall
 from scratchlm.classroom.exercises import EXERCISES, STUBS, Exercise, Part, properties_of
 from scratchlm.classroom.grader import FAILS, HOLDS, UNTOUCHED, check
 from scratchlm.classroom.paper import as_text, next_step
@@ -75,6 +75,7 @@ LOST_OR_REFUSED = {
     "os._exit": ("import os\n" + in_softmax("os._exit(0)"), r"ended the process \(exit status 0\)"),
     "a crash": ("import os, signal\n" + in_softmax("signal.raise_signal(signal.SIGSEGV)"), r"crashed \(SIGSEGV\)"),
     "a signal without a name": ("import signal\n" + in_softmax("signal.raise_signal(40)"), "was ended by signal 40"),
+    "a signal that asks to end": ("import signal\n" + in_softmax("signal.raise_signal(15)"), r"crashed \(SIGTERM\)"),
     "memory without bound": (in_softmax("return np.ones(10**11)"), "MemoryError"),
     "memory, bit by bit": (
         in_softmax("a = []", "while True: a.append(bytearray(10**8))"),
@@ -724,9 +725,9 @@ def submissions(cwd):
 def processes_in(folder):
     """Return the processes that work in a folder, whoever is their parent."""
     found = []
-    for link in Path("/proc").glob("[0-9]*/cwd"):
+    for process in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            found += [link.parent.name] if str(link.readlink()).startswith(str(folder)) else []
+            found += [process] if os.readlink(f"/proc/{process}/cwd").startswith(str(folder)) else []
     return found
 
 
@@ -834,6 +835,15 @@ def answers_of_the_kernel(tmp_path_factory):
 @pytest.mark.parametrize("what", ASKS_THE_KERNEL)
 def test_the_kernel_refuses_what_the_ear_might_miss(what, answers_of_the_kernel):
     assert answers_of_the_kernel[what] in ("not permitted", "not allowed to raise maximum limit")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_process_whose_parent_has_ended_before_it_asked_ends():
+    child = os.fork()
+    if not child:
+        wall.die_with(os.getpid())  # which is not its parent
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
 
 
 def test_all_calls_together_have_a_limit(tmp_path):
