@@ -52,7 +52,7 @@ ALONE, ALL = ["demos/01_draws.py"], ["-m", "demos"]
 def run(folder, *words, **options):
     """Run Python beside the folder of demos; return its status, and what it wrote."""
     command = [sys.executable, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder.parent, timeout=120, **options)
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder.parent, timeout=900, **options)
 
 
 def names_in(folder):
@@ -169,7 +169,7 @@ def in_shell(folder, words, sink, **environment):
     command = f"set -o pipefail; '{sys.executable}' {' '.join(map(str, words))} {sink}"
     environment = {**os.environ, **environment}
     return subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, cwd=folder.parent, env=environment, timeout=120
+        ["bash", "-c", command], capture_output=True, text=True, cwd=folder.parent, env=environment, timeout=900
     )
 
 
