@@ -309,7 +309,8 @@ def interrupted(few, tmp_path):
         stdout, stderr = process.communicate(timeout=60)
         return process.returncode, stdout, stderr
 
-    return after
+    yield after
+    (tmp_path / "wait" / "go").touch()  # for what should not be there any more
 
 
 def until(happened):
