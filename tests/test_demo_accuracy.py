@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 DEMOS = Path(__file__).parent.parent / "demos"
-pytestmark = pytest.mark.xdist_group("accuracy")  # in one process, where the page is run once
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

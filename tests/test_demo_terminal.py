@@ -52,7 +52,7 @@ ALONE, ALL = ["demos/01_draws.py"], ["-m", "demos"]
 def run(folder, *words, **options):
     """Run Python beside the folder of demos; return its status, and what it wrote."""
     command = [sys.executable, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder.parent, timeout=120, **options)
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder.parent, timeout=900, **options)
 
 
 def names_in(folder):
@@ -169,7 +169,7 @@ def in_shell(folder, words, sink, **environment):
     command = f"set -o pipefail; '{sys.executable}' {' '.join(map(str, words))} {sink}"
     environment = {**os.environ, **environment}
     return subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, cwd=folder.parent, env=environment, timeout=120
+        ["bash", "-c", command], capture_output=True, text=True, cwd=folder.parent, env=environment, timeout=900
     )
 
 
@@ -309,7 +309,8 @@ def interrupted(few, tmp_path):
         stdout, stderr = process.communicate(timeout=60)
         return process.returncode, stdout, stderr
 
-    return after
+    yield after
+    (tmp_path / "wait" / "go").touch()  # for what should not be there any more
 
 
 def until(happened):
@@ -437,7 +438,7 @@ STRICT = {"PYTHONWARNINGS": "error", "PYTHONWARNDEFAULTENCODING": "1", "PYTHONUT
 def strict(tmp_path, *words, folder=DEMOS, encoding="ascii", **more):
     environment = {**os.environ, **STRICT, "PYTHONIOENCODING": encoding, **more}
     environment |= {"MPLCONFIGDIR": "/dev/null/nowhere", "TMPDIR": str(tmp_path)}
-    result = run(folder, *words, env=environment)
+    result = run(folder, *words, env=environment, encoding=encoding.partition(":")[0])
     assert result.returncode == 0
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.glob("matplotlib-*"))  # where it kept things after all
@@ -464,7 +465,6 @@ def test_all_demos_run_whatever_the_warnings_the_encoding_and_the_optimization(t
     strict(tmp_path, DEMOS / "explorer.py", "--save", tmp_path / "x.png", PYTHONOPTIMIZE="2")
     strict(tmp_path, DEMOS / "benchmark.py", "--quick", "--milliseconds=1", "--out", tmp_path, PYTHONOPTIMIZE="2")
     for encoding in ("ascii", "utf-16", "cp1252", "utf-8:strict"):
-        for script in [*DEMOS.glob("0[1-46]_*.py"), *DEMOS.glob("1*.py")]:
+        for script in DEMOS.glob("0[1-46]_*.py"):
             result = strict(tmp_path, script, "--quick", "--out", tmp_path, encoding=encoding, PYTHONOPTIMIZE="2")
-            story = result.stdout.removeprefix("\ufeff") if encoding != "utf-16" else result.stdout
-            assert len(story) > 1000
+            assert len(result.stdout) > 1000

@@ -12,8 +12,9 @@ import pytest
 from scratchlm.functional import log_softmax
 from scratchlm.models import BigramLM
 
-pytestmark = pytest.mark.xdist_group("pages")  # in one process, where each page is run once
-DEMOS = Path(__file__).parent.parent / "demos"
+ROOT = Path(__file__).parent.parent
+DEMOS = ROOT / "demos"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 PNG = b"\x89PNG\r\n\x1a\n"
 PAGES = [int(path.name[:2]) for path in sorted(DEMOS.glob("[0-9]*.py"))]
 
@@ -359,3 +360,35 @@ def test_beam_search_finds_the_likeliest_text(run):
         assert found == pytest.approx(worth[tokens])
         greedy, _ = beam_search(model, log_softmax, width=1, length=4)
         assert not greedy or greedy in worth
+
+
+# --- what is told of them in README.md and in the gallery -------------------------------------------------------------
+
+
+def table_of(text):
+    """Return the rows of the first table of verdicts in a text."""
+    return re.findall(r"^\| A\d+ \|.*$", text, flags=re.MULTILINE)
+
+
+def without_digits(rows):
+    """Return the rows with every number replaced by #, as a small budget gives other digits."""
+    return [re.sub(r"(?<![A\w])[-+]?\d[\d.,]*(e[-+]\d+)?", "#", row) for row in rows]
+
+
+def test_the_verdicts_are_those_that_the_demos_compute(verdict_page, run):
+    fresh = table_of((run.out / "verdicts.md").read_text(encoding="utf-8"))
+    assert len(fresh) == 15
+    assert without_digits(table_of(README)) == without_digits(fresh)
+
+
+def test_the_verdicts_are_those_of_the_pictures():
+    drawn = (ROOT / "demos" / "gallery" / "verdicts.md").read_text(encoding="utf-8")
+    assert table_of(README) == table_of(drawn)
+
+
+def test_the_gallery_shows_every_picture_that_the_demos_draw(verdict_page, run):
+    gallery = (ROOT / "demos" / "README.md").read_text(encoding="utf-8")
+    drawn = {picture for number in run.pages for picture in run(number).pictures}
+    drawn |= {"explorer.png", "benchmark.png", "benchmark_size.png"}
+    assert drawn == set(re.findall(r"!\[\]\(gallery/([^)]+)\)", gallery))
+    assert drawn == {path.name for path in (ROOT / "demos" / "gallery").glob("*.png")}

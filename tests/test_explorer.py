@@ -13,7 +13,6 @@ import matplotlib
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.xdist_group("explorer")  # in one process, where the window is made once
 DEMOS = Path(__file__).parent.parent / "demos"
 PNG = b"\x89PNG\r\n\x1a\n"
 UNDERFLOWS = (3.2, 1.3, 0.0, -2.1, -20.0)  # the last is 23 nats below the top: in float16, exp(-17.4) and less are 0

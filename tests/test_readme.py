@@ -48,37 +48,6 @@ def test_the_tour_names_every_room_and_every_demo():
         assert f"| `python demos/{path.name}` | {question} |" in README
 
 
-def table_of(text):
-    """Return the rows of the first table of verdicts in a text."""
-    return re.findall(r"^\| A\d+ \|.*$", text, flags=re.MULTILINE)
-
-
-def without_digits(rows):
-    """Return the rows with every number replaced by #, as a small budget gives other digits."""
-    return [re.sub(r"(?<![A\w])[-+]?\d[\d.,]*(e[-+]\d+)?", "#", row) for row in rows]
-
-
-@pytest.mark.xdist_group("pages")
-def test_the_verdicts_are_those_that_the_demos_compute(verdict_page, run):
-    fresh = table_of((run.out / "verdicts.md").read_text(encoding="utf-8"))
-    assert len(fresh) == 15
-    assert without_digits(table_of(README)) == without_digits(fresh)
-
-
-def test_the_verdicts_are_those_of_the_pictures():
-    drawn = (ROOT / "demos" / "gallery" / "verdicts.md").read_text(encoding="utf-8")
-    assert table_of(README) == table_of(drawn)
-
-
-@pytest.mark.xdist_group("pages")
-def test_the_gallery_shows_every_picture_that_the_demos_draw(verdict_page, run):
-    gallery = (ROOT / "demos" / "README.md").read_text(encoding="utf-8")
-    drawn = {picture for number in run.pages for picture in run(number).pictures}
-    drawn |= {"explorer.png", "benchmark.png", "benchmark_size.png"}
-    assert drawn == set(re.findall(r"!\[\]\(gallery/([^)]+)\)", gallery))
-    assert drawn == {path.name for path in (ROOT / "demos" / "gallery").glob("*.png")}
-
-
 def test_the_lesson_plans_name_every_page_and_every_exercise():
     plans = (ROOT / "demos" / "README.md").read_text(encoding="utf-8").partition("## One class")[2]
     plan, answers = plans.split("<details>")
