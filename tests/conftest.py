@@ -27,7 +27,7 @@ def pytest_cmdline_main(config):
     if whole and config.option.numprocesses is None:
         config.option.numprocesses = max(2, min(4, len(os.sched_getaffinity(0)) if CAN_COUNT else os.cpu_count() or 2))
     if config.option.numprocesses and config.option.dist == "no":
-        config.option.dist = "loadgroup"  # tests that share what a page computed stay in one process
+        config.option.dist = "loadfile"  # tests that share what a page computed stay in one process
 
 
 def pytest_configure(config):
