@@ -28,6 +28,7 @@ from scratchlm.data import (
     contexts_and_targets,
     read_text,
     split_texts,
+    texts_in,
     windows_and_targets,
 )
 from scratchlm.models import MLPLM, BigramLM
@@ -118,6 +119,7 @@ GOOD = {
     split_texts: {"texts": ["a", "b", "c"], "validation_fraction": 0.5},
     read: {"content": b"anna\n"},
     read_text: {"path": __file__},
+    texts_in: {"lines": ["anna"], "name": "a pipe"},
     BigramLM: {"vocab_size": 3},
     BIGRAM.forward: {"contexts": CONTEXTS},
     BIGRAM.fit_counts: {"contexts": CONTEXTS, "targets": IDS, "smoothing": 1.0},
@@ -544,6 +546,8 @@ bad("a NUL", ValueError, "text.txt ... NUL ... line 2", read, content=b"anna\nb\
 bad("UTF-16 without its mark", ValueError, "text.txt ... NUL ... line 1", read, content="anna\n".encode("utf-16-le"))
 if not hasattr(os, "geteuid") or os.geteuid():  # an administrator may read everything
     bad("a file that may not be read", PermissionError, "text.txt", read, content=b"anna\n", mode=0)
+bad("no lines", ValueError, "a pipe holds no text", texts_in, lines=[])
+bad("a NUL", ValueError, "a pipe ... NUL ... line 2", texts_in, lines=["anna", "b\0en"])
 bad("a folder", IsADirectoryError, "'.'", read_text, path=".")
 bad("no file", FileNotFoundError, "no such name.txt", read_text, path="no such name.txt")
 bad("no name", FileNotFoundError, "''", read_text, path="")

@@ -113,7 +113,8 @@ def serve(come: int, go: int) -> None:
     sys.argv[:] = [path]
     with open(path, "rb") as file:
         source = file.read()  # while files can be read
-    import numpy.testing  # noqa: F401  (a natural thing to test oneself with, and it needs what is refused later)
+    if b"testing" in source:  # natural to test oneself with, but slow to load, and it needs what is refused later
+        import numpy.testing  # noqa: F401
 
     enclose({**config, "frames": [__file__, frames.__file__]}, path, refused)
 
