@@ -1,4 +1,4 @@
-"""The pages of the demos, run once and quickly, for all tests that ask what is in them."""
+"""How the tests are shared among processes, and what several files of tests ask for."""
 
 import os
 
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 CAN_COUNT = hasattr(os, "sched_getaffinity")
+FIRST = ["test_demos", "test_wall", "test_properties", "test_checkpoint", "test_contract", "test_judge", "test_grading"]
 DEMOS = Path(__file__).parent.parent / "demos"
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -27,12 +28,13 @@ def pytest_cmdline_main(config):
     if whole and config.option.numprocesses is None:
         config.option.numprocesses = max(2, min(4, len(os.sched_getaffinity(0)) if CAN_COUNT else os.cpu_count() or 2))
     if config.option.numprocesses and config.option.dist == "no":
-        config.option.dist = "loadfile"  # tests that share what a page computed stay in one process
+        config.option.dist = "loadfile"  # the tests of a file share what they need: pages, submissions, models
+        config.option.loadscopereorder = False
 
 
-def pytest_configure(config):
-    """Name the marker that pytest-xdist reads, also where that is not installed."""
-    config.addinivalue_line("markers", "xdist_group(name): run in the same process as others of this name")
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest, so that no process has one left when the others are done."""
+    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
 
 
 class Ran(NamedTuple):
@@ -72,3 +74,33 @@ def verdict_page(run):
     for number in (1, 2, 3, 4, 5, 9):
         run(number)
     return run(10)
+
+
+@pytest.fixture
+def graded(tmp_path, monkeypatch):
+    """Return a function that grades a hostile softmax beside an honest one, and gives the lines of both."""
+    from handed_in import FEW, HONEST, TWO  # here: Hypothesis takes a while, and most rooms do without it
+
+    from scratchlm.classroom import grader
+    from scratchlm.classroom.exercises import properties_of
+
+    def grade(source, names=FEW, **options):
+        monkeypatch.setattr(grader, "properties_of", lambda part: [p for p in properties_of(part) if p.name in names])
+        path = tmp_path / "two.py"
+        path.write_text(f"import numpy as np\n{HONEST}\n{source}\n")
+        before = path.read_bytes()
+        report = grader.check(TWO, path, **{"budget": 3, "seconds": 1, **options})
+        assert path.read_bytes() == before
+        lines = {name: [line for line in report.lines if line.function == name] for name in ("softmax", "beside")}
+        return report, lines["softmax"], lines["beside"]
+
+    return grade
+
+
+@pytest.fixture
+def few_cases(monkeypatch):
+    """Let every property be judged on three cases at most, stars as well, for tests of what becomes of a verdict."""
+    from scratchlm.classroom import grader
+
+    really = grader.judged
+    monkeypatch.setattr(grader, "judged", lambda *a, budget, **more: really(*a, budget=min(budget, 3), **more))

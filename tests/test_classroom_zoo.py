@@ -13,7 +13,6 @@ from scratchlm.classroom.exercises import EXERCISES, Exercise, Part
 from scratchlm.classroom.grader import FAILS, HOLDS
 from scratchlm.properties import PROPERTIES
 
-pytestmark = pytest.mark.xdist_group("zoo")  # what is handed in together is judged once
 PATHS = [str(Path(scratchlm.__file__).parent.parent), *(p for p in sys.path if Path(p).is_absolute())]
 KINDS = {part.kind for exercise in EXERCISES.values() for part in exercise.parts if part.kind in PROPERTIES}
 

@@ -1,0 +1,229 @@
+"""The judge: a student's way from the stub to full marks, and points for what is right only."""
+
+import json
+import os
+import re
+import shutil
+
+import pytest
+from handed_in import FEW, HONEST, SOLUTIONS, TWO, hand_in, in_softmax
+
+from scratchlm import cli
+from scratchlm.classroom.exercises import EXERCISES, STUBS, Exercise, Part
+from scratchlm.classroom.grader import FAILS, HOLDS, UNTOUCHED, check
+
+
+def test_what_was_seen_under_one_seed_does_not_help_under_another(tmp_path):
+    path = tmp_path / "two.py"
+    path.write_text(
+        f"import numpy as np\n{HONEST}\nseen = []\n"
+        + in_softmax("seen.append(logits.tobytes())", "print(logits.tolist())", "return honest(logits, axis)")
+    )
+    printed = [check(TWO, path, seed=seed, budget=3).printed for seed in (1, 1, 2)]
+    assert printed[0] == printed[1] != printed[2]
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_the_solution_gets_full_marks_and_the_stub_none(number, few_cases):
+    full_marks_and_none(number)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", EXERCISES)
+def test_the_solution_gets_full_marks_and_the_stub_none_on_many_cases(number):
+    full_marks_and_none(number)
+
+
+def full_marks_and_none(number):
+    exercise = EXERCISES[number]
+    solved = check(exercise, SOLUTIONS / exercise.file, budget=10)
+    assert [(line.name, line.message) for line in solved.lines if line.mark != HOLDS] == []
+    assert solved.passed
+    assert solved.points == pytest.approx(12 if any(part.starred for part in exercise.parts) else 10, abs=0.02)
+    empty = check(exercise, STUBS / exercise.file, budget=10)
+    assert empty.points == 0
+    assert {line.mark for line in empty.lines} == {UNTOUCHED}
+
+
+def test_a_textbook_softmax_passes_at_the_first_try(tmp_path, capsys, few_cases):
+    shutil.copy(SOLUTIONS / "textbook_softmax.py", tmp_path / "ex01_softmax.py")
+    assert cli.main(["exercise", "check", str(tmp_path / "ex01_softmax.py")]) == 0
+    text = capsys.readouterr().out
+    assert re.findall(r"✗ .*", text) == re.findall(r"✗ .*☆.*", text)
+    assert "All that is required holds" in text
+
+
+def test_as_a_new_student_would(tmp_path, capsys, few_cases):
+    folder = tmp_path / "mine"
+    assert cli.main(["exercise", "start", str(folder), "1"]) == 0
+    path = folder / "ex01_softmax.py"
+    assert cli.main(["exercise", "check", str(folder), "1"]) == 1
+    assert "Next: open ex01_softmax.py" in capsys.readouterr().out
+    naive = "    e = np.exp(logits)\n    return e / e.sum(axis=axis, keepdims=True)"
+    path.write_text(path.read_text().replace("    raise NotImplementedError", naive))
+    assert cli.main(["exercise", "check", str(folder)]) == 1
+    text = capsys.readouterr().out
+    assert re.search(r"✗ .*\n +for +logits = np.array\(", text)
+    assert re.search(r"expected: .*\n +actual: ", text)
+    assert "hint:" in text
+    assert "Next: softmax, " in text
+    assert cli.main(["exercise", "start", str(folder), "1"]) == 0
+    assert "left as it is" in capsys.readouterr().out
+    assert naive in path.read_text()
+    path.write_text(path.read_text().replace("np.exp(logits)", "np.exp(logits - logits.max(axis=axis, keepdims=True))"))
+    assert cli.main(["exercise", "check", str(folder)]) == 0
+
+
+def test_hints_come_one_by_one(capsys):
+    for step in (1, 2):
+        assert cli.main(["exercise", "hint", "3", "--step", str(step)]) == 0
+        text = capsys.readouterr().out
+        assert text.count("\n1. ") == 1
+        assert text.count("\n2. ") == step - 1
+    assert cli.main(["exercise", "list"]) == 0
+    assert len(re.findall(r"^ +\d+  ", capsys.readouterr().out, re.MULTILINE)) == len(EXERCISES) >= 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "nowhere.py"], "no such file"),
+        (["check", "."], "exercise check other.py N"),
+        (["check", "other.py"], "named like no exercise"),
+        (["check", ".", "--budget", "0"], "--budget must be at least 1"),
+        (["grade", ".", "--out", "graded"], "holds no folder of a student"),
+        (["grade", "nowhere", "--out", "graded"], "No such file"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other.py").write_text("")
+    assert cli.main(["exercise", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: os.mkfifo(path), "is not a file"),
+        (lambda path: path.write_bytes(b"#" * 2_000_000), "has more than 1,000,000 bytes"),
+        (lambda path: path.symlink_to("nowhere"), "no such file"),
+    ],
+)
+def test_what_is_no_students_file_is_one_line(make, message, tmp_path, capsys):
+    path = tmp_path / EXERCISES[8].file
+    make(path)
+    assert cli.main(["exercise", "check", str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    "parameters", ["logits, /, axis=-1", "logits, *, axis=-1", "*args, **kwargs", "logits, axis=-1"]
+)
+def test_any_way_to_write_the_parameters_will_do(parameters, graded):
+    passed_on = "*args, **kwargs" if "args" in parameters else "logits, axis"
+    _, lines, _ = graded(f"def softmax({parameters}): return honest({passed_on})", budget=10)
+    assert {line.mark for line in lines} == {HOLDS}
+
+
+CHANGES_THE_QUESTION = {  # and gives the answer that fits it
+    1: "def softmax(logits, axis=-1):\n    if logits.flags.writeable: logits[...] = 0\n"
+    "    return np.full_like(logits, 1 / logits.shape[axis])",
+    3: "def log_softmax(logits, axis=-1):\n    if logits.flags.writeable: logits[...] = 0\n"
+    "    return np.full_like(logits, -np.log(logits.shape[axis]))",
+    9: "def bigram_by_counts(previous, following, vocab_size):\n    previous[...] = following[...] = 0\n"
+    "    t = np.full((vocab_size, vocab_size), np.log(1 / vocab_size))\n"
+    "    if len(previous): t[0] = -np.inf; t[0, 0] = 0\n    return t",
+    10: "def mlp_backward(params, contexts, grad_logits):\n    grad_logits[...] = 0\n"
+    "    return {name: value * 0 for name, value in params.items()}",
+    11: "def top_k(scores, k):\n    scores[...] = 0\n    return scores * 0\n"
+    "def top_p(scores, p):\n    scores[...] = 0\n    return scores * 0",
+}
+
+
+@pytest.mark.parametrize("number", CHANGES_THE_QUESTION)
+def test_who_changes_the_question_to_fit_the_answer_earns_nothing(number, tmp_path):
+    path = tmp_path / EXERCISES[number].file
+    path.write_text(f"import numpy as np\n{CHANGES_THE_QUESTION[number]}\n")
+    report = check(EXERCISES[number], path, budget=10, shrink=False)
+    assert report.points == 0, [line.name for line in report.lines if line.points]
+
+
+USELESS = ("logits * 0", "logits", "np.full_like(logits, 1 / logits.shape[-1])", "logits * np.nan")
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_what_computes_nothing_earns_nothing(number, tmp_path):
+    kind = EXERCISES[number].parts[0].kind
+    path = tmp_path / "useless.py"
+    path.write_text(
+        "import numpy as np\n"
+        + "".join(f"def f{i}(logits, axis=-1, keepdims=False): return {x}\n" for i, x in enumerate(USELESS))
+    )
+    parts = tuple(
+        part for i in range(len(USELESS)) for part in (Part(f"f{i}", kind), Part(f"f{i}", kind, starred=True))
+    )
+    report = check(Exercise(number, kind, path.name, parts, ()), path, budget=3, shrink=False)
+    assert {line.function for line in report.lines} == {part.function for part in parts}
+    assert report.points == 0, [(line.function, line.name) for line in report.lines if line.points]
+
+
+def test_what_a_submission_prints_or_raises_is_shown_with_visible_escapes(tmp_path, capsys):
+    source = "print('\\x1b[2J\\u202e')\ndef recover_logits(log_probs, Z): raise ValueError('\\x1b[31m\\x07')\n"
+    folder = hand_in(tmp_path / "in", 8, {"anna": source})
+    assert cli.main(["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8"]) == 0
+    assert cli.main(["exercise", "check", str(folder / "anna"), "8"]) == 1
+    texts = [capsys.readouterr().out, *((tmp_path / "out" / f"anna.{kind}").read_text() for kind in ("txt", "json"))]
+    for text in texts:
+        assert not set(text) & set("\x1b\x07\u202e\ufffd")
+    for text in (texts[0], texts[1], json.loads(texts[2])["exercises"][0]["printed"]):
+        assert r"\x1b[2J\u202e" in text
+    assert r"ValueError: \x1b[31m\x07" in texts[1]
+
+
+@pytest.mark.parametrize(("answer", "right"), [("np.True_", True), ("True", True), ("1", False), ("'yes'", False)])
+def test_an_examiner_may_answer_with_a_bool_of_either_kind(answer, right, tmp_path):
+    path = tmp_path / EXERCISES[13].file
+    path.write_text(f"import numpy as np\ndef looks_like_softmax(softmax):\n    return {answer}\n")
+    first, *others = check(EXERCISES[13], path).lines
+    assert (first.mark == HOLDS) == right
+    assert right or first.message.startswith(f"it must return True or False, and returned {answer}")
+    assert {line.mark for line in others} == {FAILS}
+
+
+def test_the_same_exception_is_told_once(graded):
+    _, lines, _ = graded(in_softmax("return logits.no_such_thing"))
+    told = [line for line in lines if line.message]
+    assert len(told) == 1
+    assert "no_such_thing" in told[0].actual
+    assert not told[0].hint
+    assert {line.note for line in lines if line not in told} >= {"the same again"}
+
+
+@pytest.mark.parametrize("seeds", [1, pytest.param(3, marks=pytest.mark.long)])
+def test_a_star_is_tried_when_the_rest_holds_and_the_seed_does_not_decide_about_it(seeds, tmp_path):
+    path = tmp_path / "ex01_softmax.py"
+    path.write_text(f"import numpy as np\n{HONEST.replace('honest', 'softmax')}")
+    for seed in range(seeds):
+        assert check(EXERCISES[1], path, seed=seed, budget=3, shrink=False).points == pytest.approx(10)
+    path.write_text("import numpy as np\ndef softmax(logits, axis=-1):\n    return np.exp(logits)\n")
+    lines = check(EXERCISES[1], path, budget=3, shrink=False).lines
+    assert {line.mark for line in lines if line.starred} == {UNTOUCHED}
+
+
+def test_not_implemented_for_some_inputs_is_a_failure_there(graded):
+    report, lines, _ = graded(
+        in_softmax("if axis != -1: raise NotImplementedError", "return honest(logits, axis)"),
+        names={*FEW, "one axis, slice by slice"},
+        budget=10,
+    )
+    assert len({line.name for line in lines}) == len(lines)
+    assert [line.name for line in lines if line.mark == FAILS] == ["one axis, slice by slice"]
+    assert sum(line.possible for line in report.lines) == pytest.approx(10)
+
+
+def test_what_it_prints_is_shown(graded):
+    report, *_ = graded("print('hello')\n" + in_softmax("print('there')", "return honest(logits, axis)"))
+    assert report.printed.startswith("hello\nthere\n")
