@@ -56,7 +56,7 @@ def test_the_lesson_plans_name_every_page_and_every_exercise():
         assert re.search(rf"^{number}\. ", answers, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", ["README.md", "demos/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "demos/README.md", "tests/README.md", "scratchlm/classroom/README.md"])
 def test_every_link_leads_somewhere(page):
     path = ROOT / page
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
@@ -64,11 +64,25 @@ def test_every_link_leads_somewhere(page):
 
 
 def test_every_promise_names_a_test_that_there_is():
-    promises = README.partition("## What it promises")[2].partition("\n## ")[0]
-    named = re.findall(r"`(tests/\w+\.py)(?:::(\w+))?`", promises)
-    assert len(named) > 10
-    for path, name in named:
-        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8") if name else (ROOT / path).exists(), name
+    promises = (ROOT / "tests" / "README.md").read_text(encoding="utf-8").partition("## Which promise")[2]
+    rows = [line for line in promises.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", row)
+        assert named, row
+        for file, name in named:
+            assert not name or f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), name
+            assert (ROOT / "tests" / file).exists()
+
+
+def test_every_file_of_tests_is_named_by_the_rooms():
+    rooms = (ROOT / "tests" / "README.md").read_text(encoding="utf-8").partition("## Which promise")[0]
+    exempt = {
+        "test_demo_accuracy",
+        "test_classroom_zoo",
+    }  # one page, and one crowd: their rooms have files of their own
+    files = {path.stem for path in (ROOT / "tests").glob("test_*.py")}
+    assert files - exempt == set(re.findall(r"tests/(test_\w+)\.py", rooms)) - exempt
 
 
 def test_required_dependencies_are_the_promised_ones():

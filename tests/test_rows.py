@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -218,3 +219,25 @@ def test_a_linear_layer_never_holds_its_logits():
     gradients = sum(g.nbytes for g in results[1:])
     # bytes: a block of logits and one of their gradients, 16 MiB each, and a product for the weights
     assert peak - gradients < 60e6 < 1024 * 50_257 * 4
+
+
+def test_a_machine_that_starts_no_thread_computes_with_one(monkeypatch):
+    logits, targets = np.random.default_rng(0).normal(size=(400, 2000)), np.arange(400)
+    monkeypatch.setenv("SCRATCHLM_THREADS", "4")
+    right = F.cross_entropy_with_grad(logits, targets)
+    started = []
+
+    def start(thread):
+        started.append(thread)
+        raise RuntimeError("can't start new thread")
+
+    blocks._helpers.cache_clear()
+    monkeypatch.setattr(threading.Thread, "start", start)
+    try:
+        for _ in range(2):
+            found = F.cross_entropy_with_grad(logits, targets)
+            assert found[0] == right[0]
+            assert np.array_equal(found[1], right[1])
+    finally:
+        blocks._helpers.cache_clear()
+    assert len(started) == 2  # it is asked again, and nothing waits for ever
