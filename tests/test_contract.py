@@ -57,17 +57,16 @@ def check_accuracy(row, y):
         assert error <= Decimal(bound) * Decimal(float(np.spacing(row.dtype.type(float(unit)))))
 
 
-@given(rows_of_a_kind(), st.data())
-@settings(max_examples=300, deadline=None)
-def test_1_and_2_accuracy_against_the_oracle(row, data):
-    check_accuracy(row, data.draw(st.integers(0, len(row) - 1)))
+@pytest.mark.parametrize("examples", [60, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rows", [rows_of_a_kind(), logits(dtypes=WIDE_FLOATS, max_dims=1)], ids=["of a kind", "any"])
+def test_1_and_2_accuracy_against_the_oracle(rows, examples):
+    @given(rows, st.data())
+    @settings(max_examples=examples, deadline=None)
+    def holds(row, data):
+        with np.errstate(over="ignore"):
+            check_accuracy(row, data.draw(st.integers(0, len(row) - 1)))
 
-
-@given(logits(dtypes=WIDE_FLOATS, max_dims=1), st.data())
-@settings(max_examples=200, deadline=None)
-def test_2_accuracy_for_any_finite_row(row, data):
-    with np.errstate(over="ignore"):
-        check_accuracy(row, data.draw(st.integers(0, len(row) - 1)))
+    holds()
 
 
 @pytest.mark.parametrize("dtype", WIDE_FLOATS)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handed_in import HONEST, TWO, in_softmax
+from handed_in import FEW, HONEST, TWO, in_softmax
 
 from scratchlm.classroom import frames
 from scratchlm.classroom.exercises import EXERCISES
@@ -19,6 +19,7 @@ from scratchlm.classroom.grader import FAILS, HOLDS, check
 from scratchlm.classroom.paper import as_text, next_step
 from scratchlm.classroom.sandbox import Refused, Submission
 
+ONE_EACH = {"a distribution", "there and back"}  # a process that was lost is not begun anew for more than that
 # What a hostile softmax does, and what its line says. Who was lost or refused is not called again: there is no smaller
 # counterexample to be had of it.
 LOST_OR_REFUSED = {
@@ -111,7 +112,7 @@ HOSTILE = {**LOST_OR_REFUSED, **HEARD}
 @pytest.mark.parametrize("what", HOSTILE)
 def test_a_hostile_submission_is_told_in_one_line_and_harms_nobody(what, graded):
     source, message = HOSTILE[what]
-    _, hostile, honest = graded(source, shrink=what in HEARD)
+    _, hostile, honest = graded(source, names=FEW if what in HEARD else ONE_EACH, shrink=what in HEARD)
     failed = [line for line in hostile if line.mark == FAILS]
     assert failed
     told = [f"{line.message} {line.note} {line.actual}" for line in failed]
@@ -242,6 +243,7 @@ def test_ways_around_the_wall_are_refused(what, graded):
     source = BYPASSES[what].format(file=str(file), folder=str(file.parent), name=file.name)
     _, hostile, honest = graded(
         "def softmax(logits, axis=-1):\n" + textwrap.indent(source, "    ") + "\n    return honest(logits)",
+        names=ONE_EACH,
         shrink=False,
     )
     assert hostile[0].mark == FAILS
