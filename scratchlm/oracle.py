@@ -7,6 +7,7 @@ matters is rounded away. Every accuracy claim of this package is a distance from
 A float is a binary fraction, so Decimal(x) is exactly the number that the float functions were given.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal, InvalidOperation, localcontext
@@ -188,19 +189,24 @@ def _exact(value: Any) -> Decimal:
         raise TypeError(f"exact must hold Decimals, not {value!r}") from None
 
 
-def _parts(row: Iterable[Any]) -> tuple[Decimal, list[Decimal], Decimal]:
-    """Return max z, the differences d = z - max z, and log(1 + odds), with the odds against one favourite.
-
-    The odds are the sum of exp(d) over all others. Exact differences, so this is no approximation: subtracting the
-    maximum keeps a row at 1e308 within reach of exp.
-    """
-    z = [Decimal(real("each entry of logits", x)) for x in row]
+def _parts(row: Iterable[Any]) -> tuple[Decimal, tuple[Decimal, ...], Decimal]:
+    """Return max z, the differences d = z - max z, and log(1 + odds), with the odds against one favourite."""
+    z = tuple(Decimal(real("each entry of logits", x)) for x in row)
     if not z or any(x.is_nan() or x == Decimal("inf") for x in z) or max(z) == Decimal("-inf"):
         raise ValueError(f"the oracle needs a row of finite numbers, or -inf for some of them, not {list(row)!r}")
+    return _parts_of_scores(z)
+
+
+@functools.lru_cache(maxsize=4)  # all five functions are often asked about the same row
+def _parts_of_scores(z: tuple[Decimal, ...]) -> tuple[Decimal, tuple[Decimal, ...], Decimal]:
+    """Return the parts. The odds are the sum of exp(d) over all but the favourite.
+
+    Exact differences, so this is no approximation: subtracting the maximum keeps a row at 1e308 within reach of exp.
+    """
     m = max(z)
     with localcontext(_CONTEXT) as context:
         context.prec = 800  # the sum and difference of any two floats, to the last digit
-        differences = [x - m for x in z]
+        differences = tuple(x - m for x in z)
     others = list(differences)
     others.remove(Decimal(0))
     return m, differences, _log1p(sum((d.exp() for d in others), Decimal(0)))

@@ -243,15 +243,25 @@ ODD_PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", ODD_PLACES)
-def test_an_odd_place_to_work_in_stops_nobody(place, tmp_path):
-    (tmp_path / "t.txt").write_text("zoë\nanaïs\nλ\n" * 5, encoding="utf-8")
-    for arguments in (["train", "--text", "t.txt", "--out", "m.npz", *SMALL], ["sample", "m.npz"]):
-        result = subprocess.run(
-            [*COMMAND, *arguments], cwd=tmp_path, capture_output=True, timeout=60, **ODD_PLACES[place]
-        )
-        assert result.returncode == 0, result.stderr
-        assert b"Traceback" not in result.stderr
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a text that is not ASCII, and a model of it."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "t.txt").write_text("zoë\nanaïs\nλ\n" * 5, encoding="utf-8")
+    assert cli.main(["train", "--text", str(folder / "t.txt"), "--out", str(folder / "m.npz"), *SMALL]) == 0
+    return folder
+
+
+IN_ODD_PLACES = [(place, ["sample", "m.npz"]) for place in ODD_PLACES] + [
+    (place, ["train", "--text", "t.txt", "--out", "n.npz", *SMALL]) for place in ("no HOME", "a locale of ASCII")
+]
+
+
+@pytest.mark.parametrize(("place", "arguments"), IN_ODD_PLACES)
+def test_an_odd_place_to_work_in_stops_nobody(place, arguments, trained):
+    result = subprocess.run([*COMMAND, *arguments], cwd=trained, capture_output=True, timeout=60, **ODD_PLACES[place])
+    assert result.returncode == 0, result.stderr
+    assert b"Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("given", [b"\xff\xfe\x00", b"an\x00na\n", b"", b"\n \n"])

@@ -60,7 +60,7 @@ def right(request, tmp_path_factory):
     """Return each right one with its lines, by kind; each was held against all that is required of it."""
     animals = crowd(zoo.RIGHT, request.param)
     required = {kind: [p.name for p in PROPERTIES[kind] if p.tier == "identities"] for kind in KINDS}
-    return by_kind(animals, hand_in(tmp_path_factory.mktemp("right"), animals, lambda a: required[a.kind], 5))
+    return by_kind(animals, hand_in(tmp_path_factory.mktemp("right"), animals, lambda a: required[a.kind], 3))
 
 
 def by_kind(animals, lines):

@@ -321,11 +321,11 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path):
 
 
 def test_examine_tells_a_good_implementation_from_a_naive_one():
-    ours = run("examine", "scratchlm.functional:log_softmax", "--budget", 10)
+    ours = run("examine", "scratchlm.functional:log_softmax", "--budget", 5)
     assert ours.returncode == 0, ours.stdout
     assert "18 of 18 properties hold." in ours.stdout
     assert "✗" not in ours.stdout
-    naive = run("examine", "scratchlm.naive:softmax", "--as", "softmax", "--tier", "identities", "--budget", 10)
+    naive = run("examine", "scratchlm.naive:softmax", "--as", "softmax", "--tier", "identities", "--budget", 5)
     assert naive.returncode == 1
     assert "✗ blind to a shift" in naive.stdout
     assert "logits = np.array([0.0], dtype=np.float" in naive.stdout
@@ -342,7 +342,7 @@ def test_examine_is_kind_to_a_textbook(tmp_path):
         "        d = z - z.max(axis=axis, keepdims=True)\n"
         "        return d - np.log(np.exp(d).sum(axis=axis, keepdims=True))\n"
     )
-    result = run("examine", "mine:Homework.log_softmax", "--budget", 10, cwd=tmp_path)
+    result = run("examine", "mine:Homework.log_softmax", "--budget", 5, cwd=tmp_path)
     assert result.returncode == 1
     assert "this is a correct implementation" in result.stdout
     assert result.stdout.count("✗ accurate in") == 4

@@ -23,7 +23,8 @@ def test_what_was_seen_under_one_seed_does_not_help_under_another(tmp_path):
     assert printed[0] == printed[1] != printed[2]
 
 
-@pytest.mark.parametrize("number", EXERCISES)
+# Arrays, tables, dicts of arrays, states, and a function that asks: test_exercises.py has the rest, without the wall.
+@pytest.mark.parametrize("number", [1, 9, 10, 12, 13])
 def test_the_solution_gets_full_marks_and_the_stub_none(number, few_cases):
     full_marks_and_none(number)
 
@@ -63,7 +64,7 @@ def test_as_a_new_student_would(tmp_path, capsys, few_cases):
     path.write_text(path.read_text().replace("    raise NotImplementedError", naive))
     assert cli.main(["exercise", "check", str(folder)]) == 1
     text = capsys.readouterr().out
-    assert re.search(r"✗ .*\n +for +\w+ = ", text)
+    assert re.search(r"✗ .*\n +for +\w+ = ", text, re.DOTALL)
     assert re.search(r"expected: .*\n +actual: ", text)
     assert "hint:" in text
     assert "Next: softmax, " in text
@@ -147,14 +148,14 @@ CHANGES_THE_QUESTION = {  # and gives the answer that fits it
 def test_who_changes_the_question_to_fit_the_answer_earns_nothing(number, tmp_path):
     path = tmp_path / EXERCISES[number].file
     path.write_text(f"import numpy as np\n{CHANGES_THE_QUESTION[number]}\n")
-    report = check(EXERCISES[number], path, budget=10, shrink=False)
+    report = check(EXERCISES[number], path, budget=3, shrink=False)
     assert report.points == 0, [line.name for line in report.lines if line.points]
 
 
 USELESS = ("logits * 0", "logits", "np.full_like(logits, 1 / logits.shape[-1])", "logits * np.nan")
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("number", [1, *(pytest.param(number, marks=pytest.mark.long) for number in (2, 3))])
 def test_what_computes_nothing_earns_nothing(number, tmp_path):
     kind = EXERCISES[number].parts[0].kind
     path = tmp_path / "useless.py"

@@ -11,7 +11,12 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-LESS = {"train": ["--steps", "1500"], "examine": ["--budget", "5"], "check": ["--budget", "3"]}  # the same, but rougher
+LESS = {  # the same, but rougher
+    "--head": ["--steps", "1500"],
+    "train": ["--steps", "300"],
+    "examine": ["--budget", "5"],
+    "check": ["--budget", "3"],
+}
 
 
 @pytest.mark.parametrize("how", ["with less to do", pytest.param("as they stand", marks=pytest.mark.long)])

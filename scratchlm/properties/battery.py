@@ -108,9 +108,9 @@ def examine(
     implementation that cannot be called, and for a budget, a seed or names of a wrong type.
 
     >>> from scratchlm import functional, naive, properties
-    >>> all(verdict.passed for verdict in properties.examine("softmax", functional.softmax, budget=20))
+    >>> all(verdict.passed for verdict in properties.examine("softmax", functional.softmax, budget=5))
     True
-    >>> failed = [v for v in properties.examine("log_softmax", naive.log_softmax, budget=20) if not v.passed]
+    >>> failed = [v for v in properties.examine("log_softmax", naive.log_softmax, budget=5) if not v.passed]
     >>> failed[0].property.name
     'any level'
     """
