@@ -82,7 +82,10 @@ LOST_OR_REFUSED = {
 
 
 HEARD = {  # it answers, or raises
-    "recursion without end": (in_softmax("return softmax(logits)"), "RecursionError"),
+    "recursion without end": (
+        in_softmax("return softmax(logits)"),
+        "(RecursionError|crashed|MemoryError|did not return)",  # Python 3.13.0 does not count these calls
+    ),
     "sys.exit": ("import sys\n" + in_softmax("sys.exit(0)"), "SystemExit: 0"),
     "None": (in_softmax("return None"), "is there a `return`"),
     "text": (in_softmax("return 'p'"), "no array of floats"),
