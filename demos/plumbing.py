@@ -10,6 +10,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,13 +19,19 @@ import scratchlm
 from scratchlm.terminal import complain, escaped
 
 with in_one_piece():  # it may be writing its cache of fonts, and a lock left there would hold up whoever comes next
+    backend = os.environ.pop("MPLBACKEND", None)
     import matplotlib
+
+    if backend:
+        with suppress(ValueError):  # there is none of this name, or it is a notebook's, and not installed here
+            matplotlib.rcParams["backend"] = backend
     import matplotlib.pyplot as plt
     from matplotlib.figure import Figure
 
 # Colours that stay apart for colour-blind readers and in grey: Okabe & Ito 2008, "Color universal design".
 BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#666666"
 
+matplotlib.rcdefaults()  # not what a matplotlibrc says: these pictures look alike everywhere, and need no LaTeX
 plt.rcParams.update(
     {
         "figure.figsize": (10, 5.6),  # a slide

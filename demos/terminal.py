@@ -26,6 +26,7 @@ import argparse
 import atexit
 import contextlib
 import errno
+import logging
 import subprocess
 import threading
 import warnings
@@ -172,3 +173,4 @@ if a_demo_is_run:
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: more threads gain nothing on matrices this small
 # What other libraries do that they should not is for their authors, also under python -W error.
 warnings.filterwarnings("ignore", module=r"(matplotlib|PIL|scipy|torch)\b")
+logging.getLogger("matplotlib").setLevel(logging.ERROR)

@@ -16,8 +16,10 @@ def main() -> int:
     """Run the command line; return its exit status."""
     terminal.on_request_to_end(lambda *_: terminal.end_with("interrupted before it began; nothing was touched"))
     terminal.occupy_closed_descriptors()
-    from scratchlm import cli  # with NumPy, which takes most of the time until it begins
-
+    try:
+        from scratchlm import cli  # with NumPy, which takes most of the time until it begins
+    except Exception as error:  # no memory, say; or a file random.py of yours, which is then Python's random
+        terminal.end_with(f"cannot begin: {terminal.described(error.__cause__ or error)}")
     terminal.on_request_to_end(terminal.end_at_once)
     status = cli.main()
     terminal.ignore_requests()  # while Python ends: it would not be we who answer, and the status would be another

@@ -10,7 +10,6 @@ import io
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -20,7 +19,7 @@ from scratchlm.checkpoint import Checkpoint
 from scratchlm.data import texts_in, windows_and_targets
 from scratchlm.progress import Progress
 from scratchlm.sampling import generate
-from scratchlm.settings import ABOVE_0, SETTINGS, SHARE, WHOLE, WHOLE_OR_0, Choice, Complaint, Number, Settings
+from scratchlm.settings import ABOVE_0, SETTINGS, SHARE, WHOLE, WHOLE_OR_0, Choice, Complaint, File, Number, Settings
 from scratchlm.terminal import complain
 from scratchlm.training import Data, Diverged, mean_nll
 
@@ -116,7 +115,7 @@ def _score(options: argparse.Namespace) -> None:
 
 def _lines_of_standard_input() -> list[str]:
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")  # like any file of texts
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict", newline=None)  # like any file of texts
     try:
         return texts_in(sys.stdin or [], "standard input")
     except ValueError as error:
@@ -168,7 +167,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise Complaint(f"{message}; see {self.prog} --help")
 
-    def option(self, name: str, values: Choice | Number, text: str, **more: Any) -> None:
+    def option(self, name: str, values: Choice | File | Number, text: str, **more: Any) -> None:
         """Add an option, or an argument, that must be one of these values."""
 
         def read(given: str) -> object:
@@ -186,7 +185,7 @@ class _Parser(argparse.ArgumentParser):
         self.option(name, SETTINGS[name.removeprefix("--").replace("-", "_")], text, **more)
 
     def file(self, name: str, metavar: str, text: str) -> None:
-        self.add_argument(name, type=Path, metavar=metavar, help=text)
+        self.option(name, File(), text, metavar=metavar)
 
 
 def _parser() -> _Parser:

@@ -116,7 +116,8 @@ class Vocabulary:
 
     def __init__(self, characters: str) -> None:
         (text,) = _listed("characters", [characters])
-        self.characters = "".join(sorted(set(unicodedata.normalize("NFC", text))))
+        # Each by itself: side by side, letters and accents that the texts have apart would become one character.
+        self.characters = "".join(sorted({c for one in set(text) for c in unicodedata.normalize("NFC", one)}))
         if not self.characters:
             raise ValueError("a vocabulary needs at least one character")
         codes = _code_points(self.characters)

@@ -5,8 +5,10 @@ command line, a file from a stranger, and Python come in by the same door, `Sett
 """
 
 import math
+import os
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from scratchlm.objectives import HEADS, LOSSES
@@ -59,6 +61,22 @@ class Choice:
         if str(value) not in self.names:
             raise ValueError(f"invalid choice: {str(value)!r} (choose from {', '.join(map(repr, self.names))})")
         return str(value)
+
+
+@dataclass(frozen=True)
+class File:
+    """The name of a file.
+
+    >>> File().read("folder/")
+    Traceback (most recent call last):
+    ValueError: 'folder/' does not name a file
+    """
+
+    def read(self, value: object) -> Path:
+        """Return the path that a value is the text of. Errors: ValueError if it ends before the name of a file."""
+        if not os.path.basename(str(value)):
+            raise ValueError(f"{str(value)!r} does not name a file")
+        return Path(str(value))
 
 
 TINY = math.nextafter(0, 1)

@@ -1,5 +1,6 @@
 """What users mistype, and what they give by mistake: one line that says what is wrong, status 2, nothing touched."""
 
+import io
 import os
 import subprocess
 import sys
@@ -92,7 +93,7 @@ OTHERS = [
     (["train", "--text", "missing/good.txt"], "No such file"),
     (["train", "--text", "good.txt/good.txt"], "Not a directory"),
     (["train", "--text", "folder"], "folder: Is a directory"),
-    (["train", "--text", ""], "Is a directory"),
+    (["train", "--text", ""], "does not name a file"),
     (["train", "--text", "a\0b"], "null"),
     (["train", "--text", "x" * 5000], "File name too long"),
     (["train", "--text", "link.txt"], "link.txt: No such file"),
@@ -113,7 +114,7 @@ OTHERS = [
     (["train", "--text", "good.npz"], "good.npz is not"),
     (["train", "--text", "one.txt", "--held-out", "0.9"], "leaves none of 1 texts to train on"),
     (["train", "--out", "folder"], "folder is a folder"),
-    (["train", "--out", ""], "is a folder"),
+    (["train", "--out", ""], "does not name a file"),
     (["train", "--out", "a\0b"], "null"),
     (["train", "--out", "x" * 300], "File name too long"),
     (["train", "--out", "missing/m.npz"], "there is no folder missing"),
@@ -131,7 +132,7 @@ OTHERS = [
     (["train", "--resume", "good.npz", "--text", "good.txt"], "does not hold the texts that good.npz learns from"),
     (["train", "--resume", "good.npz", "--out", "folder"], "folder is a folder"),
     (["sample"], "the following arguments are required: MODEL.npz"),
-    (["sample", ""], "no ordinary file"),
+    (["sample", ""], "does not name a file"),
     (["sample", "missing.npz"], "missing.npz: No such file"),
     (["sample", "folder"], "no ordinary file"),
     (["sample", "good.txt"], "it is not a .npz file"),
@@ -271,3 +272,31 @@ def test_what_is_no_text_on_standard_input_is_one_line(given, folder):
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert line.startswith(b"scratchlm: ")
+
+
+@pytest.mark.parametrize("given", [b"anna\rben\r", b"anna\r\nben\r\n"])
+def test_lines_to_score_end_as_those_of_a_file_do(given, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given), newline="\n"))  # as Python opens it
+    assert cli.main(["score", "good.npz"]) == 0
+    assert "(all 2 texts)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--out", "--text", "--resume"])
+@pytest.mark.parametrize("given", ["", "new/"])
+def test_a_name_that_ends_before_that_of_a_file_is_shown_as_given(option, given, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", option, given, *SMALL]) == 2
+    assert capsys.readouterr().err == (
+        f"scratchlm: argument {option}: {given!r} does not name a file; see scratchlm train --help\n"
+    )
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a folder that somebody is in cannot be removed")
+def test_a_folder_that_is_gone_is_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert cli.main(["train", "--out", "m.npz", *SMALL]) == 2
+    assert capsys.readouterr().err == "scratchlm: the folder that this is run in is no longer there\n"

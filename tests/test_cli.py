@@ -645,3 +645,9 @@ def test_what_a_wrong_function_says_commands_nothing(body, tmp_path):
     assert result.returncode == 1
     assert WRONG_FUNCTIONS[body] in result.stdout
     assert only_shows(result)
+
+
+def test_what_keeps_python_from_loading_a_library_is_one_line(tmp_path):
+    (tmp_path / "random.py").write_text("")
+    result = subprocess.run([*COMMAND, "sample", "m.npz"], capture_output=True, text=True, cwd=tmp_path)
+    refused(result, "cannot begin", "random.py")

@@ -145,3 +145,12 @@ def test_words_there_and_back():
 def test_a_vocabulary_of_words_says_what_it_does_not_know(act, message):
     with pytest.raises(ValueError, match=message):
         act()
+
+
+@pytest.mark.parametrize("texts", [["ẹ́ káàárọ̀", "a e i o u n"], ["a", "\u0301b"], ["ᄀ", "ᅡ"]], ids=ascii)
+def test_letters_and_accents_that_the_texts_have_apart_stay_apart(texts):
+    vocabulary = Vocabulary.from_texts(texts)
+    assert vocabulary.characters == "".join(sorted(set("".join(texts))))
+    again = Vocabulary(vocabulary.characters)  # as a checkpoint is read
+    assert [again.decode(vocabulary.encode(text)) for text in texts] == texts
+    assert Vocabulary("".join(reversed(vocabulary.characters))).characters == vocabulary.characters

@@ -27,7 +27,7 @@ WAITS = (  # to be used in a stand-in: says that it is there, and waits until it
     "    while not pathlib.Path(os.environ['WAIT'], 'go').exists(): time.sleep(0.005)\n"
 )
 MATPLOTLIB = {
-    "__init__": "def use(_): pass",
+    "__init__": "rcParams = {}\ndef use(_): pass\ndef rcdefaults(): pass",
     "figure": f"class Figure:\n    def savefig(self, path, format):\n        path.write_bytes({PNG})",
     "pyplot": "from matplotlib.figure import Figure as figure\nrcParams = {}\ndef close(_): pass",
 }
@@ -438,9 +438,11 @@ STRICT = {"PYTHONWARNINGS": "error", "PYTHONWARNDEFAULTENCODING": "1", "PYTHONUT
 def strict(tmp_path, *words, folder=DEMOS, encoding="ascii", **more):
     environment = {**os.environ, **STRICT, "PYTHONIOENCODING": encoding, **more}
     environment |= {"MPLCONFIGDIR": "/dev/null/nowhere", "TMPDIR": str(tmp_path)}
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nno.such.key: 1\n")
+    environment |= {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "MATPLOTLIBRC": str(tmp_path)}
     result = run(folder, *words, env=environment, encoding=encoding.partition(":")[0])
     assert result.returncode == 0
-    assert "Traceback" not in result.stderr
+    assert result.stderr == ""
     assert not list(tmp_path.glob("matplotlib-*"))  # where it kept things after all
     return result
 

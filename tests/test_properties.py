@@ -1,6 +1,7 @@
 """The battery on trial: ours pass, every wrong implementation is caught by name, every right one is left in peace."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import zoo
 
 from scratchlm import naive
 from scratchlm.properties import PROPERTIES, examine
+from scratchlm.properties.imported import imported
 from scratchlm.properties.manners import KINDS
 
 # What follows from other properties of the same kind, and why it stays all the same.
@@ -190,3 +192,13 @@ def test_scipy_passes_the_identities_and_is_told_of_the_accuracy():
         assert [v.property.name for v in verdicts if not v.passed] == []
     failed = [v for v in examine("log_softmax", special.log_softmax, tier="accuracy") if not v.passed]
     assert len(failed) == 2
+
+
+@pytest.mark.parametrize("body", ["return z", "yield z"])
+def test_a_function_that_would_have_to_be_awaited_is_refused(body, tmp_path, monkeypatch):
+    name = f"awaited_{body[0]}"
+    (tmp_path / f"{name}.py").write_text(f"async def softmax(z, axis=-1):\n    {body}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    with pytest.raises(ValueError, match=f"{name}:softmax is async"):
+        imported(f"{name}:softmax")

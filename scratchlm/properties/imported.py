@@ -4,6 +4,7 @@ In: MODULE:FUNCTION. Out: the function, or one line that says why there is none.
 """
 
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -35,4 +36,6 @@ def imported(target: str) -> Callable[..., object]:
         raise ValueError(f"{target} is a class; name a function, or a method that needs no instance")
     if not callable(found):
         raise ValueError(f"{target} is a {type(found).__name__}, which cannot be called")
+    if inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found):
+        raise ValueError(f"{target} is async, and returns no result when it is called; name a plain function")
     return found
