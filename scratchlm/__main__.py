@@ -3,6 +3,10 @@
 import os
 import sys
 
+if __name__ == "__main__" and not sys.flags.safe_path:
+    # Python looks in the current folder first: who keeps a random.py or a numpy.py there does not mean us to import it.
+    sys.path.append(sys.path.pop(0))
+
 from scratchlm import terminal
 
 # The matrices here are small: a second BLAS thread gains nothing, and waits for a busy core a thousand times a second.

@@ -645,3 +645,11 @@ def test_what_a_wrong_function_says_commands_nothing(body, tmp_path):
     assert result.returncode == 1
     assert WRONG_FUNCTIONS[body] in result.stdout
     assert only_shows(result)
+
+
+@pytest.mark.parametrize("name", ["random.py", "numpy.py"])
+def test_what_lies_in_the_current_folder_is_not_taken_for_a_library(name, tmp_path):
+    (tmp_path / name).write_text("raise SystemExit('who wrote this meant something else')\n")
+    command = [*COMMAND, "exercise", "list"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
