@@ -217,9 +217,7 @@ class Submission:
             selector.register(self._to, selectors.EVENT_WRITE)
             while True:
                 left = deadline - time.monotonic()
-                if left <= 0:
-                    self._lose(f"it did not return within {self.seconds:g} s")
-                for key, _ in selector.select(left):
+                for key, _ in selector.select(max(left, 0)):
                     if key.fd == self._to:
                         unsent = self._send_some(unsent)
                         if not unsent:
@@ -230,6 +228,8 @@ class Submission:
                                 selector.unregister(self._printed)
                     elif (reply := self._received_frame()) is not None:
                         return reply
+                if left <= 0:  # and nothing has come: we could have been stopped for a while, by Ctrl-Z
+                    self._lose(f"it did not return within {self.seconds:g} s")
 
     def _send_some(self, unsent: memoryview) -> memoryview:
         try:
@@ -305,7 +305,8 @@ class Submission:
         try:
             return self._call(name, args, kwargs)
         finally:
-            self.spent[name] = self.spent.get(name, 0) + time.monotonic() - begun
+            took = min(time.monotonic() - begun, self.seconds)  # what is more was not its own
+            self.spent[name] = self.spent.get(name, 0) + took
 
     def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.process is None:
