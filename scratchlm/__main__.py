@@ -3,6 +3,10 @@
 import os
 import sys
 
+if __name__ == "__main__" and not sys.flags.safe_path:
+    # Python looks in the current folder first: who keeps a random.py or a numpy.py there does not mean us to import it.
+    sys.path.append(sys.path.pop(0))
+
 from scratchlm import terminal
 
 # The matrices here are small: a second BLAS thread gains nothing, and waits for a busy core a thousand times a second.
@@ -18,7 +22,7 @@ def main() -> int:
     terminal.occupy_closed_descriptors()
     try:
         from scratchlm import cli  # with NumPy, which takes most of the time until it begins
-    except Exception as error:  # no memory, say; or a file random.py of yours, which is then Python's random
+    except Exception as error:  # a library that is broken, or no memory for it
         terminal.end_with(f"cannot begin: {terminal.described(error.__cause__ or error)}")
     terminal.on_request_to_end(terminal.end_at_once)
     status = cli.main()

@@ -89,7 +89,7 @@ def graded(tmp_path, monkeypatch):
         path = tmp_path / "two.py"
         path.write_text(f"import numpy as np\n{HONEST}\n{source}\n")
         before = path.read_bytes()
-        report = grader.check(TWO, path, **{"budget": 3, "seconds": 1, **options})
+        report = grader.check(TWO, path, **{"budget": 3, "seconds": 20, **options})
         assert path.read_bytes() == before
         lines = {name: [line for line in report.lines if line.function == name] for name in ("softmax", "beside")}
         return report, lines["softmax"], lines["beside"]

@@ -647,7 +647,16 @@ def test_what_a_wrong_function_says_commands_nothing(body, tmp_path):
     assert only_shows(result)
 
 
-def test_what_keeps_python_from_loading_a_library_is_one_line(tmp_path):
-    (tmp_path / "random.py").write_text("")
-    result = subprocess.run([*COMMAND, "sample", "m.npz"], capture_output=True, text=True, cwd=tmp_path)
-    refused(result, "cannot begin", "random.py")
+def test_a_library_that_cannot_be_loaded_is_one_line(tmp_path):
+    (tmp_path / "numpy.py").write_text("raise ImportError('libgfortran is missing')")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    result = subprocess.run([*COMMAND, "sample", "m.npz"], capture_output=True, text=True, env=environment)
+    refused(result, "cannot begin: ", "libgfortran is missing")
+
+
+@pytest.mark.parametrize("name", ["random.py", "numpy.py"])
+def test_what_lies_in_the_current_folder_is_not_taken_for_a_library(name, tmp_path):
+    (tmp_path / name).write_text("raise SystemExit('who wrote this meant something else')\n")
+    command = [*COMMAND, "exercise", "list"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")

@@ -11,20 +11,24 @@ import json
 import os
 import re
 import resource
+import shlex
 import signal
 import socket
 import subprocess
 import sys
+import time
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scratchlm import checkpoint, cli
-from scratchlm.classroom import apart, commands, exercises
+from scratchlm.classroom import apart, commands, exercises, frames, sandbox
 from scratchlm.classroom.exercises import EXERCISES
 from scratchlm.classroom.sheets import cell
 from scratchlm.classroom.students import labels
+from scratchlm.terminal import in_words
 
 SOLUTIONS = Path(__file__).parent / "solutions"
 FILE = EXERCISES[8].file
@@ -473,3 +477,99 @@ def test_no_more_workers_than_students(tmp_path, monkeypatch):
     handed_in_by(folder, "cem")
     assert grade(folder, tmp_path / "out", "--workers", "300") == 0
     assert asked == ["anna", "ben", "cem"]
+
+
+# --- what people type ------------------------------------------------------------------------------------------------
+
+
+def test_the_command_that_start_proposes_works_for_a_folder_that_looks_like_an_option(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["exercise", "start", "--", "-mine", "8"]) == 0
+    proposed = shlex.split(capsys.readouterr().out.rpartition("scratchlm ")[2])
+    assert cli.main(proposed) == 1
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("numbers", [["2"], ["8", "2"]])
+def test_a_file_of_another_exercise_than_the_one_that_is_asked_for_is_not_checked(numbers, tmp_path, capsys):
+    (tmp_path / FILE).write_text("")
+    assert cli.main(["exercise", "check", str(tmp_path / FILE), *numbers]) == 2
+    assert capsys.readouterr().err == f"scratchlm: {FILE} is the file of exercise 8, not 2\n"
+
+
+def test_the_folder_of_a_student_is_no_place_for_reports(tmp_path, capsys):
+    folder = handed_in_by(tmp_path, "anna", "ben", source="")
+    assert grade(folder, folder / "anna") == 2
+    assert "anna is what was handed in; --out must be another folder" in capsys.readouterr().err
+    assert os.listdir(folder / "anna") == [FILE]
+
+
+def test_what_was_handed_in_under_another_name_is_named(tmp_path):
+    handed_in = {"anna": "week 1/" + FILE, "ben": FILE + ".txt", "cem": "ex08.ipynb", "dora": FILE.upper()}
+    for name, file in handed_in.items():
+        (tmp_path / "in" / name / file).parent.mkdir(parents=True)
+        (tmp_path / "in" / name / file).write_text("")
+    assert grade(tmp_path / "in", tmp_path / "out") == 0
+    for row in rows_of(tmp_path / "out"):
+        there = handed_in[row["student"]].partition("/")[0]
+        assert row["troubles"] == f"exercise 8: {FILE} was not handed in (the folder holds {there})"
+
+
+def test_a_file_that_cannot_be_read_when_it_is_saved_is_checked_when_it_is_saved_again(tmp_path, monkeypatch, capsys):
+    file, too_large = tmp_path / FILE, "#" * 1_000_001
+    file.write_text("")
+    saves = iter(
+        [lambda: file.write_text(too_large), lambda: file.write_text("x = 1"), lambda: os.kill(os.getpid(), 2)]
+    )
+    monkeypatch.setattr(commands.time, "sleep", lambda seconds: next(saves)())
+    assert cli.main(["exercise", "check", str(file), "--watch"]) == 2
+    seen = capsys.readouterr()
+    assert seen.out.count("has more than 1,000,000 bytes; when it is saved again, it is checked again") == 1
+    assert seen.out.count("there is no function recover_logits") == 2
+    assert seen.err == "scratchlm: interrupted\n"
+
+
+def test_where_the_current_folder_is_gone_that_is_said(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError) as gone:
+        os.getcwd()
+    assert in_words(gone.value) == "the current folder is not there any more"
+
+
+def test_an_answer_that_came_while_the_grader_was_stopped_counts(tmp_path, monkeypatch):
+    (tmp_path / FILE).write_text("def f():\n    return 1.5\n")
+    send = sandbox.Submission._send_some
+
+    def send_and_be_stopped(self, unsent):
+        left = send(self, unsent)
+        time.sleep(0.3)  # as by Ctrl-Z, and fg
+        return left
+
+    with sandbox.Submission(tmp_path / FILE) as submission:
+        submission.start()
+        submission.seconds = 0.2
+        monkeypatch.setattr(sandbox.Submission, "_send_some", send_and_be_stopped)
+        assert submission.call("f", (), {}) == 1.5
+        assert submission.spent["f"] <= 0.2
+
+
+@pytest.mark.parametrize(
+    "edited", [{"points": "ten"}, {"points": None}, {"exercises": [1]}, {"troubles": 5}, {"tests": 5}]
+)
+def test_a_report_that_was_edited_until_it_is_none_any_more_is_made_anew(edited, tmp_path):
+    folder, out = handed_in_by(tmp_path / "in", "anna"), tmp_path / "out"
+    assert grade(folder, out) == 0
+    report = (out / "anna.json").read_text(encoding="utf-8")
+    (out / "anna.json").write_text(json.dumps(json.loads(report) | edited))
+    assert grade(folder, out, "--gradescope") == 0
+    assert (out / "anna.json").read_text(encoding="utf-8") == report
+
+
+def test_an_array_that_is_too_large_to_be_sent_is_said_to_be_so():
+    huge = np.broadcast_to(0.0, (10**6, 10**6))
+    sent = frames.from_bytes(frames.to_bytes({"value": huge})[12:])
+    assert str(sent["value"]) == "an array of shape (1000000, 1000000), far too large"
+    sent = frames.from_bytes(frames.to_bytes({"value": [np.zeros(10**6)] * 9})[12:])
+    assert [isinstance(part, np.ndarray) for part in sent["value"]] == [True] * 2 + [False] * 7

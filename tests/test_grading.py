@@ -108,7 +108,10 @@ def test_grading_that_is_interrupted_goes_on_and_leaves_nobody_behind(tmp_path):
     assert not submissions(tmp_path)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+SIMILAR = [pytest.param(how, marks=pytest.mark.long) for how in (signal.SIGINT, signal.SIGTERM)]
+
+
+@pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGKILL, *SIMILAR])
 def test_a_grader_that_is_ended_leaves_no_submission_running(how, tmp_path):
     path = tmp_path / EXERCISES[8].file
     path.write_text("import time\nheld = open(__file__)\nwhile True: time.sleep(1)\n")

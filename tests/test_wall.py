@@ -5,16 +5,14 @@ import re
 import resource
 import subprocess
 import sys
-import textwrap
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from handed_in import FEW, HONEST, TWO, in_softmax
 
-from scratchlm.classroom import frames
-from scratchlm.classroom.exercises import EXERCISES
+from scratchlm.classroom import frames, grader, sandbox
+from scratchlm.classroom.exercises import EXERCISES, Exercise, Part, properties_of
 from scratchlm.classroom.grader import FAILS, HOLDS, check
 from scratchlm.classroom.paper import as_text, next_step
 from scratchlm.classroom.sandbox import Refused, Submission
@@ -37,7 +35,10 @@ LOST_OR_REFUSED = {
         in_softmax("a = []", "while True: a.append(bytearray(10**8))"),
         "(MemoryError|did not return)",  # whichever limit is met first
     ),
-    "importing this package": (in_softmax("import scratchlm", "return honest(logits, axis)"), "importing scratchlm is"),
+    "importing this package": (
+        in_softmax("import scratchlm", "return honest(logits, axis)"),
+        "importing scratchlm is ref",
+    ),
     "importing and hiding it": (
         in_softmax("try:", "    import scipy", "except BaseException:", "    pass", "return honest(logits, axis)"),
         "importing scipy is refused",
@@ -112,16 +113,39 @@ HEARD = {  # it answers, or raises
 HOSTILE = {**LOST_OR_REFUSED, **HEARD}
 
 
-@pytest.mark.parametrize("what", HOSTILE)
-def test_a_hostile_submission_is_told_in_one_line_and_harms_nobody(what, graded):
-    source, message = HOSTILE[what]
-    _, hostile, honest = graded(source, names=FEW if what in HEARD else ONE_EACH, shrink=what in HEARD)
-    failed = [line for line in hostile if line.mark == FAILS]
-    assert failed
-    told = [f"{line.message} {line.note} {line.actual}" for line in failed]
-    assert any(re.search(message, text) for text in told), told
-    assert all("\n" not in line.message + line.note for line in hostile)
+REFUSED = {what: LOST_OR_REFUSED[what] for what in LOST_OR_REFUSED if "refused" in LOST_OR_REFUSED[what][1]}
+# Where the process lives on, one can bear them all, one after the other; in the long tests each has its own.
+LIVING = {what: HEARD[what] for what in HEARD if what != "recursion without end"}  # which calls the last of its name
+AT_ONCE = {"all that are refused": REFUSED, "all that are heard": LIVING}
+ALONE = [pytest.param(what, marks=[pytest.mark.long] if what in {**REFUSED, **LIVING} else []) for what in HOSTILE]
+ENDLESS = ("an infinite loop", "recursion without a limit", "recursion without end", "memory, bit by bit")
+
+
+@pytest.mark.parametrize("what", [*AT_ONCE, *ALONE])
+def test_a_hostile_submission_is_told_in_one_line_and_harms_nobody(what, tmp_path, monkeypatch):
+    functions = AT_ONCE.get(what) or {what: HOSTILE[what]}
+    names = FEW if functions.keys() <= HEARD.keys() else ONE_EACH
+    sources = [source for source, _ in functions.values()]
+    told, honest = judged_at_once(tmp_path, monkeypatch, sources, names, seconds=1 if what in ENDLESS else 20)
+    for lines, (_, message) in zip(told, functions.values(), strict=True):
+        failed = [line for line in lines if line.mark == FAILS]
+        said = [f"{line.message} {line.note} {line.actual}" for line in failed]
+        assert any(re.search(message, text) for text in said), said
+        assert all("\n" not in line.message + line.note for line in lines)
     assert [line.mark for line in honest] == [HOLDS] * len(honest), [line.message for line in honest]
+
+
+def judged_at_once(folder, monkeypatch, sources, names, seconds=20):
+    """Hand in a file with many functions called softmax, and an honest one; return the lines of each, and of that."""
+    path = folder / "many.py"
+    kept = [f"{source}\nf{i} = softmax\n" for i, source in enumerate(sources)]
+    path.write_text(f"import numpy as np\n{HONEST}\n" + "\n".join(kept))
+    parts = (*(Part(f"f{i}", "softmax") for i in range(len(sources))), Part("beside", "recover_logits"))
+    monkeypatch.setattr(grader, "properties_of", lambda part: [p for p in properties_of(part) if p.name in names])
+    report = check(Exercise(1, "many", path.name, parts, ()), path, budget=3, seconds=seconds, shrink=False)
+    assert not report.trouble
+    *told, honest = ([line for line in report.lines if line.function == part.function] for part in parts)
+    return told, honest
 
 
 AT_IMPORT = {
@@ -138,7 +162,7 @@ AT_IMPORT = {
 @pytest.mark.parametrize("what", AT_IMPORT)
 def test_what_goes_wrong_at_import_is_told_in_one_line(what, graded):
     source, message = AT_IMPORT[what]
-    report, *_ = graded(source)
+    report, *_ = graded(source, seconds=1 if what == "an infinite loop" else 20)
     assert report.points == 0
     assert {line.mark for line in report.lines} == {FAILS}
     assert re.search(f"could not be loaded: .*{message}", report.trouble)
@@ -240,17 +264,16 @@ BYPASSES = {
 }
 
 
-@pytest.mark.parametrize("what", BYPASSES)
-def test_ways_around_the_wall_are_refused(what, graded):
+@pytest.mark.parametrize("what", ["all of them", *(pytest.param(what, marks=pytest.mark.long) for what in BYPASSES)])
+def test_ways_around_the_wall_are_refused(what, tmp_path, monkeypatch):
     file = Path(frames.__file__).parent.parent / "functional.py"
-    source = BYPASSES[what].format(file=str(file), folder=str(file.parent), name=file.name)
-    _, hostile, honest = graded(
-        "def softmax(logits, axis=-1):\n" + textwrap.indent(source, "    ") + "\n    return honest(logits)",
-        names=ONE_EACH,
-        shrink=False,
-    )
-    assert hostile[0].mark == FAILS
-    assert re.search("refused", f"{hostile[0].note} {hostile[0].message} {hostile[0].actual}")
+    named = {"file": str(file), "folder": str(file.parent), "name": file.name}
+    ways = [way.format(**named) for way in (BYPASSES.values() if what == "all of them" else [BYPASSES[what]])]
+    sources = [in_softmax(*way.splitlines(), "return honest(logits)") for way in ways]
+    told, honest = judged_at_once(tmp_path, monkeypatch, sources, ONE_EACH)
+    for way, (line,) in zip(ways, told, strict=True):
+        assert line.mark == FAILS, way
+        assert re.search("refused", f"{line.note} {line.message} {line.actual}"), way
     assert {line.mark for line in honest} == {HOLDS}
 
 
@@ -314,7 +337,7 @@ ODD = {
 @pytest.mark.parametrize("what", ODD)
 def test_odd_replies_stop_neither_the_grader_nor_the_rest(what, graded):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    report, hostile, honest = graded(ODD[what])
+    report, hostile, honest = graded(ODD[what], names=ONE_EACH, seconds=1 if "million" in what else 20)
     assert {line.mark for line in honest} == {HOLDS}
     as_text(report).encode("utf-8")
     assert "\x1b" not in as_text(report)
@@ -486,12 +509,11 @@ def test_the_kernel_refuses_what_the_ear_might_miss(what, answers_of_the_kernel)
     assert answers_of_the_kernel[what] in ("not permitted", "not allowed to raise maximum limit")
 
 
-def test_all_calls_together_have_a_limit(tmp_path):
+def test_all_calls_together_have_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "ALL_CALLS", 0.02)
     path = tmp_path / "two.py"
     slow = in_softmax("time.sleep(0.1)", "return honest(logits, axis)")
     path.write_text(f"import numpy as np\nimport time\n{HONEST}\n{slow}")
-    begun = time.monotonic()
-    report = check(TWO, path, budget=20, seconds=0.15)
-    assert time.monotonic() - begun < 30
-    assert any("s in all" in line.note for line in report.lines if line.function == "softmax")
+    report = check(TWO, path, budget=20, seconds=20)
+    assert any("0.4 s in all" in line.note for line in report.lines if line.function == "softmax")
     assert {line.mark for line in report.lines if line.function == "beside"} == {HOLDS}

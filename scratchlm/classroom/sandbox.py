@@ -43,6 +43,7 @@ worker.main(int(sys.argv[2]), int(sys.argv[3]))
 OPEN: "set[Submission]" = set()  # whose processes have to be ended, should this one be
 LARGEST = 1_000_000  # bytes of a student's file
 MOST_RESULT = 2_000  # numbers in a result: compared with one of another shape, they could become their square
+ALL_CALLS = 20  # times the limit of one call: what all calls of a function may take together
 CUT = 20_000  # characters of a submission's output that are kept
 
 
@@ -217,9 +218,7 @@ class Submission:
             selector.register(self._to, selectors.EVENT_WRITE)
             while True:
                 left = deadline - time.monotonic()
-                if left <= 0:
-                    self._lose(f"it did not return within {self.seconds:g} s")
-                for key, _ in selector.select(left):
+                for key, _ in selector.select(max(left, 0)):
                     if key.fd == self._to:
                         unsent = self._send_some(unsent)
                         if not unsent:
@@ -230,6 +229,8 @@ class Submission:
                                 selector.unregister(self._printed)
                     elif (reply := self._received_frame()) is not None:
                         return reply
+                if left <= 0:  # and nothing has come: we could have been stopped for a while, by Ctrl-Z
+                    self._lose(f"it did not return within {self.seconds:g} s")
 
     def _send_some(self, unsent: memoryview) -> memoryview:
         try:
@@ -297,15 +298,16 @@ class Submission:
 
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a function on the other side. Errors: Lost, Refused, Unable, or what it raised."""
-        if self.spent.get(name, 0) > 20 * self.seconds:
-            self.lost = f"it took more than {20 * self.seconds:g} s in all"
+        if self.spent.get(name, 0) > ALL_CALLS * self.seconds:
+            self.lost = f"it took more than {ALL_CALLS * self.seconds:g} s in all"
         if self.lost:
             raise Lost(self.lost)
         begun = time.monotonic()
         try:
             return self._call(name, args, kwargs)
         finally:
-            self.spent[name] = self.spent.get(name, 0) + time.monotonic() - begun
+            took = min(time.monotonic() - begun, self.seconds)  # what is more was not its own
+            self.spent[name] = self.spent.get(name, 0) + took
 
     def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.process is None:
