@@ -85,6 +85,8 @@ def in_words(error: BaseException) -> str:
     """
     if isinstance(error, MemoryError):
         return "there is not enough memory for that"
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # of os.getcwd
+        return "the current folder is not there any more"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)

@@ -19,7 +19,7 @@ from scratchlm.classroom.grader import Report, check
 from scratchlm.classroom.paper import as_text, next_step, summary, width_of_terminal
 from scratchlm.classroom.sandbox import Unable
 from scratchlm.classroom.students import students_in
-from scratchlm.terminal import escaped, interrupt, requests_to_end
+from scratchlm.terminal import escaped, in_words, interrupt, requests_to_end
 
 
 def run(arguments: Sequence[str], prog: str) -> int:
@@ -112,7 +112,8 @@ def _start(options: argparse.Namespace) -> int:
         place = options.folder / EXERCISES[number].file
         made = hand_out(EXERCISES[number], place)
         _say(f"{_name(place)}: {'yours to fill in' if made else 'is there already, and was left as it is'}")
-    first = escaped(shlex.quote(str(options.folder / EXERCISES[numbers[0]].file)))
+    place = str(options.folder / EXERCISES[numbers[0]].file)
+    first = escaped(shlex.quote(f"./{place}" if place.startswith("-") else place))  # it would be taken for an option
     _say(f"\nOpen {first}, then: python -m scratchlm exercise check {first}")
     return 0
 
@@ -132,6 +133,9 @@ def _files(options: argparse.Namespace) -> list[tuple[int, Path]]:
             raise ValueError(f"{options.path} holds no {missing[0]}; exercise start makes one{named}")
         return there
     number = by_file.get(options.path.name) or (options.numbers[0] if len(options.numbers) == 1 else None)
+    if number and any(asked != number for asked in options.numbers):
+        asked = next(asked for asked in options.numbers if asked != number)
+        raise ValueError(f"{options.path.name} is the file of exercise {number}, not {asked}")
     if number is None:
         raise ValueError(f"{options.path.name} is named like no exercise; say which it is: exercise check FILE N")
     return [(number, options.path)]
@@ -146,9 +150,7 @@ def _check(options: argparse.Namespace) -> int:
             _say("\nWaiting for a file to be saved; Ctrl-C ends it.")
         if not options.watch or getattr(sys.stdout, "failed", None):  # nobody would see what comes next
             return 0 if all(report.passed for report in reports.values()) else 1
-        changed = _wait_for_change(options, seen)
-        _say("\n" + "-" * 60)
-        reports |= {path: _checked(number, path, options) for number, path in changed}
+        _check_again(options, seen, reports)
 
 
 def _checked(number: int, path: Path, options: argparse.Namespace) -> Report:
@@ -159,6 +161,19 @@ def _checked(number: int, path: Path, options: argparse.Namespace) -> Report:
         raise report
     _say(as_text(report, width_of_terminal()) + "\n")
     return report
+
+
+def _check_again(options: argparse.Namespace, seen: dict[tuple[int, Path], int], reports: dict[Path, Report]) -> None:
+    """Wait until files are saved, and check them; if one cannot be read, say so, and wait until it is saved again."""
+    while True:
+        changed = _wait_for_change(options, seen)
+        _say("\n" + "-" * 60)
+        try:
+            for number, path in changed:
+                reports[path] = _checked(number, path, options)
+            return
+        except (OSError, ValueError) as error:
+            _say(f"{in_words(error)}; when it is saved again, it is checked again")
 
 
 def _wait_for_change(options: argparse.Namespace, seen: dict[tuple[int, Path], int]) -> list[tuple[int, Path]]:

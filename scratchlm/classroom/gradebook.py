@@ -108,7 +108,8 @@ def _trouble_with(path: Path) -> str:
         source_of(path)
     except FileNotFoundError:
         expected = {exercise.file for exercise in EXERCISES.values()}
-        others = sorted(other.name for other in path.parent.glob("*.py") if other.name not in expected)
+        names = [other.name for other in path.parent.glob("*")]  # a folder, a notebook, ex01_softmax.py.txt
+        others = sorted(name for name in names if name not in expected and not name.startswith("."))
         there = f" (the folder holds {', '.join(others[:3])})" if others else ""
         return f"was not handed in{there}"
     except ValueError as error:

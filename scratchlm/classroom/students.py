@@ -39,10 +39,12 @@ def students_in(folder: Path, out: Path) -> tuple[list[Student], list[Path]]:
     """Return the students, sorted by the names of their folders, and what else is there.
 
     A link, a hidden folder, a folder that archives leave behind, and `out` are no student's.
-    Errors: OSError if the folder cannot be read; ValueError if there is no student, or `out` is the folder itself.
+    Errors: OSError if the folder cannot be read; ValueError if there is no student, or `out` is the folder itself, or a
+    student's.
     """
-    if _is_same(folder, out):
-        raise ValueError(f"{folder} is what was handed in; --out must be another folder")
+    is_students = _is_same(folder, out.parent) and any((out / known.file).exists() for known in EXERCISES.values())
+    if _is_same(folder, out) or is_students:
+        raise ValueError(f"{out} is what was handed in; --out must be another folder")
     found: list[Path] = []
     others: list[Path] = []
     with os.scandir(folder) as entries:
