@@ -20,10 +20,11 @@ import time
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scratchlm import checkpoint, cli
-from scratchlm.classroom import apart, commands, exercises, sandbox
+from scratchlm.classroom import apart, commands, exercises, frames, sandbox
 from scratchlm.classroom.exercises import EXERCISES
 from scratchlm.classroom.sheets import cell
 from scratchlm.classroom.students import labels
@@ -552,3 +553,23 @@ def test_an_answer_that_came_while_the_grader_was_stopped_counts(tmp_path, monke
         monkeypatch.setattr(sandbox.Submission, "_send_some", send_and_be_stopped)
         assert submission.call("f", (), {}) == 1.5
         assert submission.spent["f"] <= 0.2
+
+
+@pytest.mark.parametrize(
+    "edited", [{"points": "ten"}, {"points": None}, {"exercises": [1]}, {"troubles": 5}, {"tests": 5}]
+)
+def test_a_report_that_was_edited_until_it_is_none_any_more_is_made_anew(edited, tmp_path):
+    folder, out = handed_in_by(tmp_path / "in", "anna"), tmp_path / "out"
+    assert grade(folder, out) == 0
+    report = (out / "anna.json").read_text(encoding="utf-8")
+    (out / "anna.json").write_text(json.dumps(json.loads(report) | edited))
+    assert grade(folder, out, "--gradescope") == 0
+    assert (out / "anna.json").read_text(encoding="utf-8") == report
+
+
+def test_an_array_that_is_too_large_to_be_sent_is_said_to_be_so():
+    huge = np.broadcast_to(0.0, (10**6, 10**6))
+    sent = frames.from_bytes(frames.to_bytes({"value": huge})[12:])
+    assert str(sent["value"]) == "an array of shape (1000000, 1000000), far too large"
+    sent = frames.from_bytes(frames.to_bytes({"value": [np.zeros(10**6)] * 9})[12:])
+    assert [isinstance(part, np.ndarray) for part in sent["value"]] == [True] * 2 + [False] * 7

@@ -49,6 +49,8 @@ def pack(value: Any, blobs: Blobs, depth: int = 0) -> Any:
         return {type(value).__name__: [pack(item, blobs, depth + 1) for item in value]}
     if type(value) is dict and depth < 8 and all(type(key) is str for key in value):
         return {"dict": {key: pack(item, blobs, depth + 1) for key, item in value.items()}}
+    if isinstance(value, np.ndarray) and value.nbytes + sum(map(len, blobs)) > MOST // 2:
+        return {"other": f"an array of shape {value.shape}, far too large"}  # a view need not even fit into memory
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in KINDS:
         buffer = io.BytesIO()
         np.lib.format.write_array(buffer, np.ascontiguousarray(value).reshape(value.shape), allow_pickle=False)

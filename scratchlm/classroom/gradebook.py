@@ -156,8 +156,12 @@ def _fingerprint(student: Student, effort: Effort) -> str:
 
 
 def _kept(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    """Return the result of before, if it is of the same files, and nobody has edited it until it is none any more."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
-        return result if result["fingerprint"] == fingerprint else None
+        numbers = [number for part in result["exercises"] for number in (part["exercise"], part["points"])]
+        whole = all(isinstance(number, int | float) for number in [result["points"], *numbers])
+        whole = whole and isinstance(result["tests"], list) and all(isinstance(t, str) for t in result["troubles"])
+        return result if whole and result["fingerprint"] == fingerprint else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
