@@ -86,10 +86,8 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "there is not enough memory for that"
     if isinstance(error, FileNotFoundError) and error.filename is None:  # of os.getcwd
-        return "the current folder is not there any more"
+        return "the current folder no longer exists"
     if isinstance(error, OSError) and error.strerror:
-        if isinstance(error, FileNotFoundError) and not error.filename:  # of os.getcwd
-            return "the folder that this is run in is no longer there"
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 

@@ -299,4 +299,4 @@ def test_a_folder_that_is_gone_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     assert cli.main(["train", "--out", "m.npz", *SMALL]) == 2
-    assert capsys.readouterr().err == "scratchlm: the folder that this is run in is no longer there\n"
+    assert capsys.readouterr().err == "scratchlm: the current folder no longer exists\n"

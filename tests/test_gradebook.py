@@ -535,7 +535,7 @@ def test_where_the_current_folder_is_gone_that_is_said(tmp_path, monkeypatch):
     (tmp_path / "gone").rmdir()
     with pytest.raises(FileNotFoundError) as gone:
         os.getcwd()
-    assert in_words(gone.value) == "the current folder is not there any more"
+    assert in_words(gone.value) == "the current folder no longer exists"
 
 
 def test_an_answer_that_came_while_the_grader_was_stopped_counts(tmp_path, monkeypatch):
@@ -573,3 +573,20 @@ def test_an_array_that_is_too_large_to_be_sent_is_said_to_be_so():
     assert str(sent["value"]) == "an array of shape (1000000, 1000000), far too large"
     sent = frames.from_bytes(frames.to_bytes({"value": [np.zeros(10**6)] * 9})[12:])
     assert [isinstance(part, np.ndarray) for part in sent["value"]] == [True] * 2 + [False] * 7
+
+
+def test_who_is_gone_before_being_graded_has_an_empty_cell_and_another_try(tmp_path, monkeypatch):
+    folder, out = handed_in_by(tmp_path / "in", "anna", "ben"), tmp_path / "out"
+
+    def found_and_gone(*folders, really=commands.students_in):
+        students = really(*folders)
+        (folder / "ben").rmdir()
+        return students
+
+    with monkeypatch.context() as while_graded:
+        while_graded.setattr(commands, "students_in", found_and_gone)
+        assert grade(folder, out) == 1
+    assert [row["total"] for row in rows_of(out)] == ["0", ""]
+    (folder / "ben").mkdir()
+    assert grade(folder, out) == 0
+    assert [row["total"] for row in rows_of(out)] == ["0", "0"]

@@ -203,12 +203,16 @@ def test_the_same_exception_is_told_once(graded):
     assert {line.note for line in lines if line not in told} >= {"the same again"}
 
 
-@pytest.mark.parametrize("seeds", [1, pytest.param(3, marks=pytest.mark.long)])
-def test_a_star_is_tried_when_the_rest_holds_and_the_seed_does_not_decide_about_it(seeds, tmp_path):
+@pytest.mark.long
+def test_the_seed_does_not_decide_about_a_star(tmp_path):
     path = tmp_path / "ex01_softmax.py"
     path.write_text(f"import numpy as np\n{HONEST.replace('honest', 'softmax')}")
-    for seed in range(seeds):
+    for seed in range(3):
         assert check(EXERCISES[1], path, seed=seed, budget=3, shrink=False).points == pytest.approx(10)
+
+
+def test_a_star_is_tried_when_the_rest_holds(tmp_path):
+    path = tmp_path / "ex01_softmax.py"
     path.write_text("import numpy as np\ndef softmax(logits, axis=-1):\n    return np.exp(logits)\n")
     lines = check(EXERCISES[1], path, budget=3, shrink=False).lines
     assert {line.mark for line in lines if line.starred} == {UNTOUCHED}

@@ -23,11 +23,10 @@ FUNCTIONS = {
 }
 SHAPES = [
     (4096, 27),
-    (20_000, 27),
     (5_000, 64),
     (5_000, 65),
-    (700, 500),
     (7, 50_257),
+    *(pytest.param(shape, marks=pytest.mark.long) for shape in [(20_000, 27), (700, 500)]),
 ]  # rows side by side, and one after the other
 
 
@@ -144,7 +143,7 @@ def test_a_sum_has_the_same_bits_alone_and_among_others(classes, dtype):
 
 
 @pytest.mark.parametrize("kind", ["equal", "ordinary", "confident", "two levels"])
-@pytest.mark.parametrize("length", [513, 1000, 5000])
+@pytest.mark.parametrize("length", [513, pytest.param(5000, marks=pytest.mark.long)])
 def test_long_rows_in_float32_are_right_to_the_last_few_bits(kind, length):
     rng = np.random.default_rng(length)
     row = {

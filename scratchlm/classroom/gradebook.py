@@ -107,8 +107,10 @@ def _trouble_with(path: Path) -> str:
             return f"{UNGRADED}: it is not a file"
         source_of(path)
     except FileNotFoundError:
+        if not path.parent.exists():  # a share that is gone, say
+            raise
         expected = {exercise.file for exercise in EXERCISES.values()}
-        names = [other.name for other in path.parent.iterdir()]  # a folder, a notebook, ex01_softmax.py.txt
+        names = [other.name for other in path.parent.glob("*")]  # a folder, a notebook, ex01_softmax.py.txt
         others = sorted(name for name in names if name not in expected and not name.startswith("."))
         there = f" (the folder holds {', '.join(others[:3])})" if others else ""
         return f"was not handed in{there}"
