@@ -13,6 +13,7 @@ import math
 import os
 import re
 import secrets
+import shutil
 import stat
 import zipfile
 import zlib
@@ -135,6 +136,8 @@ def _replace(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:
     path = destination(path)
     with beside(path) as written:
         _write(written, write)
+        with suppress(OSError):  # there was no file yet, or this disk knows no modes
+            shutil.copymode(path, written)
         os.replace(written, path)
         _sync_folder(path.parent)
 

@@ -618,3 +618,14 @@ def test_a_large_text_takes_fourteen_bytes_of_memory_for_each_of_its_own(size, t
     assert told[:4] == ["reading", "finding", "numbering", "step"]  # at each stage, before it
     assert "judged by 100,000" in stdout
     assert used.ru_maxrss * 1024 < 100e6 + 14 * size  # 100 MB: Python, NumPy, the model and what it is judged by
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a file has no such mode")
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o444])
+def test_who_may_read_a_model_may_read_the_next_one_in_its_place(mode, tmp_path):
+    path = tmp_path / "m.npz"
+    made = Checkpoint(BigramLM(2), Vocabulary("a"), Objective("logits", "cross_entropy"))
+    checkpoint.save(path, made)
+    path.chmod(mode)
+    checkpoint.save(path, made)
+    assert path.stat().st_mode & 0o777 == mode
