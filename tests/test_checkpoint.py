@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import subprocess
+import sys
 import time
 import tracemalloc
 import zipfile
@@ -394,13 +395,14 @@ def same(a, b):
     return one == other
 
 
-def test_five_hundred_damaged_files_are_refused_or_are_the_same_model(good, tmp_path):
+@pytest.mark.parametrize("files", [100, pytest.param(500, marks=pytest.mark.long)])
+def test_damaged_files_are_refused_or_are_the_same_model(files, good, tmp_path):
     content, right, rng = good.read_bytes(), checkpoint.load(good), random.Random(0)
     path, refused, said, loaded, most = tmp_path / "m.npz", set(), [], 0, 0
     tracemalloc.start()
     signal.alarm(120)  # a hang ends the tests
     try:
-        for _ in range(500):
+        for _ in range(files):
             kind, damaged = mutated(content, rng)
             path.write_bytes(damaged)
             tracemalloc.reset_peak()
@@ -418,7 +420,7 @@ def test_five_hundred_damaged_files_are_refused_or_are_the_same_model(good, tmp_
         tracemalloc.stop()
     assert refused == {"flip", "cut", "splice"}
     assert all(line.startswith(f"{path} is not a model of scratchlm: ") and len(line) < 500 for line in said)
-    assert 0 < loaded < 250  # such as a bit of a date: most damage is seen
+    assert 0 < loaded < files / 2  # such as a bit of a date: most damage is seen
     assert most < 200e6
 
 
@@ -598,6 +600,7 @@ def test_what_is_no_file_at_all_is_no_model(tmp_path, capsys):
 # --- a large text ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells how much memory a process had at most")
 @pytest.mark.parametrize("size", [10_000_000, pytest.param(100_000_000, marks=pytest.mark.long)])
 def test_a_large_text_takes_fourteen_bytes_of_memory_for_each_of_its_own(size, tmp_path):
     rng = np.random.default_rng(0)
@@ -610,14 +613,28 @@ def test_a_large_text_takes_fourteen_bytes_of_memory_for_each_of_its_own(size, t
             lines = lines[7:] + lines[:7]  # other lines each time
         file.write(lines.replace("\n", " ") * -(-size // 2 // len(lines.encode())))  # and one as long as all of them
     assert size <= text.stat().st_size < 1.1 * size
-    with start("train", "--text", text, "--steps", 20, "--out", tmp_path / "m.npz") as process:
-        stdout, stderr = process.stdout.read(), process.stderr.read()
-        _, process.returncode, used = os.wait4(process.pid, 0)  # what this one used, and no other
-    assert process.returncode == 0, stderr
+    # Not ru_maxrss, which begins with what the process that starts another one has.
+    code = "import sys; from scratchlm import cli; cli.main(sys.argv[1:]); print(open('/proc/self/status').read())"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "train",
+        "--text",
+        str(text),
+        "--steps",
+        "20",
+        "--out",
+        str(tmp_path / "m.npz"),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    stdout, stderr = result.stdout, result.stderr
     told = [line.split()[0] for line in stderr.splitlines()]
     assert told[:4] == ["reading", "finding", "numbering", "step"]  # at each stage, before it
     assert "judged by 100,000" in stdout
-    assert used.ru_maxrss * 1024 < 100e6 + 14 * size  # 100 MB: Python, NumPy, the model and what it is judged by
+    most = int(re.search(r"VmHWM:\s+(\d+) kB", stdout)[1]) * 1024
+    assert most < 100e6 + 14 * size  # 100 MB: Python, NumPy, the model and what it is judged by
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere a file has no such mode")

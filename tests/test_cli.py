@@ -380,12 +380,12 @@ def test_examine_of_what_cannot_be_examined_is_one_line(target, words, tmp_path)
         ("--learning-rate", 0.001),
         ("--weight-decay", 0),
         ("--optimizer", "sgd"),
-        ("--steps", 31),
+        ("--steps", 6),
     ],
 )
 def test_every_option_of_train_changes_the_model(option, value, plain_model, tmp_path):
     out = tmp_path / "m.npz"
-    assert run("train", "--steps", 30, option, value, "--out", out).returncode == 0
+    assert run("train", "--steps", 5, option, value, "--out", out).returncode == 0
     params = checkpoint.load(out).model.params
     assert any(not np.array_equal(params[name], plain_model[name]) for name in params)
 
@@ -393,7 +393,7 @@ def test_every_option_of_train_changes_the_model(option, value, plain_model, tmp
 @pytest.fixture(scope="module")
 def plain_model(tmp_path_factory):
     out = tmp_path_factory.mktemp("plain") / "m.npz"
-    assert run("train", "--steps", 30, "--out", out).returncode == 0
+    assert run("train", "--steps", 5, "--out", out).returncode == 0
     return checkpoint.load(out).model.params
 
 
@@ -654,7 +654,7 @@ def test_a_library_that_cannot_be_loaded_is_one_line(tmp_path):
     refused(result, "cannot begin: ", "libgfortran is missing")
 
 
-@pytest.mark.parametrize("name", ["random.py", "numpy.py"])
+@pytest.mark.parametrize("name", ["random.py", pytest.param("numpy.py", marks=pytest.mark.long)])
 def test_what_lies_in_the_current_folder_is_not_taken_for_a_library(name, tmp_path):
     (tmp_path / name).write_text("raise SystemExit('who wrote this meant something else')\n")
     command = [*COMMAND, "exercise", "list"]

@@ -272,7 +272,7 @@ def test_where_few_processes_are_allowed_there_are_few_and_never_more_than_stude
     assert len(asked) == 4
 
 
-@pytest.mark.parametrize("descriptors", [8, 12])
+@pytest.mark.parametrize("descriptors", [12, pytest.param(8, marks=pytest.mark.long)])
 def test_with_few_descriptors_it_ends_and_nobody_has_0_points(descriptors, tmp_path):
     right = (SOLUTIONS / EXERCISES[8].file).read_text()
     hand_in(tmp_path / "in", 8, dict.fromkeys(["anna", "ben", "cem"], right))
