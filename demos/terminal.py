@@ -66,8 +66,7 @@ def leave() -> None:
             process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             process.kill()
-    with contextlib.suppress(RuntimeError):  # we stand in the middle of writing to it
-        sys.stdout.flush()
+    sys.stdout.flush()
     atexit._run_exitfuncs()
 
 

@@ -130,6 +130,8 @@ class Output:
             return
         try:
             act()
+        except RuntimeError:  # a handler of signals stands in the middle of a write, and cannot begin another
+            return
         except OSError as error:
             self.failed = error
             # Python flushes once more at exit, and would complain: what is left in the buffer goes nowhere.

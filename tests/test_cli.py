@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from calls import COMMAND, run
 
-from scratchlm import checkpoint, cli, runs
+from scratchlm import checkpoint, cli, runs, terminal
 from scratchlm.data import BOUNDARY
 from scratchlm.progress import Progress
 from scratchlm.properties import PROPERTIES
@@ -660,3 +660,13 @@ def test_what_lies_in_the_current_folder_is_not_taken_for_a_library(name, tmp_pa
     command = [*COMMAND, "exercise", "list"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_handler_that_interrupts_a_write_may_flush():
+    class Writing(io.StringIO):
+        def flush(self):
+            raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stdout>'>")
+
+    output = terminal.Output(Writing())
+    output.flush()
+    assert not output.failed
