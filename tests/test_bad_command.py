@@ -253,8 +253,12 @@ def trained(tmp_path_factory):
     return folder
 
 
-IN_ODD_PLACES = [(place, ["sample", "m.npz"]) for place in ODD_PLACES] + [
-    (place, ["train", "--text", "t.txt", "--out", "n.npz", *SMALL]) for place in ("no HOME", "a locale of ASCII")
+SIMILAR = {"no HOME", "a locale that is not there", "a session without a terminal", "no standard input"}
+IN_ODD_PLACES = [
+    pytest.param(place, arguments, marks=[pytest.mark.long] if place in SIMILAR else [])
+    for place in ODD_PLACES
+    for arguments in (["sample", "m.npz"], ["train", "--text", "t.txt", "--out", "n.npz", *SMALL])
+    if arguments[0] == "sample" or "ASCII" in place or place in SIMILAR
 ]
 
 

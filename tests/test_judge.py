@@ -24,7 +24,7 @@ def test_what_was_seen_under_one_seed_does_not_help_under_another(tmp_path):
 
 
 # Arrays, tables, dicts of arrays, states, and a function that asks: test_exercises.py has the rest, without the wall.
-@pytest.mark.parametrize("number", [1, 9, 10, 12, 13])
+@pytest.mark.parametrize("number", [1, 9, 12, 13])
 def test_the_solution_gets_full_marks_and_the_stub_none(number, few_cases):
     full_marks_and_none(number)
 
@@ -120,13 +120,18 @@ def test_what_is_no_students_file_is_one_line(make, message, tmp_path, capsys):
     assert message in line
 
 
-@pytest.mark.parametrize(
-    "parameters", ["logits, /, axis=-1", "logits, *, axis=-1", "*args, **kwargs", "logits, axis=-1"]
-)
-def test_any_way_to_write_the_parameters_will_do(parameters, graded):
-    passed_on = "*args, **kwargs" if "args" in parameters else "logits, axis"
-    _, lines, _ = graded(f"def softmax({parameters}): return honest({passed_on})", budget=10)
-    assert {line.mark for line in lines} == {HOLDS}
+def test_any_way_to_write_the_parameters_will_do(tmp_path):
+    ways = {
+        "logits, /, axis=-1": "logits, axis",
+        "logits, *, axis=-1": "logits, axis",
+        "*args, **kwargs": "*args, **kwargs",
+    }
+    path = tmp_path / "ways.py"
+    functions = [f"def f{i}({way}): return honest({given})\n" for i, (way, given) in enumerate(ways.items())]
+    path.write_text(f"import numpy as np\n{HONEST}\n{''.join(functions)}")
+    parts = tuple(Part(f"f{i}", "softmax") for i in range(len(ways)))
+    report = check(Exercise(1, "ways", path.name, parts, ()), path, budget=5)
+    assert {line.mark for line in report.lines} == {HOLDS}
 
 
 CHANGES_THE_QUESTION = {  # and gives the answer that fits it
@@ -144,7 +149,10 @@ CHANGES_THE_QUESTION = {  # and gives the answer that fits it
 }
 
 
-@pytest.mark.parametrize("number", CHANGES_THE_QUESTION)
+@pytest.mark.parametrize(
+    "number",
+    [number if number in (1, 10) else pytest.param(number, marks=pytest.mark.long) for number in CHANGES_THE_QUESTION],
+)
 def test_who_changes_the_question_to_fit_the_answer_earns_nothing(number, tmp_path):
     path = tmp_path / EXERCISES[number].file
     path.write_text(f"import numpy as np\n{CHANGES_THE_QUESTION[number]}\n")

@@ -41,7 +41,7 @@ def scores(shape, dtype):
     return z, rng.integers(0, shape[1], shape[0])
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, pytest.param(np.float16, marks=pytest.mark.long)])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_row_gives_the_same_bits_alone_in_a_batch_and_with_any_threads(name, shape, dtype, monkeypatch):

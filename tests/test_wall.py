@@ -434,9 +434,12 @@ HONEST_FILES = {
 }
 
 
-@pytest.mark.parametrize("what", HONEST_FILES)
+@pytest.mark.parametrize(
+    "what", ["all of them", *(pytest.param(what, marks=pytest.mark.long) for what in HONEST_FILES)]
+)
 def test_the_wall_is_in_nobody_honests_way(what, graded):
-    report, lines, _ = graded(HONEST_FILES[what] + "\n" + in_softmax("return honest(logits, axis)"))
+    sources = HONEST_FILES.values() if what == "all of them" else [HONEST_FILES[what]]
+    report, lines, _ = graded("\n".join([*sources, in_softmax("return honest(logits, axis)")]))
     assert report.trouble == ""
     assert {line.mark for line in lines} == {HOLDS}
 
