@@ -38,7 +38,7 @@ def named(value):
 # --- the exercises ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("budget", [3, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("budget", [3, pytest.param(20, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("exercise", "part"), JUDGED, ids=named)
 def test_the_solution_passes_every_property(exercise, part, budget):
     assert properties_of(part)
@@ -353,7 +353,7 @@ def test_every_property_catches_somebody():
     assert caught == {(kind, p.name) for kind, properties in TASKS.items() for p in properties}
 
 
-@pytest.mark.parametrize("budget", [3, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("budget", [3, pytest.param(20, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("kind", "function"), RIGHT, ids=[f"{kind}-{i}" for i, (kind, _) in enumerate(RIGHT)])
 def test_every_right_one_is_left_in_peace(kind, function, budget):
     assert failures(Part("f", kind), function, budget) == []

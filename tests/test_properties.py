@@ -48,7 +48,7 @@ def caught_by(animal, names):
     return {verdict.property.name for verdict in verdicts if not verdict.passed}
 
 
-@pytest.mark.parametrize("budget", [5, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("budget", [5, pytest.param(40, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", PROPERTIES)
 def test_ours_pass_every_property(kind, budget):
     verdicts = examine(kind, KINDS[kind].ours, budget=budget)
@@ -88,7 +88,7 @@ def test_every_wrong_one_is_caught_by_the_property_that_is_named(animal):
     assert verdict.message
 
 
-@pytest.mark.parametrize("budget", [3, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("budget", [3, pytest.param(12, marks=pytest.mark.long)])
 @pytest.mark.parametrize("animal", one_first(zoo.RIGHT, lambda animal: animal.kind))
 def test_every_right_one_is_left_in_peace(animal, budget):
     verdicts = examine(animal.kind, animal.function, tier="identities", budget=budget)
