@@ -138,7 +138,7 @@ def answers_to(process, number):
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells whether a process answers to signals")
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(20))
 def test_whenever_it_is_interrupted_nothing_is_left(seed, tmp_path):
     right = (SOLUTIONS / EXERCISES[8].file).read_text()
     folder = hand_in(tmp_path / "in", 8, dict.fromkeys(["anna", "ben", "cem"], right))
@@ -152,7 +152,8 @@ def test_whenever_it_is_interrupted_nothing_is_left(seed, tmp_path):
         if process.poll() is None:
             chance.choice([os.kill, os.killpg])(process.pid, chance.choice([signal.SIGINT, signal.SIGTERM]))
     _, stderr = process.communicate(timeout=20)
-    assert (process.returncode, stderr) in [(2, "scratchlm: interrupted\n"), (0, "")]
+    early = "scratchlm: interrupted before it began; nothing was touched\n"
+    assert (process.returncode, stderr) in [(2, "scratchlm: interrupted\n"), (2, early), (0, "")]
     assert not processes_in(tmp_path / "temporary")
     assert not os.listdir(tmp_path / "temporary")
     assert not list(tmp_path.glob("out/.scratchlm*"))
