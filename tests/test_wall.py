@@ -525,11 +525,9 @@ def test_the_kernel_refuses_what_the_ear_might_miss(what, answers_of_the_kernel)
     assert answers_of_the_kernel[what] in ("not permitted", "not allowed to raise maximum limit")
 
 
-def test_all_calls_together_have_a_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(sandbox, "ALL_CALLS", 0.02)
-    path = tmp_path / "two.py"
-    slow = in_softmax("time.sleep(0.1)", "return honest(logits, axis)")
-    path.write_text(f"import numpy as np\nimport time\n{HONEST}\n{slow}")
-    report = check(TWO, path, budget=20, seconds=20)
-    assert any("0.4 s in all" in line.note for line in report.lines if line.function == "softmax")
-    assert {line.mark for line in report.lines if line.function == "beside"} == {HOLDS}
+def test_all_calls_together_have_a_limit(graded, monkeypatch):
+    monkeypatch.setattr(sandbox, "ALL_CALLS", 0.1)  # of 20 s: far more than the few calls of the honest one need
+    slow = in_softmax("time.sleep(0.9)", "return honest(logits, axis)")
+    _, lines, honest = graded(f"import time\n{slow}")
+    assert any("2 s in all" in line.note for line in lines)
+    assert {line.mark for line in honest} == {HOLDS}
