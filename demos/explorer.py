@@ -10,7 +10,7 @@ Five tokens A to E have scores z, their logits, and softmax makes probabilities 
 """
 
 from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, SKY, plt, story_of
-from terminal import Parser, write_whole
+from terminal import Parser
 
 import sys
 from itertools import count
@@ -22,6 +22,7 @@ import numpy as np
 from matplotlib.backends.registry import BackendFilter, backend_registry
 from matplotlib.widgets import RadioButtons, Slider
 
+from scratchlm.files import write_whole
 from scratchlm.functional import log_softmax, logsumexp, softmax
 from scratchlm.sampling import apply_temperature
 from scratchlm.terminal import complain
@@ -288,7 +289,7 @@ class Explorer:
 
 def write(figure, path, kind):
     """Write a picture; if that fails, what was there before stays as it was."""
-    write_whole(path, lambda written: figure.savefig(written, format=kind))
+    write_whole(path, lambda file: figure.savefig(file, format=kind))
 
 
 def main():

@@ -1,6 +1,6 @@
 """What every demo needs and no demo is about: its options, its tables, and one look for all pictures."""
 
-from terminal import Parser, folder_for, in_one_piece, run, try_out, write_whole
+from terminal import Parser, folder_for, in_one_piece, run
 
 import argparse
 import ast
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import scratchlm
+from scratchlm.files import try_to_write, write_whole
 from scratchlm.terminal import complain, escaped
 
 with in_one_piece():  # it may be writing its cache of fonts, and a lock left there would hold up whoever comes next
@@ -98,11 +99,11 @@ class Page:
 
     def write(self, path: Path, text: str) -> None:
         """Keep a text in a file."""
-        self._or_end(path, write_whole, lambda written: written.write_text(text, encoding="utf-8"))
+        self._or_end(path, write_whole, lambda file: file.write(text.encode()))
 
     def can_write(self, path: Path) -> None:
         """End the page, before it measures for minutes, if a file cannot be written."""
-        self._or_end(path, try_out)
+        self._or_end(path, try_to_write)
 
     def measured(self, number: int) -> Any:
         """Return what page `number` kept; run it first if it did not yet, or before the code was changed."""

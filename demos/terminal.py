@@ -24,16 +24,15 @@ if a_demo_is_run:
 
 import argparse
 import atexit
-import contextlib
-import errno
 import logging
 import subprocess
 import threading
 import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
+
+from scratchlm.files import try_to_write
 
 # --- processes -------------------------------------------------------------------------------------------------------
 
@@ -79,45 +78,14 @@ def stop(number: int, frame: object) -> NoReturn:
     end_at_once(number, frame)
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file, whole or not at all; a link is followed to what it leads to.
-
-    Errors: OSError, also if a pipe or a device would be replaced by a file.
-    """
-    with _beside(path) as (written, path):
-        write(written)
-        os.replace(written, path)
-
-
-def try_out(path: Path) -> None:
-    """Do all that `write_whole` does, but replace nothing: to complain before an hour of work, not after it.
-
-    Errors: as above.
-    """
-    with _beside(path) as (written, _):
-        written.write_bytes(b"is there room for a byte?")
-
-
-@contextlib.contextmanager
-def _beside(path: Path) -> Iterator[tuple[Path, Path]]:
-    """Make a file to be written, and tell which one it will replace."""
-    from scratchlm.checkpoint import beside  # here, since this loads NumPy
-
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EEXIST, "it is no ordinary file, and would be replaced by one")
-    path = Path(os.path.realpath(path))
-    with beside(path) as written:
-        yield written, path
+# --- what is asked for ------------------------------------------------------------------------------------------------
 
 
 def folder_for(pictures: Path, parser: argparse.ArgumentParser) -> Path:
     """Return the folder, made if it was not there; end with one line if nothing can be written to it."""
     try:
         pictures.mkdir(parents=True, exist_ok=True)
-        try_out(pictures / "probe")
+        try_to_write(pictures / "probe")
     except OSError as error:
         sys.exit(complain(f"cannot write pictures to {pictures}: {error.strerror}", parser.prog))
     kept.append("the pictures were kept")

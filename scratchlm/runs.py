@@ -17,6 +17,7 @@ import numpy as np
 from scratchlm import checkpoint, terminal
 from scratchlm.checkpoint import Checkpoint, Run
 from scratchlm.data import Vocabulary, WordVocabulary, load_names, read_text, split_texts, windows_and_targets
+from scratchlm.files import destination, try_to_write
 from scratchlm.models import MLPLM, BigramLM, LanguageModel
 from scratchlm.objectives import Objective
 from scratchlm.optim import SGD, AdamW
@@ -114,16 +115,16 @@ def _as_it_was(path: str | Path, run: Run, changes: dict[str, object]) -> Settin
 
 def _check_writable(out: str | Path, text: str | Path | None) -> None:
     """Complain before an hour of training, not after it."""
-    path, source = checkpoint.destination(out), Path(text) if text else None
-    if path.is_dir():
+    if Path(out).is_dir():
         raise Complaint(f"{out} is a folder; --out needs a file name in it")
-    if path.exists() and not path.is_file():
+    if Path(out).exists() and not Path(out).is_file():
         raise Complaint(f"{out} is no ordinary file; --out would replace it")
+    path, source = destination(out), Path(text) if text else None
     if source and source.exists() and path.exists() and path.samefile(source):
         raise Complaint(f"--out would replace the text that --text reads: {source}")
     if not Path(out).parent.is_dir():
         raise Complaint(f"there is no folder {Path(out).parent} to write {Path(out).name} to")
-    checkpoint.try_to_save(out)
+    try_to_write(out)
 
 
 def _texts(text: str | Path | None) -> list[str]:
@@ -209,7 +210,7 @@ def _some(data: Data, vocab_size: int, seed: int) -> Data:
 def learn(job: Job, progress: Progress | None = None) -> float:
     """Train the model of a job; keep it every now and then, at the end, and when interrupted; return its NLL.
 
-    A request to end waits until a step is done: half a step is nothing to go on from. A second one does not wait.
+    A request to end waits until a step is done: half a step is nothing to go on from. A second one stops at once.
     Errors: Complaint that says how to go on, if it was interrupted; Diverged, as `train`; OSError if it cannot be kept.
     """
     settings = job.settings

@@ -251,7 +251,7 @@ def requests_to_end(handler: Handler) -> Iterator[None]:
 def requests_wait() -> Iterator[list[int]]:
     """Let a request to end wait while a block runs, which is given the list of those that came.
 
-    Who asks a second time is not made to wait: KeyboardInterrupt.
+    A second request stops at once, with KeyboardInterrupt.
     """
     asked: list[int] = []
 

@@ -7,6 +7,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: with a busy 
 import contextlib
 import io
 import runpy
+import signal
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,11 @@ CAN_COUNT = hasattr(os, "sched_getaffinity")
 FIRST = ["test_demos", "test_wall", "test_properties", "test_checkpoint", "test_contract", "test_judge", "test_grading"]
 DEMOS = Path(__file__).parent.parent / "demos"
 PNG = b"\x89PNG\r\n\x1a\n"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):  # under nohup; what is ignored here would be ignored in all that the tests start
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(tryfirst=True)

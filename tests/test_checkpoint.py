@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from calls import COMMAND, run, run_process
 
-from scratchlm import checkpoint, cli, terminal
+from scratchlm import checkpoint, cli, files, terminal
 from scratchlm.checkpoint import Checkpoint
 from scratchlm.data import Vocabulary
 from scratchlm.models import BigramLM
@@ -124,17 +124,6 @@ def test_who_is_asked_to_stop_says_how_to_go_on(how, tmp_path):
     for command in (["train", "--resume", out, "--text", text], [*arguments, "--out", whole]):
         assert cli.main([str(word) for word in command]) == 0
     assert contents(out) == contents(whole)
-
-
-def test_who_asks_twice_need_not_wait():
-    before = [signal.getsignal(number) for number in terminal.REQUESTS]
-    with terminal.requests_wait() as asked:
-        assert not asked
-        signal.raise_signal(signal.SIGINT)
-        assert asked == [signal.SIGINT]
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert [signal.getsignal(number) for number in terminal.REQUESTS] == before
 
 
 @pytest.mark.parametrize("model", ["bigram", "mlp"])
@@ -332,7 +321,7 @@ def test_what_the_dead_left_behind_is_removed_and_what_the_living_write_is_not(g
 
 
 def test_two_that_write_to_one_folder_have_files_of_their_own(tmp_path):
-    with checkpoint.beside(tmp_path / "a") as one, checkpoint.beside(tmp_path / "b") as other:
+    with files.beside(tmp_path / "a") as one, files.beside(tmp_path / "b") as other:
         assert one != other
         one.write_text("one")
         other.write_text("other")

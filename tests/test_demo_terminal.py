@@ -28,7 +28,7 @@ WAITS = (  # to be used in a stand-in: says that it is there, and waits until it
 )
 MATPLOTLIB = {
     "__init__": "rcParams = {}\ndef use(_): pass\ndef rcdefaults(): pass",
-    "figure": f"class Figure:\n    def savefig(self, path, format):\n        path.write_bytes({PNG})",
+    "figure": f"class Figure:\n    def savefig(self, file, format):\n        file.write({PNG})",
     "pyplot": "from matplotlib.figure import Figure as figure\nrcParams = {}\ndef close(_): pass",
 }
 
@@ -369,9 +369,9 @@ def test_matplotlib_is_loaded_to_the_end(few, interrupted):
 
 def test_a_picture_is_written_to_the_end_and_nothing_lies_beside_it(few, interrupted, tmp_path):
     (few / "matplotlib" / "figure.py").write_text(
-        "import waits\nclass Figure:\n    def savefig(self, path, format):\n"
-        "        with open(path, 'w') as file:\n            file.write('half')\n            file.flush()\n"
-        "            waits.wait('half')\n            file.write(' whole')\n"
+        "import waits\nclass Figure:\n    def savefig(self, file, format):\n"
+        "        file.write(b'half')\n        file.flush()\n"
+        "        waits.wait('half')\n        file.write(b' whole')\n"
     )
     (few / "01_draws.py").write_text(f"{DRAWS}page.keep(went='on')\n")
     status, _, stderr = interrupted(*ALONE, number=signal.SIGTERM, at="half", then=True)

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchlm import checkpoint, cli
+from scratchlm import cli, files
 from scratchlm.classroom import apart, commands, exercises, frames, sandbox
 from scratchlm.classroom.exercises import EXERCISES
 from scratchlm.classroom.sheets import cell
@@ -321,14 +321,14 @@ def interrupt_at(step, request, files):
     "request_", [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.long) for n in (signal.SIGTERM, signal.SIGHUP))]
 )
 def test_start_that_is_interrupted_at_any_line_leaves_whole_stubs_or_none(request_, tmp_path, monkeypatch, capsys):
-    files = (exercises.__file__, checkpoint.__file__)
+    traced = (exercises.__file__, files.__file__)
     unheard = functools.partial(pytest.fail, "nobody waits for this request")
     before, tracing = signal.signal(request_, unheard), sys.gettrace()
     statuses, unremoved = [], 0
     try:
         while 0 not in statuses:
             folder = tmp_path / str(len(statuses))
-            sys.settrace(interrupt_at(len(statuses), request_, files))
+            sys.settrace(interrupt_at(len(statuses), request_, traced))
             statuses.append(start(folder, "1", "2"))
             sys.settrace(tracing)
             assert signal.getsignal(request_) is unheard

@@ -19,6 +19,7 @@ PACKAGE = Path(__file__).parent.parent / "scratchlm"
 # A room may import only rooms listed before it; rooms of one line may import each other's past only.
 ROOMS = [
     "terminal",
+    "files",
     "_engine",
     "ladder",
     "naive",

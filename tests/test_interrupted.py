@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from scratchlm import checkpoint, cli, data, runs, terminal, training
+from scratchlm import checkpoint, cli, data, files, runs, terminal, training
 
 SMALL = ["--steps=12", "--context-length=3", "--embedding-dim=4", "--hidden-dim=8", "--batch-size=16"]
 NOTHING = "interrupted before the first step; nothing was learned yet"
@@ -132,7 +132,7 @@ def test_without_out_nothing_is_kept(monkeypatch, told):
 
 
 def test_who_asks_twice_does_not_wait_and_is_told_what_was_kept_before(tmp_path, monkeypatch, told):
-    path = tmp_path / "m.npz"
+    path, before = tmp_path / "m.npz", [signal.getsignal(number) for number in terminal.REQUESTS]
     with monkeypatch.context() as patch:
         asked_at(patch, training, "loss_and_grads", 4, [signal.SIGINT] * 2)
         assert told("train", *SMALL, "--out", path) == "interrupted after step 3 of 12; nothing is kept"
@@ -141,6 +141,7 @@ def test_who_asks_twice_does_not_wait_and_is_told_what_was_kept_before(tmp_path,
     line = told("train", *SMALL, "--out", path, "--checkpoint-every=2")
     assert line.startswith(f"interrupted after step 3 of 12; {path} has what was learned until step 2; to go on: ")
     assert checkpoint.load(path).run.state.step == 2
+    assert [signal.getsignal(number) for number in terminal.REQUESTS] == before
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", "two\nlines", "\x1b[2J", "a  b\\", "caf\udce9", "-m.npz", "ν"])
@@ -168,7 +169,7 @@ def test_a_request_that_is_ignored_stays_ignored(tmp_path, monkeypatch):
 
 def test_a_file_is_written_as_a_whole_before_a_request_is_answered(tmp_path):
     def written_while_asked_to_end():
-        with checkpoint.beside(tmp_path / "out") as written:
+        with files.beside(tmp_path / "out") as written:
             signal.raise_signal(signal.SIGINT)
             os.replace(written, tmp_path / "out")
 

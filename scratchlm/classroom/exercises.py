@@ -8,8 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from scratchlm.checkpoint import beside
 from scratchlm.classroom.tasks import TASKS
+from scratchlm.files import beside
 from scratchlm.properties import PROPERTIES, Property
 
 STUBS = Path(__file__).parent / "stubs"

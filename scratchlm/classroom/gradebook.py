@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scratchlm.checkpoint import beside
 from scratchlm.classroom.apart import done_apart
 from scratchlm.classroom.exercises import EXERCISES
 from scratchlm.classroom.grader import check
@@ -22,6 +21,7 @@ from scratchlm.classroom.paper import as_text
 from scratchlm.classroom.sandbox import Unable, source_of
 from scratchlm.classroom.sheets import as_test, write_gradebook, write_gradescope, write_report
 from scratchlm.classroom.students import Student
+from scratchlm.files import try_to_write
 from scratchlm.terminal import in_one_line, in_words
 
 UNGRADED = "could not be graded"
@@ -48,8 +48,7 @@ def grade(
     """
     out.mkdir(parents=True, exist_ok=True)
     book = out / "gradebook.csv"
-    with beside(book):  # can it be written? Who waits for an hour should know before
-        pass
+    try_to_write(book)  # who waits for an hour should know before
     kept: dict[str, dict[str, Any]] = {}
     left = {}
     for student in students:

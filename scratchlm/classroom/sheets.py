@@ -4,15 +4,15 @@ In: results of students. Out: files, in which nothing that a student wrote comma
 """
 
 import csv
+import io
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
-from scratchlm.checkpoint import beside
 from scratchlm.classroom.grader import POINTS, UNTOUCHED, Line, Report
 from scratchlm.classroom.paper import shown
+from scratchlm.files import write_whole
 from scratchlm.terminal import escaped, in_one_line
 
 # What makes a formula, where a cell may begin: also after a semicolon, which separates them in much of Europe.
@@ -49,16 +49,15 @@ def as_test(report: Report, line: Line) -> dict[str, Any]:
 
 def write_gradebook(path: Path, results: dict[str, dict[str, Any]], numbers: list[int]) -> None:
     """Write a row for each label, with a column for each exercise. Errors: OSError."""
-    with beside(path) as written:
-        with open(written, "w", newline="", encoding="utf-8") as file:
-            sheet = csv.writer(file)
-            sheet.writerow(["student", *(f"exercise {n} (of {POINTS:g})" for n in numbers), "total", "troubles"])
-            for label, result in results.items():
-                points = {e["exercise"]: e["points"] for e in result["exercises"]}
-                row = ["" if result["points"] is None else f"{points.get(n, 0):g}" for n in numbers]
-                total = "" if result["points"] is None else f"{result['points']:g}"
-                sheet.writerow([cell(label), *row, total, cell("; ".join(result["troubles"]))])
-        os.replace(written, path)
+    text = io.StringIO(newline="")
+    sheet = csv.writer(text)
+    sheet.writerow(["student", *(f"exercise {n} (of {POINTS:g})" for n in numbers), "total", "troubles"])
+    for label, result in results.items():
+        points = {e["exercise"]: e["points"] for e in result["exercises"]}
+        row = ["" if result["points"] is None else f"{points.get(n, 0):g}" for n in numbers]
+        total = "" if result["points"] is None else f"{result['points']:g}"
+        sheet.writerow([cell(label), *row, total, cell("; ".join(result["troubles"]))])
+    _write(path, text.getvalue())
 
 
 def cell(text: str) -> str:
@@ -71,6 +70,4 @@ def cell(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with beside(path) as written:
-        written.write_text(text, encoding="utf-8")
-        os.replace(written, path)
+    write_whole(path, lambda file: file.write(text.encode()))
