@@ -14,10 +14,12 @@ DEMO = Path(__file__).parents[1] / "demos" / "benchmark.py"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
+STRICT = ["-OO", "-W", "error", "-X", "warn_default_encoding"]
+
+
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, str(DEMO), *map(str, arguments)], capture_output=True, text=True, timeout=200
-    )
+    command = [sys.executable, *STRICT, str(DEMO), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200)
 
 
 def check_functions(entries, shapes):
@@ -67,7 +69,7 @@ def test_it_measures_functions_of_rows_and_keeps_the_figures(run_cells, tmp_path
 @pytest.mark.long
 def test_it_measures_everything_and_keeps_the_figures(tmp_path):
     result = run("--quick", "--milliseconds", 1, "--out", tmp_path, "--json", tmp_path / "all.json", "--threads", 1)
-    assert result.returncode == 0, result.stderr
+    assert (result.returncode, result.stderr) == (0, "")
     figures = json.loads((tmp_path / "all.json").read_text())
     assert figures["threads"] == 1
     check_functions(figures["functions"], shapes=3)
