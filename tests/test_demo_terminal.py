@@ -183,7 +183,7 @@ def test_output_that_nobody_reads_loses_no_picture(what, sink, few, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("sink", "unbuffered"), zip(UNREAD, ["", "1"] * 2, strict=True))
+@pytest.mark.parametrize(("sink", "unbuffered"), [*zip(UNREAD, ["", "1"] * 2, strict=True)])
 def test_output_that_nobody_reads_loses_no_picture_of_real_pages(sink, unbuffered, few, tmp_path):
     for what in ([DEMOS / "01_overflow.py"], [*ALL, "--only", "1,4"]):
         words = [*what, "--quick", "--out", tmp_path / "out"]
