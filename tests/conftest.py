@@ -19,10 +19,11 @@ FIRST = ["test_demos", "test_wall", "test_properties", "test_checkpoint", "test_
 DEMOS = Path(__file__).parent.parent / "demos"
 PNG = b"\x89PNG\r\n\x1a\n"
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script
+# In the background of a script, or under nohup, requests to end are ignored: here, and in all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-if hasattr(signal, "SIGHUP"):  # under nohup; what is ignored here would be ignored in all that the tests start
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda number, frame: None)  # it ends what is started, and not us
 
 
 @pytest.hookimpl(tryfirst=True)
