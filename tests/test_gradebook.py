@@ -125,6 +125,20 @@ def test_a_place_that_cannot_be_written_to_is_found_before_anybody_is_graded(pla
     assert place in complained
 
 
+@pytest.mark.parametrize("before", ["of last week", None])
+def test_a_gradebook_that_is_a_link_is_written_where_it_leads(before, tmp_path):
+    folder, out, share = handed_in_by(tmp_path / "in", "anna"), tmp_path / "out", tmp_path / "share"
+    out.mkdir()
+    share.mkdir()
+    (out / "gradebook.csv").symlink_to(share / "all.csv")
+    if before:
+        (share / "all.csv").write_text(before)
+    assert grade(folder, out) == 0
+    assert (out / "gradebook.csv").is_symlink()
+    assert os.listdir(share) == ["all.csv"]
+    assert [row["student"] for row in rows_of(out)] == ["anna"]
+
+
 def test_a_report_that_cannot_be_written_costs_nobody_else_anything(tmp_path, capsys):
     folder, out = handed_in_by(tmp_path / "in", "anna", "ben"), tmp_path / "out"
     (out / "anna.json").mkdir(parents=True)
