@@ -7,6 +7,7 @@ and complaints to standard error; a complaint is one line, and the exit status i
 import argparse
 import contextlib
 import io
+import json
 import math
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from scratchlm import checkpoint, runs, terminal
+from scratchlm import checkpoint, files, runs, terminal
 from scratchlm.checkpoint import Checkpoint
 from scratchlm.data import texts_in, windows_and_targets
 from scratchlm.progress import Progress
@@ -129,19 +130,20 @@ def _exercise(options: argparse.Namespace) -> int:
 
 
 def _examine(options: argparse.Namespace) -> int:
-    from scratchlm.properties import PROPERTIES, examine  # with Hypothesis, for this command only
-    from scratchlm.properties.imported import imported
-    from scratchlm.properties.report import as_text
+    from scratchlm.properties import examine  # with Hypothesis, for this command only
+    from scratchlm.properties.imported import imported, kind_of
 
+    if options.junit:
+        files.try_to_write(options.junit)  # who waits for a verdict should know before
     with contextlib.redirect_stdout(sys.stdout), contextlib.redirect_stderr(sys.stderr):  # they may be replaced
-        implementation = imported(options.target)
-        kind = options.kind or options.target.rpartition(":")[2].rpartition(".")[2]
-        if kind not in PROPERTIES:
-            raise Complaint(f"--as must be one of {', '.join(PROPERTIES)}; {kind!r} is none of them")
-        print(f"{terminal.in_one_line(options.target)} as {kind}, {options.budget} cases for each property")
-        verdicts = examine(kind, implementation, tier=options.tier, budget=options.budget, seed=options.seed)
-    print(f"\n{as_text(verdicts)}")
-    return 0 if all(verdict.passed for verdict in verdicts) else 1
+        f, kind = imported(options.target), kind_of(options.target, options.kind)
+        if not options.json:
+            print(f"{terminal.in_one_line(options.target)} as {kind}, {options.budget} cases for each property\n")
+        report = examine(kind, f, tier=options.tier, dtype=options.dtype, budget=options.budget, seed=options.seed)
+    print(json.dumps(report.to_json(), indent=1) if options.json else report)
+    if options.junit:
+        files.write_whole(options.junit, lambda file: file.write(report.to_junit()))
+    return 0 if report.passed else 1
 
 
 def _texts(loaded: Checkpoint, **options: object) -> list[str]:
@@ -234,9 +236,12 @@ def _parser() -> _Parser:
     p.set_defaults(run=_examine)
     p.add_argument("target", metavar="MODULE:FUNCTION", help="anything importable, as in scipy.special:softmax")
     p.add_argument("--as", dest="kind", metavar="KIND", help=f"what it claims to be, if that is not its name: {KINDS}")
-    p.option("--tier", Choice(("identities", "accuracy")), "only what is true of every textbook, or only the digits")
+    p.option("--tier", Choice(("identities", "manners", "accuracy")), "only its mathematics, behaviour or digits")
+    p.option("--dtype", Choice(("float32", "float64")), "judge it in one of them only (default: in all that it keeps)")
     p.option("--budget", WHOLE, "cases for each property (default: 100)", default=100)
     p.option("--seed", WHOLE_OR_0, "the same seed gives the same cases (default: 0)", default=0)
+    p.add_argument("--json", action="store_true", help="print JSON")
+    p.file("--junit", "FILE", "write JUnit XML there, too, for a server that runs tests (default: nowhere)")
 
     p = commands.add_parser("exercise", help="write the functions yourself, and have them checked; for teachers: grade")
     p.set_defaults(run=_exercise)

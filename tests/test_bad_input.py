@@ -448,8 +448,10 @@ for value in (None, "softmax", 1):
     says = f"implementation must be a function, not {value!r}"
     bad(f"implementation is {value!r}", TypeError, says, examine, implementation=value)
 for value in ("speed", "", 0, b"accuracy", ["accuracy"]):
-    says = f"tier must be identities or accuracy, not {value!r}"
+    says = f"tier must be one of identities, manners, accuracy, not {value!r}"
     bad(f"tier is {value!r}", ValueError, says, examine, tier=value)
+for value in ("float16", "", 0, np.float32, ["float32"]):
+    bad(f"dtype is {value!r}", ValueError, f"dtype must be float32 or float64, not {value!r}", examine, dtype=value)
 for value in (1.0, "1", None, NAN, [1]):
     for argument in ("budget", "seed"):
         says = f"{argument} must be a whole number, not {value!r}"

@@ -323,14 +323,15 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path):
 def test_examine_tells_a_good_implementation_from_a_naive_one():
     ours = run("examine", "scratchlm.functional:log_softmax", "--budget", 5)
     assert ours.returncode == 0, ours.stdout
-    assert "18 of 18 properties hold." in ours.stdout
+    assert "20 of 20 properties hold." in ours.stdout
     assert "✗" not in ours.stdout
     naive = run("examine", "scratchlm.naive:softmax", "--as", "softmax", "--tier", "identities", "--budget", 5)
     assert naive.returncode == 1
-    assert "✗ blind to a shift" in naive.stdout
-    assert "logits = np.array([0.0], dtype=np.float" in naive.stdout
+    assert "✗ huge, tiny, alone" in naive.stdout
+    assert "logits = np.array([0.0, 0.0], dtype=np.float" in naive.stdout
     assert "✓ ratios" in naive.stdout
-    assert "hint" in naive.stdout
+    named = "This computes exactly what taking exp of the scores as they are gives; subtract each row's own maximum"
+    assert named in naive.stdout.splitlines()[2]
 
 
 def test_examine_is_kind_to_a_textbook(tmp_path):
@@ -411,7 +412,7 @@ def test_help_tells_every_default():
         assert run(name, "--help").returncode == 0
         for action in command._actions:
             default = DEFAULTS.get(action.dest) if name == "train" else action.default
-            if action.option_strings and default not in (None, argparse.SUPPRESS):
+            if action.option_strings and default not in (None, False, argparse.SUPPRESS):
                 value = f"{default:g}" if isinstance(default, float) else str(default)
                 assert "(default" in action.help, action.option_strings
                 assert value in action.help or action.help.endswith("(default)"), action.option_strings

@@ -38,7 +38,7 @@ def test_the_commands_of_the_readme_work_one_after_the_other(how, tmp_path):
     _, sampled, scored, wrong, ours, naive, listed, _, unsolved, _ = printed
     assert "13  " in listed
     assert re.search("– +a distribution", unsolved)
-    assert "18 of 18 properties hold" in ours
+    assert "20 of 20 properties hold" in ours
     assert "✗ huge, tiny, alone" in naive
     assert len(sampled.splitlines()) == 5
     assert float(scored.splitlines()[1].split()[0]) < float(scored.splitlines()[2].split()[0])

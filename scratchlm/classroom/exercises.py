@@ -64,7 +64,7 @@ def hand_out(exercise: Exercise, place: Path) -> bool:
 
 
 def properties_of(part: Part) -> list[Property]:
-    """Return the properties of a part: of TASKS, or the identities of the battery, or its accuracy for a star.
+    """Return the properties of a part: of TASKS, or of the battery: identities and manners, or accuracy for a star.
 
     The part "looks_like_softmax" has none. Errors: ValueError for a kind that does not exist.
 
@@ -77,8 +77,7 @@ def properties_of(part: Part) -> list[Property]:
         return list(TASKS[part.kind])
     if part.kind not in PROPERTIES:
         raise ValueError(f"there is no kind {part.kind!r}")
-    tier = "accuracy" if part.starred else "identities"
-    return [p for p in PROPERTIES[part.kind] if p.tier == tier]
+    return [p for p in PROPERTIES[part.kind] if (p.tier == "accuracy") == part.starred]
 
 
 def _with_star(kind: str) -> tuple[Part, Part]:

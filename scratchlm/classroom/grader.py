@@ -17,6 +17,10 @@ from scratchlm.classroom.candidates import CANDIDATES
 from scratchlm.classroom.exercises import EXAMINER, Exercise, Part, properties_of
 from scratchlm.classroom.sandbox import Lost, Refused, Submission, Unable
 from scratchlm.properties import Property, Verdict, judged
+from scratchlm.properties.calling import Unanswered, find_way
+from scratchlm.properties.diagnosis import diagnose
+from scratchlm.properties.examination import AGAIN, unanswered
+from scratchlm.properties.kinds import KINDS
 from scratchlm.terminal import escaped, in_one_line
 
 POINTS, BONUS = 10.0, 2.0  # for all required properties of an exercise together, and for all starred ones
@@ -29,7 +33,7 @@ class Line:
     """What became of a property: its mark, its points, and what there is to say.
 
     `message` says what was compared; `note` says what has nothing to do with a comparison: that nothing was written
-    yet, that the process was lost, or why a mark does not count.
+    yet, that the process was lost, or why a mark does not count. `diagnosis` names the mistake, if it is a known one.
     """
 
     function: str
@@ -44,6 +48,7 @@ class Line:
     message: str = ""
     hint: str = ""
     note: str = ""
+    diagnosis: str = ""
     counts: bool = True
 
     @property
@@ -175,6 +180,27 @@ def _part(
         yield from _tells_apart(submission, exercise, part, seed)
         return
     calls = _Calls(submission, part)
+    first, *others = _all(exercise, part, FAILS, "")
+    if found := calls.find_way(first):
+        if found.mark == UNTOUCHED:
+            yield from _all(exercise, part, UNTOUCHED, "not attempted yet")
+        else:
+            yield found
+            yield from (replace(line, note="the same again") for line in others)
+        return
+    lines = list(_property_by_property(calls, exercise, part, seed, budget, shrink))
+    forgotten, diagnosis = calls.looked_at_as_a_whole(lines)
+    if forgotten:
+        lines = [replace(line, counts=False, note=forgotten) if line.mark == HOLDS else line for line in lines]
+    for line in lines:
+        yield replace(line, diagnosis=diagnosis) if line.mark == FAILS else line
+        diagnosis = "" if line.mark == FAILS else diagnosis  # said once
+
+
+def _property_by_property(
+    calls: "_Calls", exercise: Exercise, part: Part, seed: int, budget: int, shrink: bool
+) -> Iterator[Line]:
+    """Judge one function, property by property, as long as its process is not lost too often."""
     losses, raised_before = 0, set()
     for p in properties_of(part):
         line = Line(part.function, p.name, p.identity, FAILS, part.starred, _possible(exercise, part.starred))
@@ -202,38 +228,70 @@ class _Calls:
         self.submission, self.kind, self.f = submission, part.kind, submission.function(part.function)
         self.returned = False  # did it ever?
         self.lost = False  # was the process, or much time, lost over the last property?
+        self.stopped: BaseException | None = None  # by what is no answer at all
+        self.way: Any = self._callable()
+
+    def find_way(self, line: Line) -> Line | None:
+        """Find out how it may be called; return the line with what is wrong if there is no way to judge it."""
+        if self.kind not in KINDS:
+            return None
+        self._begin()
+        try:
+            self.way = find_way(self.kind, self._callable())
+        except Unanswered as nothing:
+            return self._told(line, unanswered(self.kind, nothing), nothing.way is None)
+        finally:
+            self._refuse_to_judge_what_is_ours(None)
+        return None
 
     def judge(self, line: Line, p: Property, budget: int, seed: int, shrink: bool) -> Line:
         """Return the line with what became of a property; UNTOUCHED if the function raised NotImplementedError."""
-        self.stopped: BaseException | None = None
-        self.case, self.submission.lost = "", ""
-        self.submission.mirrored = p.name == "input untouched"
-        (verdict,) = judged(self.kind, [p], self._callable(), budget=budget, seed=seed, shrink=shrink)
+        self._begin(mirrored=p.name == "input untouched")
+        (verdict,) = judged(self.kind, [p], self.way, budget=budget, seed=seed, shrink=shrink)
         self._refuse_to_judge_what_is_ours(verdict)
         self.lost = isinstance(self.stopped, Lost | MemoryError)
-        if isinstance(self.stopped, NotImplementedError):
+        return self._told(line, verdict, bool(self.stopped))
+
+    def looked_at_as_a_whole(self, lines: list[Line]) -> tuple[str, str]:
+        """Return why nothing counts, if the first answers are others now; and the mistake, if it is a known one."""
+        if self.kind not in KINDS or self.lost or any(line.starred for line in lines):
+            return "", ""
+        self._begin()
+        forgotten = self.way.forgotten()
+        wrong = any(line.mark == FAILS for line in lines)
+        diagnosis = diagnose(self.way) if wrong and not forgotten else ""
+        self._refuse_to_judge_what_is_ours(None)
+        return f"{forgotten.what}: {AGAIN.hint}" if forgotten else "", diagnosis
+
+    def _begin(self, mirrored: bool = False) -> None:
+        self.stopped, self.case = None, ""
+        self.submission.lost, self.submission.mirrored = "", mirrored
+
+    def _told(self, line: Line, verdict: Verdict, stopped: bool) -> Line:
+        """Return a line with what a verdict says, or what stopped the function before there was an answer."""
+        if stopped and isinstance(self.stopped, NotImplementedError):
             return replace(line, mark=UNTOUCHED, note="it raised NotImplementedError here", counterexample=self.case)
-        if self.stopped:
+        if stopped and self.stopped:
             return replace(line, note=_said(self.stopped), counterexample=self.case)
         if verdict.passed:
             return replace(line, mark=HOLDS)
-        hint = "" if verdict.raised or _is_nothing(verdict.actual) else p.hint
+        hint = "" if verdict.raised or _is_nothing(verdict.actual) else verdict.property.hint
         message = "it returned None: is there a `return`?" if _is_nothing(verdict.actual) else verdict.message
         seen = [_few_lines(text) for text in (verdict.counterexample, verdict.expected, verdict.actual)]
-        line = replace(line, counterexample=seen[0], expected=seen[1], actual=seen[2])
+        line = replace(line, counterexample=seen[0], expected=seen[1], actual=seen[2], diagnosis=verdict.diagnosis)
         return replace(line, message=in_one_line(message), hint=hint)
 
-    def _refuse_to_judge_what_is_ours(self, verdict: Verdict) -> None:
+    def _refuse_to_judge_what_is_ours(self, verdict: Verdict | None) -> None:
         """Raise Unable if the property failed because something was not to be had on this side of the wall."""
         if isinstance(self.stopped, Unable):
             raise self.stopped
-        if verdict.raised and not self.stopped and verdict.actual.startswith("MemoryError"):
+        if verdict and verdict.raised and not self.stopped and verdict.actual.startswith("MemoryError"):
             raise Unable("there is not enough memory to judge it")
 
     def _callable(self) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
-            if self.stopped:  # no second time, however much smaller the case could be made
-                raise self.stopped
+            if self.stopped and not isinstance(self.stopped, NotImplementedError):
+                raise self.stopped  # no second time, however much smaller the case could be made
             try:
                 result = self.f(*args, **kwargs)
                 self.returned = True

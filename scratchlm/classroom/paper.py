@@ -48,7 +48,7 @@ def shown(line: Line, width: int = 100, without_note: bool = False) -> list[str]
         for i, part in enumerate(text.splitlines()):
             lines.append(f"      {title if i == 0 else '':9} {part}")
     note = "" if without_note or line.mark == HOLDS else line.note
-    for title, text in (("what:", line.message), ("note:", note), ("hint:", line.hint)):
+    for title, text in (("mistake:", line.diagnosis), ("what:", line.message), ("note:", note), ("hint:", line.hint)):
         for i, part in enumerate(textwrap.wrap(text, width - 16)):
             lines.append(f"      {title if i == 0 else '':9} {part}")
     return lines

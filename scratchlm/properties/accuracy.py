@@ -1,4 +1,4 @@
-"""The second tier: the distance from the 60-digit oracle, in ulps; and the tiny gradients that must not become 0."""
+"""The third tier: the distance from the 60-digit oracle, in ulps; and the tiny gradients that must not become 0."""
 
 import math
 from typing import Any
@@ -9,17 +9,14 @@ from hypothesis import strategies as st
 from scratchlm import functional, oracle
 from scratchlm.properties.battery import Implementation, property_of
 from scratchlm.properties.compare import Array, demand, near, numbers
-from scratchlm.properties.inputs import (
-    only,
-    with_targets,
-)
+from scratchlm.properties.inputs import only, with_targets
 
 
 @st.composite
 def rows_to_judge(draw: st.DrawFn, dtype: Any) -> Array:
     """Draw a row that stays within what exp can tell from 0, at a level that may be far from 0."""
     reach, width = (80, 32) if dtype == np.float32 else (600, 64)
-    n = draw(st.integers(1, 8))
+    n = draw(st.integers(2, 8))
     entries = st.integers(-reach // 2, reach // 2) | st.floats(-reach / 2, reach / 2, width=width)  # type: ignore[arg-type]
     row = np.array(draw(st.lists(entries, min_size=n, max_size=n)), dtype)
     level = draw(st.sampled_from([0, 1000, -float(row.max())]))  # the last brings the largest score to 0
@@ -81,6 +78,7 @@ def _accuracy(kind: str, dtype: Any) -> None:
         cases=(with_targets if "cross" in kind else only)(rows_to_judge(dtype)),
         tier="accuracy",
         always=tuple(always),
+        dtype=dtype,
     )
     def is_accurate(f: Implementation, logits: Array, targets: Array | None = None) -> None:
         actual, exact = _judged(kind, f, logits, targets)

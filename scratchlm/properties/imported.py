@@ -1,6 +1,6 @@
 """What `examine` is given by name: a function of anybody's module, which may do anything while it is imported.
 
-In: MODULE:FUNCTION. Out: the function, or one line that says why there is none.
+In: MODULE:FUNCTION. Out: the function, or one line that says why there is none; and the kind that its name says it is.
 """
 
 import importlib
@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from scratchlm.properties.battery import PROPERTIES
 from scratchlm.terminal import described
 
 
@@ -38,4 +39,18 @@ def imported(target: str) -> Callable[..., object]:
         raise ValueError(f"{target} is a {type(found).__name__}, which cannot be called")
     if inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found):
         raise ValueError(f"{target} is async, and returns no result when it is called; name a plain function")
+    return found
+
+
+def kind_of(target: str, kind: str | None) -> str:
+    """Return what a target claims to be: the kind that is given, or its own name.
+
+    Errors: ValueError if that is no kind.
+
+    >>> kind_of("scipy.special:softmax", None)
+    'softmax'
+    """
+    found = kind or target.rpartition(":")[2].rpartition(".")[2]
+    if found not in PROPERTIES:
+        raise ValueError(f"--as must be one of {', '.join(PROPERTIES)}; {found!r} is none of them")
     return found

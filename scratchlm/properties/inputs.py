@@ -1,6 +1,6 @@
 """What an implementation is given: families of arrays, from ordinary to masked and huge, as Hypothesis strategies."""
 
-from collections.abc import Callable
+import math
 from typing import Any
 
 import numpy as np
@@ -15,30 +15,59 @@ FLOATS = [np.float64, np.float32]
 SHIFTS = st.sampled_from([0.0, 1.0, -1.0, 30.0, -30.0, 100.0, -100.0, 1000.0, -1000.0])
 
 
+def _few_digits(bound: int) -> st.SearchStrategy[float]:
+    """Draw a whole number, or one with eighths: float32 holds them all, and they are easy to read."""
+    return st.integers(-bound, bound) | st.integers(-8 * bound, 8 * bound).map(lambda n: n / 8)
+
+
+# More classes, and more axes, than small arrays have. They are few, as some libraries compile anew for each shape.
+LARGE = [(9,), (40,), (2, 12), (3, 40), (2, 3, 4), (2, 1, 3, 7)]
+
+
+@st.composite
+def _large(draw: st.DrawFn, bound: int, dims: tuple[int, int]) -> Array:
+    """Draw a large or deep array with few numbers to draw: whole ones in a pattern."""
+    shape = draw(st.sampled_from([s for s in LARGE if dims[0] <= len(s) and (dims[1] > 1 or len(s) == 1)]))
+    step = draw(st.integers(0, 40))
+    return (np.arange(math.prod(shape)) * step % (2 * bound + 1) - bound).reshape(shape)
+
+
 @st.composite
 def rows(
-    draw: st.DrawFn, bound: float = 30, dims: tuple[int, int] = (1, 2), whole: bool = False, min_side: int = 1
+    draw: st.DrawFn,
+    bound: int = 30,
+    dims: tuple[int, int] = (1, 2),
+    whole: bool = False,
+    least: int = 2,
+    large: bool = True,
 ) -> Array:
-    """Draw an array of one or two axes with entries up to the bound; whole numbers, if sums must come out exactly."""
+    """Draw an array of a few axes, with at least two classes, and entries up to the bound.
+
+    Most are small. One in ten is large or, where several axes will do, deep: `large=False` draws none of them. `whole`
+    numbers are for sums that must come out exactly.
+    """
     dtype = draw(st.sampled_from(FLOATS))
-    shape = draw(hnp.array_shapes(min_dims=dims[0], max_dims=dims[1], min_side=min_side, max_side=5))
-    width = 8 * np.dtype(dtype).itemsize
-    entries = st.integers(-int(bound), int(bound)) if whole else st.floats(-bound, bound, width=width)  # type: ignore[arg-type]
-    return draw(hnp.arrays(dtype, shape, elements=entries))
+    if large and draw(st.integers(0, 9)) == 9:
+        return draw(_large(bound, dims)).astype(dtype)
+    lead = draw(st.lists(st.integers(1, 4), min_size=dims[0] - 1, max_size=dims[1] - 1))
+    shape = (*lead, draw(st.integers(least, 5)))
+    entries = st.integers(-bound, bound) if whole else _few_digits(bound)
+    numbers = draw(st.lists(entries, min_size=math.prod(shape), max_size=math.prod(shape)))
+    return np.array(numbers, dtype).reshape(shape)
 
 
 @st.composite
 def batches_at_levels(draw: st.DrawFn) -> Array:
     """Draw a batch whose first row lies at one level, and the others at another."""
     z = draw(rows(bound=20, dims=(2, 2)))
-    z[1:] += z.dtype.type(draw(SHIFTS))
+    z[1:] += z.dtype.type(draw(SHIFTS))  # whose sum with an eighth is exact
     return z
 
 
 @st.composite
 def masked_rows(draw: st.DrawFn) -> Array:
     """Draw rows in which some tokens are masked, but never all of a row."""
-    z = draw(rows(bound=20, min_side=2))
+    z = draw(rows(bound=20))
     mask = draw(hnp.arrays(bool, z.shape))
     stays = draw(st.integers(0, z.shape[-1] - 1))
     mask[..., stays] = False
@@ -72,21 +101,37 @@ def also(cases: st.SearchStrategy[Case], **more: st.SearchStrategy[Any]) -> st.S
     return st.tuples(cases, st.fixed_dictionaries(more)).map(lambda both: {**both[0], **both[1]})
 
 
-@st.composite
-def grad_and(draw: st.DrawFn, name: str, function: Callable[[Array], Array], bound: float = 5) -> Case:
-    """Draw a gradient from above, and the output of a function of logits that it belongs to."""
-    z = draw(rows(bound=bound))
-    g = draw(hnp.arrays(z.dtype, z.shape, elements=st.integers(-3, 3)))
-    return {"grad_output": g, name: function(z)}
-
-
-PROBS = grad_and("probs", functional.softmax)
-LOG_PROBS = grad_and("log_probs", functional.log_softmax)
-TEMPERATURES = st.floats(0.125, 8, width=32)
+def log_probs(rows: st.SearchStrategy[Array]) -> st.SearchStrategy[Array]:
+    """Draw log-probabilities of few digits: rounded down to eighths, so that their exps sum to 1 at most."""
+    return rows.map(lambda z: np.floor(8 * functional.log_softmax(z)) / z.dtype.type(8))
 
 
 @st.composite
-def grad_and_logits(draw: st.DrawFn, bound: float = 5) -> Case:
+def probs(draw: st.DrawFn) -> Array:
+    """Draw probabilities of few digits, none of them 0: each class takes some quarters of what is left."""
+    z = draw(rows(bound=5))
+    share = (z % 2 + 2) / 4 if z.shape[-1] > 5 else np.array([1, 2, 3], z.dtype)[z.astype(int) % 3] / 4
+    share[..., -1] = 1
+    before = np.cumprod(1 - share, axis=-1)
+    before = np.concatenate([np.ones_like(z[..., :1]), before[..., :-1]], axis=-1)
+    return np.asarray(share * before, z.dtype)
+
+
+@st.composite
+def and_grad(draw: st.DrawFn, name: str, outputs: st.SearchStrategy[Array]) -> Case:
+    """Draw an output of softmax or log_softmax, and a gradient from above for it."""
+    output = draw(outputs)
+    g = draw(hnp.arrays(output.dtype, output.shape, elements=st.integers(-3, 3)))
+    return {"grad_output": g, name: output}
+
+
+PROBS = and_grad("probs", probs())
+LOG_PROBS = and_grad("log_probs", probs().map(np.log))
+TEMPERATURES = st.integers(1, 64).map(lambda n: n / 8)
+
+
+@st.composite
+def grad_and_logits(draw: st.DrawFn, bound: int = 5) -> Case:
     """Draw logits, and a gradient from above for each row's logsumexp."""
     z = draw(rows(bound=bound))
     return {"grad_output": draw(hnp.arrays(z.dtype, z.shape[:-1], elements=st.integers(-3, 3))), "logits": z}

@@ -10,6 +10,7 @@ from scratchlm.properties.compare import Array, log_roundings, lse, near, number
 from scratchlm.properties.inputs import (
     SHIFTS,
     also,
+    log_probs,
     masked_rows,
     only,
     rows,
@@ -25,13 +26,16 @@ def _plain_losses(kind: str, scores: Array, targets: Array) -> Array:
 
 
 def _of_a_loss(kind: str, name: str, identity: str) -> None:
+    drawn = rows(dims=(2, 2))
+    cases = with_targets(log_probs(drawn) if kind == "nll_loss" else drawn, name)
+
     @property_of(
         kind,
         "the target's",
         identity,
         why="The loss asks one question only: how probable was the class that came.",
         hint="Pick entry y[i] of row i (np.take_along_axis, or z[np.arange(n), y]), with a minus, and the natural log.",
-        cases=with_targets(rows(dims=(2, 2)), name),
+        cases=cases,
     )
     def picks_the_target(f: Implementation, targets: Array, **case: Array) -> None:
         (z,) = case.values()
@@ -44,13 +48,33 @@ def _of_a_loss(kind: str, name: str, identity: str) -> None:
         "mean = (1/N) sum_i loss_i, N the number of rows",
         why="A mean over something else than the rows changes the learning rate without telling.",
         hint="Divide by the number of rows, not by the number of entries or classes.",
-        cases=with_targets(rows(dims=(2, 2)), name),
+        cases=cases,
     )
     def averages_and_sums_over_the_rows(f: Implementation, targets: Array, **case: Array) -> None:
         (z,) = case.values()
         each = numbers(f(z, targets, reduction="none")).astype(np.float64)
-        near(f(z, targets, reduction="sum"), each.sum(), "the sum", atol=len(z) * log_roundings(z))
+        near(f(z, targets, reduction="sum"), each.sum(), "the sum", atol=targets.size * log_roundings(z))
         near(f(z, targets, reduction="mean"), each.mean(), "the mean", atol=log_roundings(z))
+
+    masked = log_probs(masked_rows()) if kind == "nll_loss" else masked_rows()
+
+    @property_of(
+        kind,
+        "masked tokens",
+        {
+            "nll_loss": "l_k = -inf for k != y: the loss is -l[y], as before",
+            "cross_entropy": "z_k = -inf for k != y: the loss is that of the row without k",
+        }[kind],
+        why="Masked classes are not competitors.",
+        hint="0 times -inf is nan: pick the target's entry by index, instead of multiplying by a one-hot matrix.",
+        cases=only(masked, name),
+    )
+    def ignores_masked_tokens(f: Implementation, **case: Array) -> None:
+        (z,) = case.values()
+        for row in z.reshape(-1, z.shape[-1]):
+            there, y = row > -np.inf, row.argmax()
+            alone = numbers(f(row[there][None], np.array([row[there].argmax()]), reduction="none"))
+            near(f(row[None], np.array([y]), reduction="none"), alone, "the loss of the row", atol=log_roundings(row))
 
 
 _of_a_loss("nll_loss", "log_probs", "nll_loss(l, y) = -l[y]")
@@ -67,7 +91,7 @@ _of_a_loss("cross_entropy", "logits", "cross_entropy(z, y) = nll_loss(log_softma
         st.builds(
             lambda level, classes: np.full((1, classes), level, np.float32),
             st.integers(-27, 27).map(lambda e: math.copysign(2.0 ** abs(e), e)),
-            st.integers(1, 30),
+            st.integers(2, 30),
         )
     ),
 )
@@ -92,14 +116,21 @@ def is_blind_to_a_shift(f: Implementation, logits: Array, targets: Array, c: flo
 
 @property_of(
     "cross_entropy",
-    "masked tokens",
-    "z_k = -inf for k != y: the loss is that of the row without k",
-    why="Masked classes are not competitors.",
-    hint="0 times -inf is nan: pick the target's entry by index, instead of multiplying by a one-hot matrix.",
-    cases=only(masked_rows()),
+    "a hopeless target",
+    "cross_entropy([0, h], 0) = h, for any h > 40",
+    why="The loss of what the model held impossible is what it learns most from: inf or a limit teaches it nothing.",
+    hint="The probability of the target underflows to 0 before its logarithm is taken, or was limited. Take the "
+    "logarithm on paper: log(sum of exps) - z[y], of shifted scores.",
+    cases=with_targets(
+        st.builds(
+            lambda h, target, dtype: np.array([[0, h] if target == 0 else [h, 0]], dtype),
+            st.integers(41, 2**20),
+            st.integers(0, 1),
+            st.sampled_from([np.float64, np.float32]),
+        )
+    ).map(lambda case: case | {"targets": case["logits"].argmin(axis=-1)}),
+    always=tuple({"logits": np.array([[0, h]], np.float32), "targets": np.array([0])} for h in (50, 110, 1000)),
 )
-def ignores_masked_tokens(f: Implementation, logits: Array) -> None:
-    for row in logits.reshape(-1, logits.shape[-1]):
-        there, y = row > -np.inf, row.argmax()
-        alone = numbers(f(row[there][None], np.array([row[there].argmax()]), reduction="none"))
-        near(f(row[None], np.array([y]), reduction="none"), alone, "the loss of the row", atol=log_roundings(row))
+def costs_as_much_as_it_lacks(f: Implementation, logits: Array, targets: Array) -> None:
+    # log(1 + exp(-h)) is below 1e-17, and h is a whole number that both dtypes hold.
+    near(f(logits, targets, reduction="none"), logits.max(axis=-1), "the loss", atol=log_roundings(logits))

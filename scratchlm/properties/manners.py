@@ -1,29 +1,35 @@
-"""What is owed by every function, whatever it computes: shape, dtype, layout, an untouched input, and no warnings."""
+"""The second tier, manners: what is owed by every function, whatever it computes.
 
-import inspect
+That is any shape, axis and memory layout, a dtype that is kept, arguments left as they were, and no warnings. A
+function may be right and know none of them: then it is a correct implementation that takes less than it could.
+"""
+
+import functools
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from scratchlm import functional, sampling
-from scratchlm.properties.battery import Case, Implementation, property_of
+from scratchlm.properties.battery import Case, property_of
+from scratchlm.properties.calling import NAMES, REDUCTIONS, Way
 from scratchlm.properties.compare import Array, demand, near, numbers
 from scratchlm.properties.inputs import (
     LOG_PROBS,
     PROBS,
     TEMPERATURES,
     also,
-    grad_and,
     grad_and_logits,
+    log_probs,
     masked_rows,
     only,
     rows,
     with_targets,
 )
+from scratchlm.properties.kinds import KINDS
+
+manners = functools.partial(property_of, tier="manners")
 
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "Fortran order": lambda a: np.asfortranarray(a),
@@ -33,88 +39,85 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """A kind of function: ours, which settles shapes and dtypes, and ordinary and extreme arguments for it."""
-
-    ours: Callable[..., Any]
-    cases: st.SearchStrategy[Case]
-    extreme: st.SearchStrategy[Case]
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Return what is passed by keyword: libraries have other defaults than we."""
-        defaults = {"axis": -1, "reduction": "mean"}
-        return {name: defaults[name] for name in inspect.signature(self.ours).parameters if name in defaults}
-
-
 _wide = rows(bound=2000) | masked_rows()
-KINDS = {
-    "logsumexp": _Kind(functional.logsumexp, only(rows()), only(_wide)),
-    "softmax": _Kind(functional.softmax, only(rows()), only(_wide)),
-    "log_softmax": _Kind(functional.log_softmax, only(rows()), only(_wide)),
-    "nll_loss": _Kind(functional.nll_loss, with_targets(rows(), "log_probs"), with_targets(_wide, "log_probs")),
-    "cross_entropy": _Kind(functional.cross_entropy, with_targets(rows()), with_targets(rows(bound=2000))),
-    "logsumexp_backward": _Kind(functional.logsumexp_backward, grad_and_logits(), grad_and_logits(bound=2000)),
-    "softmax_backward": _Kind(functional.softmax_backward, PROBS, grad_and("probs", functional.softmax, 2000)),
-    "log_softmax_backward": _Kind(
-        functional.log_softmax_backward, LOG_PROBS, grad_and("log_probs", functional.log_softmax, 2000)
-    ),
-    "nll_loss_backward": _Kind(
-        functional.nll_loss_backward, with_targets(rows(), "log_probs"), with_targets(_wide, "log_probs")
-    ),
-    "cross_entropy_backward": _Kind(
-        functional.cross_entropy_backward, with_targets(rows()), with_targets(rows(bound=2000))
-    ),
-    "apply_temperature": _Kind(
-        sampling.apply_temperature,
-        also(only(rows(), "scores"), temperature=TEMPERATURES),
-        also(only(_wide, "scores"), temperature=TEMPERATURES),
-    ),
-    "top_k": _Kind(
-        sampling.top_k,
-        also(only(rows(), "scores"), k=st.integers(1, 6)),
-        also(only(_wide, "scores"), k=st.integers(1, 6)),
-    ),
-    "top_p": _Kind(
-        sampling.top_p,
-        also(only(rows(), "scores"), p=st.floats(0.125, 1)),
-        also(only(_wide, "scores"), p=st.floats(0.125, 1)),
-    ),
-    "min_p": _Kind(
-        sampling.min_p,
-        also(only(rows(), "scores"), p=st.floats(0.125, 1)),
-        also(only(_wide, "scores"), p=st.floats(0.125, 1)),
-    ),
+_losses, _wide_losses = with_targets(rows()), with_targets(rows(bound=2000))
+_nll = with_targets(log_probs(rows()), "log_probs"), with_targets(log_probs(_wide), "log_probs")
+
+
+def _scores_and(values: st.SearchStrategy[Any], name: str) -> tuple[st.SearchStrategy[Case], st.SearchStrategy[Case]]:
+    return also(only(rows(), "scores"), **{name: values}), also(only(_wide, "scores"), **{name: values})
+
+
+# Ordinary arguments, and extreme ones, which must not warn.
+CASES: dict[str, tuple[st.SearchStrategy[Case], st.SearchStrategy[Case]]] = {
+    "logsumexp": (only(rows()), only(_wide)),
+    "softmax": (only(rows()), only(_wide)),
+    "log_softmax": (only(rows()), only(_wide)),
+    "nll_loss": _nll,
+    "cross_entropy": (_losses, _wide_losses),
+    "logsumexp_backward": (grad_and_logits(), grad_and_logits(bound=2000)),
+    "softmax_backward": (PROBS, PROBS),
+    "log_softmax_backward": (LOG_PROBS, LOG_PROBS),
+    "nll_loss_backward": _nll,
+    "cross_entropy_backward": (_losses, _wide_losses),
+    "apply_temperature": _scores_and(TEMPERATURES, "temperature"),
+    "top_k": _scores_and(st.integers(1, 6), "k"),
+    "top_p": _scores_and(st.integers(1, 8).map(lambda n: n / 8), "p"),
+    "min_p": _scores_and(st.integers(1, 8).map(lambda n: n / 8), "p"),
 }
 
 
-def _of_any(kind: str, entry: _Kind) -> None:
+def _of_any(kind: str) -> None:
     """Enter what is owed by every function, whatever it computes."""
-    ours, options = entry.ours, entry.options
+    ours, options = KINDS[kind].ours, KINDS[kind].options
+    ordinary, extreme = CASES[kind]
 
-    @property_of(
+    @manners(
+        kind,
+        "any number of axes",
+        "f of an array is f of its rows, however many axes there are before the classes",
+        why="One token has a vector of scores, a text a matrix, a batch of texts one axis more.",
+        hint="Write axis=-1 instead of axis=1, [..., None] instead of [:, None], and unpack no shape.",
+        cases=st.just({}),
+    )
+    def takes_any_number_of_axes(f: Way) -> None:
+        taken = _listed(f.depths)
+        demand(f.depths == tuple(NAMES), f"it takes {taken} only", _listed(tuple(NAMES)), taken)
+
+    @manners(
+        kind,
+        "both precisions",
+        "float64 is computed in float64, float32 in float32",
+        why="Who hands over float64 wants its 16 digits, and a check by central differences needs them.",
+        hint="Name no dtype: z.astype(np.float32) loses digits. JAX keeps float64 after jax_enable_x64.",
+        cases=st.just({}),
+    )
+    def computes_in_both_precisions(f: Way) -> None:
+        kept = " and ".join(np.dtype(dtype).name for dtype in f.dtypes)
+        demand(len(f.dtypes) == 2, f"it computes in {kept} only", "float64 and float32", kept)
+
+    @manners(
         kind,
         "shape and dtype",
         "float32 in, float32 out; the shape follows the axis",
         why="A float64 that slips in doubles the memory of all that follows, and a wrong shape broadcasts silently.",
         hint="Reduce along the class axis with keepdims=True, and let no float64 array (np.zeros(n)) into the sum.",
-        cases=entry.cases,
+        cases=ordinary,
     )
-    def keeps_shape_and_dtype(f: Implementation, **case: Any) -> None:
+    def keeps_shape_and_dtype(f: Way, **case: Any) -> None:
         right, result = np.asarray(ours(*case.values())), numbers(f(*case.values(), **options))
         demand(result.shape == right.shape, "the shape", str(right.shape), str(result.shape))
         demand(result.dtype == right.dtype, "the dtype", str(right.dtype), str(result.dtype))
 
-    @property_of(
+    @manners(
         kind,
         "input untouched",
         "f(z) leaves z as it was",
         why="The caller still needs z, for the backward pass or for the next temperature.",
         hint="Look for -=, /=, out=, sort() or an assignment to z[...] on the argument itself; work on a copy.",
-        cases=entry.cases,
+        cases=ordinary,
     )
-    def leaves_its_input_untouched(f: Implementation, **case: Any) -> None:
+    def leaves_its_input_untouched(f: Way, **case: Any) -> None:
         before = {name: np.array(value) for name, value in case.items()}
         result = f(*case.values(), **options)
         for name, value in case.items():
@@ -123,39 +126,40 @@ def _of_any(kind: str, entry: _Kind) -> None:
                 shared = np.shares_memory(value, result)
                 demand(not shared, f"the result shares memory with {name}", "memory of its own", "a view")
 
-    @property_of(
+    @manners(
         kind,
         "any memory layout",
         "f(z) depends on the numbers in z, not on how they lie in memory",
         why="A transposed or sliced array is an ordinary argument.",
         hint="Avoid ravel(order='K'), .data, strides and in-place tricks; index by axis.",
-        cases=entry.cases,
+        cases=ordinary,
     )
-    def takes_any_memory_layout(f: Implementation, **case: Any) -> None:
+    def takes_any_memory_layout(f: Way, **case: Any) -> None:
         plain = numbers(f(*case.values(), **options))
         for layout, laid in LAYOUTS.items():
             arguments = [laid(a) if isinstance(a, np.ndarray) and a.ndim else a for a in case.values()]
             near(f(*arguments, **options), plain, f"the result for {layout}", rtol=1e-5, atol=1e-5)
 
-    @property_of(
+    @manners(
         kind,
         "no warnings",
         "no overflow, no division by 0, no log of 0 on the way",
         why="A RuntimeWarning in a training log is either a bug or the reason why the next bug is overlooked.",
         hint="Subtract the maximum before exp. np.where computes both branches: mask the argument, not the result.",
-        cases=entry.extreme,
+        cases=extreme,
     )
-    def does_not_warn(f: Implementation, **case: Any) -> None:
+    def does_not_warn(f: Way, **case: Any) -> None:
         with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn", under="ignore"):
             warnings.simplefilter("always")
             f(*case.values(), **options)
-        demand(not caught, "it warns", "no warning", str(caught[0].message) if caught else "")
+        told = [str(w.message) for w in caught if issubclass(w.category, RuntimeWarning)]  # not what only advises
+        demand(not told, "it warns", "no warning", "".join(told[:1]))
 
 
 def _along_an_axis(kind: str, cases: st.SearchStrategy[Case]) -> None:
     """Enter what is owed by every function with an axis."""
 
-    @property_of(
+    @manners(
         kind,
         "one axis, slice by slice",
         "f(z, axis=0) = f(z.T, axis=-1).T",
@@ -163,16 +167,40 @@ def _along_an_axis(kind: str, cases: st.SearchStrategy[Case]) -> None:
         hint="Pass axis on to every max and every sum, and keep its dimension (keepdims=True).",
         cases=cases,
     )
-    def works_along_any_axis(f: Implementation, **case: Any) -> None:
+    def works_along_any_axis(f: Way, **case: Any) -> None:
+        demand(f.word, "it takes no axis", "f(z, axis=...)", "always the last one")
         z = list(case.values())[-1]
+        demand(f.takes(z.ndim), f"it takes {_listed(f.depths)} only", "any axis of an array", "the only one")
         by_row = np.asarray(f(*case.values(), axis=-1))
-        swapped = [np.swapaxes(a, 0, -1) if a.ndim == z.ndim else a for a in case.values()]
-        by_column = numbers(f(*swapped, axis=0))
-        back = np.swapaxes(by_column, 0, -1) if by_column.ndim == z.ndim else by_column
+        turned = [np.moveaxis(a, -1, 0) if a.ndim == z.ndim else a for a in case.values()]
+        by_column = numbers(f.plain(*turned, axis=0))
+        back = np.moveaxis(by_column, 0, -1) if by_column.ndim == z.ndim else by_column
         near(back, by_row, "f along axis 0 of the transposed", rtol=1e-5, atol=1e-5)
 
 
-for _name, _entry in KINDS.items():
-    _of_any(_name, _entry)
-for _name in ("logsumexp", "softmax", "log_softmax", "logsumexp_backward", "softmax_backward", "log_softmax_backward"):
-    _along_an_axis(_name, KINDS[_name].cases)
+def _of_a_reduction(kind: str) -> None:
+    """Enter what is owed by every loss, and its gradient."""
+
+    @manners(
+        kind,
+        "every reduction",
+        'reduction="none" gives one loss for each row; "sum" and "mean" what they say',
+        why="A mean is for training, the sum for comparing texts, and the losses of the rows for finding the bad ones.",
+        hint="Compute the losses of all rows first, and then return them, their .sum() or their .mean().",
+        cases=st.just({}),
+    )
+    def takes_every_reduction(f: Way) -> None:
+        demand(f.word, "it takes no reduction", "f(..., reduction=...)", f"always {f.reductions[0]!r}")
+        demand(f.reductions == REDUCTIONS, "it does not take every reduction", str(REDUCTIONS), str(f.reductions))
+
+
+def _listed(depths: tuple[int, ...]) -> str:
+    return " and ".join(NAMES[depth] for depth in depths)
+
+
+for _name, (_ordinary, _) in CASES.items():
+    _of_any(_name)
+    if "axis" in KINDS[_name].options:
+        _along_an_axis(_name, _ordinary)
+    if "reduction" in KINDS[_name].options:
+        _of_a_reduction(_name)

@@ -1,26 +1,127 @@
-"""What became of properties, as text: a line for each, then every failure with its counterexample, then the count."""
+"""What became of properties: a table for people, HTML for a notebook, JSON and JUnit XML for machines.
 
+In: the verdicts of an examination. Out: text. A known mistake is named first of all.
+"""
+
+import html
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+from xml.etree import ElementTree
 
 from scratchlm.properties.battery import Verdict
 from scratchlm.terminal import escaped
 
 
-def as_text(verdicts: Sequence[Verdict]) -> str:
-    """Return the report on verdicts, in parts with an empty line between them.
+@dataclass(frozen=True, repr=False)
+class Report(Sequence[Verdict]):
+    """A sequence of verdicts that prints as a table: what holds, what does not, and on which input.
 
     >>> from scratchlm import functional
     >>> from scratchlm.properties import examine
-    >>> print(as_text(examine("softmax", functional.softmax, names=["ratios"], budget=5)))
+    >>> print(examine("softmax", functional.softmax, names=["ratios"], budget=5))
     identities
       ✓ ratios                       p_j / p_k = exp(z_j - z_k)
     <BLANKLINE>
     1 of 1 properties hold.
     """
-    tiers = dict.fromkeys(verdict.property.tier for verdict in verdicts)
-    tables = [_table(tier, [v for v in verdicts if v.property.tier == tier]) for tier in tiers]
-    failures = [_failure(verdict) for verdict in verdicts if not verdict.passed]
-    return escaped("\n\n".join([*tables, *failures, _count(verdicts)]), keep="\n")
+
+    kind: str
+    verdicts: tuple[Verdict, ...]
+
+    @overload
+    def __getitem__(self, index: int) -> Verdict: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Verdict]: ...
+    def __getitem__(self, index: int | slice) -> Verdict | Sequence[Verdict]:
+        """Return one verdict, or some."""
+        return self.verdicts[index]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.verdicts)
+
+    @property
+    def passed(self) -> bool:
+        """Return whether every property holds."""
+        return all(verdict.passed for verdict in self)
+
+    @property
+    def diagnosis(self) -> str:
+        """Return the name of the mistake, or nothing."""
+        return next((verdict.diagnosis for verdict in self if verdict.diagnosis), "")
+
+    def __str__(self) -> str:
+        """Return a line for each verdict, then every failure with its counterexample, then the count."""
+        tiers = dict.fromkeys(verdict.property.tier for verdict in self)
+        tables = [_table(tier, [v for v in self if v.property.tier == tier]) for tier in tiers]
+        failures = [_failure(verdict) for verdict in self if not verdict.passed]
+        parts = [self.diagnosis, *tables, *failures, self._conclusion()]
+        return escaped("\n\n".join(part for part in parts if part), keep="\n")
+
+    __repr__ = __str__
+
+    def _conclusion(self) -> str:
+        """Return how many properties hold, and whether it is correct: that depends on the identities alone."""
+        failed = [verdict for verdict in self if not verdict.passed]
+        line = f"{len(self) - len(failed)} of {len(self)} properties hold."
+        identities = [verdict for verdict in self if verdict.property.tier == "identities"]
+        if failed and identities and all(verdict.passed for verdict in identities):
+            line += " Every identity does: this is a correct implementation."
+            if any(verdict.property.tier == "manners" for verdict in failed):
+                line += " It takes less than it could, or does more than it should: see manners."
+            if any(verdict.property.tier == "accuracy" for verdict in failed):
+                line += " The oracle shows where digits can still be won."
+        return line
+
+    def _repr_html_(self) -> str:
+        """Return it as a table for a notebook."""
+        rows = []
+        for verdict in self:
+            mark = "✓" if verdict.passed else "✗"
+            rest = "" if verdict.passed else f"<br><pre>{_safe(_failure(verdict))}</pre>"
+            cells = [mark, verdict.property.tier, f"<b>{_safe(verdict.property.name)}</b>"]
+            shown = f"{_safe(verdict.property.identity)}{rest}"
+            rows.append("".join(f'<td style="text-align:left;vertical-align:top">{c}</td>' for c in [*cells, shown]))
+        head = f"<p><b>{_safe(self.diagnosis)}</b></p>" if self.diagnosis else ""
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        return f"{head}<table>{body}</table><p>{_safe(self._conclusion())}</p>"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            "kind": self.kind,
+            "passed": self.passed,
+            "diagnosis": escaped(self.diagnosis),
+            "verdicts": [
+                {
+                    "name": verdict.property.name,
+                    "tier": verdict.property.tier,
+                    "identity": verdict.property.identity,
+                    "passed": verdict.passed,
+                    **({} if verdict.passed else _details(verdict)),
+                }
+                for verdict in self
+            ],
+        }
+
+    def to_junit(self) -> bytes:
+        """Return it as JUnit XML, as servers that run tests read it: a test case for each property."""
+        failures = sum(not verdict.passed for verdict in self)
+        suite = ElementTree.Element("testsuite", name=self.kind, tests=str(len(self)), failures=str(failures))
+        for verdict in self:
+            p = verdict.property
+            case = ElementTree.SubElement(suite, "testcase", classname=f"{self.kind}.{p.tier}", name=p.name)
+            if not verdict.passed:
+                message = escaped(verdict.diagnosis or verdict.message)
+                text = escaped(_failure(verdict), keep="\n")
+                ElementTree.SubElement(case, "failure", message=message).text = text
+        return bytes(ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True))
+
+
+def failure_of(verdict: Verdict) -> str:
+    """Return what is wrong in a few lines, the name of the mistake first, if there is one."""
+    return escaped("\n".join(part for part in (verdict.diagnosis, _failure(verdict)) if part), keep="\n")
 
 
 def _table(tier: str, verdicts: Sequence[Verdict]) -> str:
@@ -29,22 +130,22 @@ def _table(tier: str, verdicts: Sequence[Verdict]) -> str:
     return "\n".join([tier, *rows])
 
 
+def _details(verdict: Verdict) -> dict[str, str]:
+    texts = ("message", "counterexample", "expected", "actual", "diagnosis")
+    found = {name: escaped(getattr(verdict, name), keep="\n") for name in texts}
+    return {**found, "why": verdict.property.why, "hint": verdict.property.hint}
+
+
 def _failure(verdict: Verdict) -> str:
     """Return what is wrong, the case that shows it, why it matters, and what to look for."""
     lines = [f"✗ {verdict.property.name}: {verdict.message}"]
     shown = [("", verdict.counterexample), ("expected", verdict.expected), ("actual", verdict.actual)]
     for label, text in shown:
         lines += [f"    {label:9}{line}" for line in text.splitlines()]
-    lines += [f"    why      {verdict.property.why}", f"    hint     {verdict.property.hint}"]
+    lines += [f"    why      {verdict.property.why}"]
+    lines += [] if verdict.diagnosis else [f"    hint     {verdict.property.hint}"]
     return "\n".join(lines)
 
 
-def _count(verdicts: Sequence[Verdict]) -> str:
-    """Return how many properties hold; of a correct implementation that loses digits, this is said, too."""
-    failed = [verdict for verdict in verdicts if not verdict.passed]
-    line = f"{len(verdicts) - len(failed)} of {len(verdicts)} properties hold."
-    if failed and all(verdict.property.tier == "accuracy" for verdict in failed):
-        line += (
-            " Every identity does: this is a correct implementation. The oracle shows where digits can still be won."
-        )
-    return line
+def _safe(text: str) -> str:
+    return html.escape(escaped(text, keep="\n"))
