@@ -328,7 +328,7 @@ def test_examine_tells_a_good_implementation_from_a_naive_one():
     naive = run("examine", "scratchlm.naive:softmax", "--as", "softmax", "--tier", "identities", "--budget", 5)
     assert naive.returncode == 1
     assert "✗ huge, tiny, alone" in naive.stdout
-    assert "logits = np.array([0.0, 0.0], dtype=np.float" in naive.stdout
+    assert "logits = np.array([" in naive.stdout
     assert "✓ ratios" in naive.stdout
     named = "This computes exactly what taking exp of the scores as they are gives; subtract each row's own maximum"
     assert named in naive.stdout.splitlines()[2]

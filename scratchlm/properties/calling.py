@@ -19,7 +19,7 @@ from scratchlm.properties.kinds import FILTERS, KINDS
 DTYPES = (np.float64, np.float32)
 REDUCTIONS = ("none", "sum", "mean")
 NAMES = {1: "vectors", 2: "matrices", 3: "arrays of three axes"}
-SHAPES = [(3,), (2, 3), (3, 3), (1, 3), (2, 4, 3)]  # of scores: what is tried to see how many axes it takes
+SHAPES = [(3,), (2, 3), (3, 3), (1, 3), (2, 3, 4)]  # of scores: what is tried to see how many axes it takes
 
 # How a library makes an array of ours its own. None is imported: who has a function of it has imported it already.
 TAKERS: dict[str, Callable[[Any], Callable[[Array], Any]]] = {
@@ -193,7 +193,20 @@ def _tried(way: Way, failures: list[BaseException]) -> Way | None:
     if "reduction" in KINDS[way.kind].options:
         told = tuple(r for r in REDUCTIONS if any(r == reduction for _, reduction in answers))
         way = replace(way, reductions=told or (_reduction_of(way),))
-    return way
+    return replace(way, depths=(*way.depths[:-1],)) if _misled_by_three_axes(way) else way
+
+
+def _misled_by_three_axes(way: Way) -> bool:
+    """Tell whether it takes axis 1 for that of the classes, as is right for matrices: then it takes these only."""
+    if not {2, 3} <= set(way.depths):
+        return False
+    case = way.cast(KINDS[way.kind].arguments(scores_of((2, 3, 4), np.float64)))
+    told = {"reduction": way.reductions[0]} if "reduction" in KINDS[way.kind].options else KINDS[way.kind].options
+    try:
+        deep, flat = (replace(way, depths=depths).answer(*_copies(case), **told) for depths in ((3,), (2,)))
+    except Exception:
+        return True
+    return np.shape(deep) != np.shape(flat) or not np.allclose(deep, flat, rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
 def _reduction_of(way: Way) -> str:

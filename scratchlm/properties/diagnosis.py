@@ -99,6 +99,8 @@ def _cases(kind: str, z: Array) -> Iterator[Case]:
     for name in SETTINGS.keys() & case.keys():
         yield from (case | {name: value} for value in SETTINGS[name])
         return
+    if "targets" in case and not np.isfinite(z).all():
+        case |= {"targets": z.argmax(axis=-1)}  # of a masked target there is no telling what is right
     yield case
     if "targets" in case and z.shape == (1, len(GAPS)):
         every = KINDS[kind].arguments(np.repeat(z, len(GAPS), axis=0))

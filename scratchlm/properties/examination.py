@@ -7,6 +7,7 @@ that Hypothesis finds, and the name of the mistake, if it is a known one.
 import random
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from scratchlm._engine.checks import whole
 from scratchlm.properties.battery import PROPERTIES, TIERS, Case, Mismatch, Property, Verdict, as_python, shown
 from scratchlm.properties.calling import Unanswered, Way, find_way
 from scratchlm.properties.diagnosis import diagnose
+from scratchlm.properties.inputs import LARGE, in_shape
 from scratchlm.properties.kinds import KINDS
 from scratchlm.properties.report import Report
 from scratchlm.terminal import described
@@ -167,13 +169,26 @@ def _examined(kind: str, p: Property, f: Callable[..., Any], budget: int, seed: 
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     cast = f.cast if isinstance(f, Way) else lambda case: case
-    try:
-        case = hypothesis.find(
+
+    def failing_case(**more: Any) -> Case:
+        return hypothesis.find(
             p.cases.map(cast),
             lambda case: _failure(p, f, case) is not None,
-            settings=settings,
+            settings=hypothesis.settings(settings, **more),
             random=random.Random(seed),
         )
+
+    def large_one() -> Case:
+        for shape in LARGE:
+            with in_shape(shape), suppress(hypothesis.errors.NoSuchExample):
+                return failing_case(max_examples=1)
+        raise hypothesis.errors.NoSuchExample("of any large shape")
+
+    try:
+        try:
+            case = failing_case()
+        except hypothesis.errors.NoSuchExample:
+            case = large_one()
     except hypothesis.errors.NoSuchExample:
         failing = [case for case in map(cast, p.always) if _failure(p, f, case) is not None]
         if not failing:

@@ -1,6 +1,9 @@
 """What an implementation is given: families of arrays, from ordinary to masked and huge, as Hypothesis strategies."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -20,16 +23,19 @@ def _few_digits(bound: int) -> st.SearchStrategy[float]:
     return st.integers(-bound, bound) | st.integers(-8 * bound, 8 * bound).map(lambda n: n / 8)
 
 
-# More classes, and more axes, than small arrays have. They are few, as some libraries compile anew for each shape.
-LARGE = [(9,), (40,), (2, 12), (3, 40), (2, 3, 4), (2, 1, 3, 7)]
+# More classes, and more axes, than small arrays have: every property is tried on each of these shapes, once.
+LARGE = [(9,), (40,), (2, 1, 3), (3, 12), (2, 2, 9)]
+_shape: ContextVar[tuple[int, ...] | None] = ContextVar("_shape", default=None)
 
 
-@st.composite
-def _large(draw: st.DrawFn, bound: int, dims: tuple[int, int]) -> Array:
-    """Draw a large or deep array with few numbers to draw: whole ones in a pattern."""
-    shape = draw(st.sampled_from([s for s in LARGE if dims[0] <= len(s) and (dims[1] > 1 or len(s) == 1)]))
-    step = draw(st.integers(0, 40))
-    return (np.arange(math.prod(shape)) * step % (2 * bound + 1) - bound).reshape(shape)
+@contextmanager
+def in_shape(shape: tuple[int, ...]) -> Iterator[None]:
+    """Let `rows` draw arrays of this shape meanwhile, where a property can take so many axes."""
+    token = _shape.set(shape)
+    try:
+        yield
+    finally:
+        _shape.reset(token)
 
 
 @st.composite
@@ -38,19 +44,18 @@ def rows(
     bound: int = 30,
     dims: tuple[int, int] = (1, 2),
     whole: bool = False,
-    least: int = 2,
-    large: bool = True,
 ) -> Array:
-    """Draw an array of a few axes, with at least two classes, and entries up to the bound.
+    """Draw a small array of a few axes, with at least two classes, and entries up to the bound.
 
-    Most are small. One in ten is large or, where several axes will do, deep: `large=False` draws none of them. `whole`
-    numbers are for sums that must come out exactly.
+    `whole` numbers are for sums that must come out exactly. A large array (see `in_shape`) has whole numbers in a
+    pattern, so that there is little to draw.
     """
-    dtype = draw(st.sampled_from(FLOATS))
-    if large and draw(st.integers(0, 9)) == 9:
-        return draw(_large(bound, dims)).astype(dtype)
+    dtype, shape = draw(st.sampled_from(FLOATS)), _shape.get()
+    if shape and dims[0] <= len(shape) and (len(shape) == 1 or dims[1] > 1):
+        step = draw(st.integers(1, 40))
+        return np.asarray(np.arange(math.prod(shape)) * step % (2 * bound + 1) - bound, dtype).reshape(shape)
     lead = draw(st.lists(st.integers(1, 4), min_size=dims[0] - 1, max_size=dims[1] - 1))
-    shape = (*lead, draw(st.integers(least, 5)))
+    shape = (*lead, draw(st.integers(2, 5)))
     entries = st.integers(-bound, bound) if whole else _few_digits(bound)
     numbers = draw(st.lists(entries, min_size=math.prod(shape), max_size=math.prod(shape)))
     return np.array(numbers, dtype).reshape(shape)
