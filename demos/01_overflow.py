@@ -91,7 +91,7 @@ where the dtype does: beyond it the floats are 2 apart, and s - 1 is not one of 
 # %% The rescue: subtract, then exponentiate
 #
 # Subtract one number from all scores of the row. Each exp is divided by the same factor, and so is their sum: the
-# answer stays. But no exp overflows. (Textbooks subtract the largest score; page 11 tells why we subtract less.)
+# answer stays. But no exp overflows. (Textbooks subtract the largest score; page 12 tells why we subtract less.)
 
 z = np.float32([1000, 999, 998])
 heading("float32, scores " + str(z))

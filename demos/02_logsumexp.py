@@ -59,7 +59,7 @@ table(
 say("""The first way overflows: inf / inf is nan, not a number. The second shifts the row first, as page 1 does, and
 loses both ends. exp(-110) is smaller than any float32, so p is 0 and log 0 is -inf: a token that was unlikely has
 become impossible. And p of the sure token was rounded to 1, so its loss is 0. The third takes the logarithm of the
-numerator on paper, log(exp(d)) = d, as SciPy and PyTorch do (page 11). It saves the hopeless token, but not the sure
+numerator on paper, log(exp(d)) = d, as SciPy and PyTorch do (page 12). It saves the hopeless token, but not the sure
 one: in 1 + exp(-20) the 1 swallows the odds. The fourth has them all.""")
 
 # %% How common is that? Rows of 27 scores, more and more spread out

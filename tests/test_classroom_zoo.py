@@ -79,7 +79,7 @@ def test_a_wrong_one_loses_the_points_and_is_told_why_in_one_line(kind, wrong):
         assert line.message, animal.name
         assert "\n" not in line.message
         assert line.counterexample
-        assert line.hint or re.match(r"\w+Error: ", line.actual), animal.name
+        assert line.hint or line.diagnosis or re.match(r"\w+Error: ", line.actual), animal.name
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -17,11 +17,11 @@ def run_demo(out, rows):
     """Run the demo in this process, on so many rows of each kind and length; return its variables and its text."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        patch.setattr(sys, "argv", ["11_accuracy", "--out", str(out), "--rows", str(rows)])
+        patch.setattr(sys, "argv", ["12_accuracy", "--out", str(out), "--rows", str(rows)])
         patch.syspath_prepend(str(DEMOS))
-        variables = runpy.run_path(str(DEMOS / "11_accuracy.py"))
+        variables = runpy.run_path(str(DEMOS / "12_accuracy.py"))
     (picture,) = out.glob("*.png")
-    assert picture.name == "11_accuracy.png"
+    assert picture.name == "12_accuracy.png"
     assert picture.read_bytes().startswith(PNG)
     return variables, printed.getvalue()
 

@@ -105,6 +105,24 @@ def test_temperature(run):
     assert found["entropies"][0].mean() < 0.2 < 3.2 < found["entropies"][-1].mean() < math.log(27)
 
 
+def test_tests(run):
+    found, text, pictures = run(11)
+    assert pictures == ["11_tests.png"]
+    let_through, tried, refused = found["let_through"], found["tried"], found["refused"]
+    assert sum(map(len, found["WRONG"].values())) == tried["shape and sums"] >= 48
+    assert let_through["random inputs, every identity"] == refused["random inputs, every identity"] == 0
+    weak = let_through.keys() - {"random inputs, every identity"}
+    assert min(let_through[test] / tried[test] for test in weak) > 0.2
+    assert max(let_through, key=lambda test: let_through[test] / tried[test]) == "shape and sums"
+    assert let_through["one reference matrix"] > let_through["four examples"]
+    assert refused["one reference matrix"] > 0  # what is computed in float32 has no 7 digits to agree in
+    assert found["guess_passes"] == ["shape and sums"]
+    assert {"one reference matrix", "four examples"} <= set(found["global_max_passes"])
+    assert {"one reference matrix", "four examples"} <= set(found["famous_passes"])
+    assert all(set(names) <= set(found["missed"]["shape and sums"][kind]) for kind, names in found["hardy"].items())
+    assert f"The same with every identity: 0 of {tried['shape and sums']}." in " ".join(text.split())
+
+
 def test_objectives(run):
     found, _, pictures = run(5)
     assert pictures == ["05_objectives.png", "05_objectives_twins.png"]

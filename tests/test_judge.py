@@ -66,7 +66,7 @@ def test_as_a_new_student_would(tmp_path, capsys, few_cases):
     text = capsys.readouterr().out
     assert re.search(r"✗ .*\n +for +\w+ = ", text, re.DOTALL)
     assert re.search(r"expected: .*\n +actual: ", text)
-    assert "hint:" in text
+    assert "mistake: This computes exactly what taking exp of the scores as they are gives" in " ".join(text.split())
     assert "Next: softmax, " in text
     assert cli.main(["exercise", "start", str(folder), "1"]) == 0
     assert "left as it is" in capsys.readouterr().out
@@ -160,7 +160,15 @@ def test_who_changes_the_question_to_fit_the_answer_earns_nothing(number, tmp_pa
     assert report.points == 0, [line.name for line in report.lines if line.points]
 
 
-USELESS = ("logits * 0", "logits", "np.full_like(logits, 1 / logits.shape[-1])", "logits * np.nan")
+USELESS = (
+    "logits * 0",
+    "logits",
+    "np.full_like(logits, 1 / logits.shape[-1])",
+    "logits * np.nan",
+    "logits.max(axis=axis) * np.nan",
+    "logits.max(axis=axis) * 0 + np.inf",
+    "logits.max(axis=axis) * 0 + np.log(logits.shape[axis])",
+)
 
 
 @pytest.mark.parametrize("number", [1, *(pytest.param(number, marks=pytest.mark.long) for number in (2, 3))])
@@ -200,6 +208,30 @@ def test_an_examiner_may_answer_with_a_bool_of_either_kind(answer, right, tmp_pa
     assert (first.mark == HOLDS) == right
     assert right or first.message.startswith(f"it must return True or False, and returned {answer}")
     assert {line.mark for line in others} == {FAILS}
+
+
+def test_a_known_mistake_is_named_first_and_once(tmp_path, capsys):
+    path = tmp_path / "ex01_softmax.py"
+    path.write_text("import numpy as np\n" + in_softmax("e = np.exp(logits - logits.max())", "return e / e.sum()"))
+    report = check(EXERCISES[1], path, budget=5, shrink=False)
+    (named,) = {line.diagnosis for line in report.lines if line.diagnosis}
+    assert "dividing by the sum of the whole array" in named
+    assert cli.main(["exercise", "check", str(path), "--budget", "5"]) == 1
+    text = capsys.readouterr().out
+    assert text.count("mistake:") == 1
+    assert "hint:" not in text  # it could speak of a mistake that was not made
+
+
+def test_who_answers_otherwise_after_a_while_earns_nothing(tmp_path):
+    path = tmp_path / "ex01_softmax.py"
+    path.write_text(
+        f"import numpy as np\n{HONEST}\ncalls = []\n"
+        "def softmax(logits, axis=-1):\n    calls.append(1)\n"
+        "    return honest(logits, axis) + (len(calls) > 150) / 10\n"
+    )
+    report = check(EXERCISES[1], path, budget=5, shrink=False)
+    assert report.points == 0
+    assert any("it does not give the same answer again" in line.note for line in report.lines)
 
 
 def test_the_same_exception_is_told_once(graded):

@@ -5,7 +5,9 @@ where it fails the smallest counterexample. The submission runs behind the wall 
 on this side.
 """
 
+import contextlib
 import random
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -190,11 +192,13 @@ def _part(
         return
     lines = list(_property_by_property(calls, exercise, part, seed, budget, shrink))
     forgotten, diagnosis = calls.looked_at_as_a_whole(lines)
+    said = diagnosis
     if forgotten:
         lines = [replace(line, counts=False, note=forgotten) if line.mark == HOLDS else line for line in lines]
     for line in lines:
-        yield replace(line, diagnosis=diagnosis) if line.mark == FAILS else line
-        diagnosis = "" if line.mark == FAILS else diagnosis  # said once
+        if line.mark == FAILS and diagnosis:  # said once, and in place of hints, which do not know what was done
+            line, said = replace(line, hint="", diagnosis=said), ""
+        yield line
 
 
 def _property_by_property(
@@ -237,9 +241,12 @@ class _Calls:
             return None
         self._begin()
         try:
-            self.way = find_way(self.kind, self._callable())
+            with _unwarned():
+                self.way = find_way(self.kind, self._callable())
         except Unanswered as nothing:
-            return self._told(line, unanswered(self.kind, nothing), nothing.way is None)
+            with _unwarned():
+                verdict = unanswered(self.kind, nothing)
+            return self._told(line, verdict, nothing.way is None)
         finally:
             self._refuse_to_judge_what_is_ours(None)
         return None
@@ -257,9 +264,10 @@ class _Calls:
         if self.kind not in KINDS or self.lost or any(line.starred for line in lines):
             return "", ""
         self._begin()
-        forgotten = self.way.forgotten()
-        wrong = any(line.mark == FAILS for line in lines)
-        diagnosis = diagnose(self.way) if wrong and not forgotten else ""
+        with _unwarned():
+            forgotten = self.way.forgotten()
+            wrong = any(line.mark == FAILS for line in lines)
+            diagnosis = diagnose(self.way) if wrong and not forgotten else ""
         self._refuse_to_judge_what_is_ours(None)
         return f"{forgotten.what}: {AGAIN.hint}" if forgotten else "", diagnosis
 
@@ -302,6 +310,14 @@ class _Calls:
 
         call.__signature__ = self.f.__signature__  # type: ignore[attr-defined]
         return call
+
+
+@contextlib.contextmanager
+def _unwarned() -> Iterator[None]:
+    """Let nothing be warned of meanwhile: a property says whether a submission warns."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _is_nothing(actual: str) -> bool:

@@ -12,9 +12,11 @@ from scratchlm.properties.inputs import (
     PROBS,
     SHIFTS,
     also,
+    far_up_and_down,
     grad_and_logits,
     log_probs,
     rows,
+    wide,
     with_targets,
 )
 
@@ -117,6 +119,7 @@ def is_g_times_softmax(f: Implementation, grad_output: Array, logits: Array) -> 
     why="If all scores rise by one, logsumexp rises by one.",
     hint="A naive exp overflows or underflows: use the stable softmax.",
     cases=also(grad_and_logits(), c=SHIFTS),
+    always=far_up_and_down(grad_output=np.array([1.0, 2.0])),
 )
 def sums_to_g(f: Implementation, grad_output: Array, logits: Array, c: float) -> None:
     total = numbers(f(grad_output, logits + logits.dtype.type(c), axis=-1)).sum(axis=-1, dtype=np.float64)
@@ -210,12 +213,42 @@ def raises_the_target_and_lowers_the_others(f: Implementation, logits: Array, ta
     why="Logits have no natural zero, and rows at different levels stand side by side in a batch.",
     hint="Subtract each row's own maximum before exp.",
     cases=also(with_targets(rows(bound=20, whole=True, dims=(2, 2))), c=SHIFTS),
+    always=far_up_and_down(targets=np.array([0, 1])),
 )
 def is_blind_to_a_shift(f: Implementation, logits: Array, targets: Array, c: float) -> None:
     shifted = logits.copy()
     shifted[::2] += logits.dtype.type(c)
     expected = f(logits, targets, reduction="sum")
     near(f(shifted, targets, reduction="sum"), expected, "the gradient at z + c", atol=4 * roundings(logits))
+
+
+@property_of(
+    "cross_entropy_backward",
+    "a hopeless target",
+    "the gradient of [0, h], where 0 came, is [-1, 1], for any h > 40",
+    why="What the model held impossible is what it must learn from most: a nan there ends the training.",
+    hint="exp overflows, or all of a row underflows: subtract the row's maximum, not its minimum or its mean.",
+    cases=wide(),
+)
+def is_whole_for_a_hopeless_target(f: Implementation, logits: Array) -> None:
+    # exp(-41) is below 2e-18, nothing beside 1.
+    target = logits.argmin(axis=-1)
+    expected = 1 - 2 * onehot(target, 2)
+    near(f(logits, target, reduction="sum"), expected, "the gradient", atol=8 * np.finfo(logits.dtype).eps)
+
+
+@property_of(
+    "logsumexp_backward",
+    "wide rows",
+    "the gradient of logsumexp([0, h]) is [0, 1], for any h > 40",
+    why="However far the favourite is ahead, it has the whole share, and no more.",
+    hint="exp overflows, or all of a row underflows: subtract the row's maximum, not its minimum or its mean.",
+    cases=wide(),
+)
+def gives_all_to_a_favourite_far_ahead(f: Implementation, logits: Array) -> None:
+    g = np.ones(len(logits), logits.dtype)
+    expected = onehot(logits.argmax(axis=-1), 2)
+    near(f(g, logits, axis=-1), expected, "the gradient", atol=8 * np.finfo(logits.dtype).eps)
 
 
 @property_of(

@@ -161,41 +161,12 @@ def judged(
 
 
 def _examined(kind: str, p: Property, f: Callable[..., Any], budget: int, seed: int, shrink: bool) -> Verdict:
-    settings = hypothesis.settings(
-        max_examples=budget,
-        database=None,
-        deadline=None,
-        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink][: 1 + bool(shrink)],
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    cast = f.cast if isinstance(f, Way) else lambda case: case
-
-    def failing_case(**more: Any) -> Case:
-        return hypothesis.find(
-            p.cases.map(cast),
-            lambda case: _failure(p, f, case) is not None,
-            settings=hypothesis.settings(settings, **more),
-            random=random.Random(seed),
-        )
-
-    def large_one() -> Case:
-        for shape in LARGE:
-            with in_shape(shape), suppress(hypothesis.errors.NoSuchExample):
-                return failing_case(max_examples=1)
-        raise hypothesis.errors.NoSuchExample("of any large shape")
-
     try:
-        try:
-            case = failing_case()
-        except hypothesis.errors.NoSuchExample:
-            case = large_one()
-    except hypothesis.errors.NoSuchExample:
-        failing = [case for case in map(cast, p.always) if _failure(p, f, case) is not None]
-        if not failing:
-            return Verdict(kind, p, passed=True)
-        case = failing[0]
+        case = _failing_case(p, f, budget, seed, shrink)
     except hypothesis.errors.Flaky:
         return Verdict(kind, p, passed=False, message="it gives different answers for the same input")
+    if case is None:
+        return Verdict(kind, p, passed=True)
     failure = _failure(p, f, case)
     if isinstance(failure, Mismatch):
         return _of_a_mismatch(kind, p, failure, as_python(case))
@@ -203,6 +174,33 @@ def _examined(kind: str, p: Property, f: Callable[..., Any], budget: int, seed: 
         return Verdict(kind, p, False, as_python(case), message="it gives different answers for the same input")
     what = "it raised an exception, or returned what cannot be compared"
     return Verdict(kind, p, False, as_python(case), "a result", described(failure), what, raised=True)
+
+
+def _failing_case(p: Property, f: Callable[..., Any], budget: int, seed: int, shrink: bool) -> Case | None:
+    """Return a case on which a property fails: of many small ones, of a large one for each shape, or of those named."""
+    cast = f.cast if isinstance(f, Way) else lambda case: case
+    settings = hypothesis.settings(
+        max_examples=budget,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink][: 1 + bool(shrink)],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+
+    def find(count: int) -> Case:
+        return hypothesis.find(
+            p.cases.map(cast),
+            lambda case: _failure(p, f, case) is not None,
+            settings=hypothesis.settings(settings, max_examples=count),
+            random=random.Random(seed),
+        )
+
+    with suppress(hypothesis.errors.NoSuchExample):
+        return find(budget)
+    for shape in LARGE:
+        with in_shape(shape), suppress(hypothesis.errors.NoSuchExample):
+            return find(1)
+    return next((case for case in map(cast, p.always) if _failure(p, f, case) is not None), None)
 
 
 def _of_a_mismatch(kind: str, p: Property, wrong: Mismatch, counterexample: str = "") -> Verdict:

@@ -9,10 +9,12 @@ from scratchlm import functional
 from scratchlm.properties.battery import Implementation, property_of
 from scratchlm.properties.compare import Array, demand, log_roundings, lse, near, numbers, roundings
 from scratchlm.properties.inputs import (
+    PAIR,
     SHIFTS,
     TEMPERATURES,
     also,
     batches_at_levels,
+    far_up_and_down,
     huge_rows,
     masked_rows,
     only,
@@ -56,6 +58,7 @@ def keeps_the_ratios(f: Implementation, logits: Array) -> None:
     why="Only differences of scores mean anything; that is why the maximum may be subtracted.",
     hint="Something depends on the level of the scores: a clip, an epsilon, or a shift by other than the maximum.",
     cases=also(only(rows(bound=20, whole=True)), c=SHIFTS),
+    always=far_up_and_down(),
 )
 def is_blind_to_a_shift(f: Implementation, logits: Array, c: float) -> None:
     shifted = f(logits + logits.dtype.type(c), axis=-1)
@@ -117,6 +120,7 @@ def keeps_differences(f: Implementation, logits: Array) -> None:
     why="Logits have no natural zero; two models that differ by a constant are the same model.",
     hint="log(softmax(z)) is -inf once a probability underflows. Subtract log(sum(exp)) from shifted scores instead.",
     cases=also(only(rows(bound=200, whole=True, dims=(1, 1))), c=SHIFTS),
+    always=far_up_and_down(),
 )
 def is_the_same_at_any_level(f: Implementation, logits: Array, c: float) -> None:
     shifted = logits + logits.dtype.type(c)
@@ -214,6 +218,7 @@ def adds_log_n_for_n_copies(f: Implementation, logits: Array) -> None:
     why="It lets the maximum be taken out before exp, and added back after log.",
     hint="exp overflows from 88.7 (float32) and 709.8 (float64) up, and gives 0 far below: subtract the maximum first.",
     cases=also(only(rows(bound=20, whole=True)), c=SHIFTS),
+    always=far_up_and_down(),
 )
 def lets_a_shift_through(f: Implementation, logits: Array, c: float) -> None:
     shifted = logits + logits.dtype.type(c)
@@ -272,6 +277,7 @@ def _of_a_row(kind: str) -> None:
         why="A shift by the maximum of the whole batch makes a quiet row underflow beside a loud one.",
         hint="Take the maximum and the sum along the class axis, not over the whole array.",
         cases=only(batches_at_levels()),
+        always=tuple({"logits": np.add(PAIR, [[0], [level]])} for level in (1000, -1000)),
     )
     def keeps_rows_apart(f: Implementation, logits: Array) -> None:
         together = numbers(f(logits, axis=-1))

@@ -1,5 +1,6 @@
 """What an implementation is given: families of arrays, from ordinary to masked and huge, as Hypothesis strategies."""
 
+import functools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from scratchlm import functional
 from scratchlm.properties.battery import Case
@@ -18,11 +18,11 @@ FLOATS = [np.float64, np.float32]
 SHIFTS = st.sampled_from([0.0, 1.0, -1.0, 30.0, -30.0, 100.0, -100.0, 1000.0, -1000.0])
 
 
-def _few_digits(bound: int) -> st.SearchStrategy[float]:
-    """Draw a whole number, or one with eighths: float32 holds them all, and they are easy to read."""
-    return st.integers(-bound, bound) | st.integers(-8 * bound, 8 * bound).map(lambda n: n / 8)
-
-
+# Small shapes, by their number of axes; the first are the simplest.
+SMALL: dict[int, list[tuple[int, ...]]] = {
+    1: [(2,), (3,), (4,), (5,)],
+    2: [(1, 2), (2, 2), (2, 3), (3, 3), (3, 2), (4, 3), (1, 5), (4, 5)],
+}
 # More classes, and more axes, than small arrays have: every property is tried on each of these shapes, once.
 LARGE = [(9,), (40,), (2, 1, 3), (3, 12), (2, 2, 9)]
 _shape: ContextVar[tuple[int, ...] | None] = ContextVar("_shape", default=None)
@@ -38,27 +38,41 @@ def in_shape(shape: tuple[int, ...]) -> Iterator[None]:
         _shape.reset(token)
 
 
+@functools.cache
+def _alphabet(bound: int, whole: bool) -> Array:
+    """Return 256 numbers up to the bound, the simplest first: small whole ones, and then others of few digits."""
+    simple = sorted(range(-min(bound, 40), min(bound, 40) + 1), key=abs)
+    spread = np.linspace(-bound, bound, 256 - len(simple))
+    return np.concatenate([simple, np.round(spread) if whole else np.round(8 * spread) / 8])  # float32 holds them all
+
+
+def _codes(draw: st.DrawFn, shape: tuple[int, ...]) -> Array:
+    """Draw an array of numbers from 0 to 255: one byte each, for that is one draw, and quick."""
+    size = math.prod(shape)
+    return np.frombuffer(draw(st.binary(min_size=size, max_size=size)), np.uint8).astype(int).reshape(shape)
+
+
 @st.composite
-def rows(
-    draw: st.DrawFn,
-    bound: int = 30,
-    dims: tuple[int, int] = (1, 2),
-    whole: bool = False,
-) -> Array:
-    """Draw a small array of a few axes, with at least two classes, and entries up to the bound.
+def rows(draw: st.DrawFn, bound: int = 30, dims: tuple[int, int] = (1, 2), whole: bool = False) -> Array:
+    """Draw a small array of one or two axes, with at least two classes, and entries up to the bound.
 
     `whole` numbers are for sums that must come out exactly. A large array (see `in_shape`) has whole numbers in a
-    pattern, so that there is little to draw.
+    pattern.
     """
     dtype, shape = draw(st.sampled_from(FLOATS)), _shape.get()
     if shape and dims[0] <= len(shape) and (len(shape) == 1 or dims[1] > 1):
         step = draw(st.integers(1, 40))
         return np.asarray(np.arange(math.prod(shape)) * step % (2 * bound + 1) - bound, dtype).reshape(shape)
-    lead = draw(st.lists(st.integers(1, 4), min_size=dims[0] - 1, max_size=dims[1] - 1))
-    shape = (*lead, draw(st.integers(2, 5)))
-    entries = st.integers(-bound, bound) if whole else _few_digits(bound)
-    numbers = draw(st.lists(entries, min_size=math.prod(shape), max_size=math.prod(shape)))
-    return np.array(numbers, dtype).reshape(shape)
+    small = draw(st.sampled_from([shape for depth in range(dims[0], dims[1] + 1) for shape in SMALL[depth]]))
+    return np.asarray(_alphabet(bound, whole)[_codes(draw, small)], dtype)
+
+
+PAIR = np.array([[0.0, 1.0], [3.0, 2.0]])
+
+
+def far_up_and_down(**more: Any) -> tuple[Case, ...]:
+    """Return two cases that chance must not miss: two rows, to be shifted by 1000, and by -1000."""
+    return tuple({"logits": PAIR, **more, "c": c} for c in (1000.0, -1000.0))
 
 
 @st.composite
@@ -73,7 +87,7 @@ def batches_at_levels(draw: st.DrawFn) -> Array:
 def masked_rows(draw: st.DrawFn) -> Array:
     """Draw rows in which some tokens are masked, but never all of a row."""
     z = draw(rows(bound=20))
-    mask = draw(hnp.arrays(bool, z.shape))
+    mask = _codes(draw, z.shape) % 2 > 0
     stays = draw(st.integers(0, z.shape[-1] - 1))
     mask[..., stays] = False
     mask[..., (stays + 1) % z.shape[-1]] |= not mask.any()  # one at least, or it would say nothing about masks
@@ -88,14 +102,23 @@ def huge_rows(draw: st.DrawFn) -> Array:
     return np.array(draw(st.sampled_from([[h, h, -h], [h], [-h, -h]])), dtype)
 
 
-def with_targets(rows: st.SearchStrategy[Array], name: str = "logits") -> st.SearchStrategy[Case]:
+@st.composite
+def wide(draw: st.DrawFn) -> Case:
+    """Draw [[0, h]] or [[h, 0]] for a whole h of 41 and more."""
+    h, dtype = draw(st.integers(41, 2**20)), draw(st.sampled_from(FLOATS))
+    return {"logits": np.array([draw(st.sampled_from([[0, h], [h, 0]]))], dtype)}
+
+
+@st.composite
+def with_targets(draw: st.DrawFn, rows: st.SearchStrategy[Array], name: str = "logits") -> Case:
     """Draw rows and a target for each."""
+    z = draw(rows)
+    return {name: z, "targets": _codes(draw, z.shape[:-1]) % z.shape[-1]}
 
-    def targets(z: Array) -> st.SearchStrategy[Case]:
-        ids = hnp.arrays(np.int64, z.shape[:-1], elements=st.integers(0, z.shape[-1] - 1))
-        return ids.map(lambda y: {name: z, "targets": y})
 
-    return rows.flatmap(targets)
+def _slopes(draw: st.DrawFn, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Draw a gradient from above: whole numbers up to 3."""
+    return np.asarray(np.array([0, 1, -1, 2, -2, 3, -3], dtype)[_codes(draw, shape) % 7])
 
 
 def only(rows: st.SearchStrategy[Array], name: str = "logits") -> st.SearchStrategy[Case]:
@@ -126,8 +149,7 @@ def probs(draw: st.DrawFn) -> Array:
 def and_grad(draw: st.DrawFn, name: str, outputs: st.SearchStrategy[Array]) -> Case:
     """Draw an output of softmax or log_softmax, and a gradient from above for it."""
     output = draw(outputs)
-    g = draw(hnp.arrays(output.dtype, output.shape, elements=st.integers(-3, 3)))
-    return {"grad_output": g, name: output}
+    return {"grad_output": _slopes(draw, output.shape, output.dtype), name: output}
 
 
 PROBS = and_grad("probs", probs())
@@ -139,4 +161,4 @@ TEMPERATURES = st.integers(1, 64).map(lambda n: n / 8)
 def grad_and_logits(draw: st.DrawFn, bound: int = 5) -> Case:
     """Draw logits, and a gradient from above for each row's logsumexp."""
     z = draw(rows(bound=bound))
-    return {"grad_output": draw(hnp.arrays(z.dtype, z.shape[:-1], elements=st.integers(-3, 3))), "logits": z}
+    return {"grad_output": _slopes(draw, z.shape[:-1], z.dtype), "logits": z}

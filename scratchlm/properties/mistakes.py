@@ -309,6 +309,7 @@ NOT_THERE = {
     ("logsumexp", "largest_exp"),
     ("log_softmax", "largest_exp"),
     ("cross_entropy", "sum_without_keepdims"),
+    ("cross_entropy", "sum_of_columns"),
 }
 
 
