@@ -23,7 +23,7 @@ from scratchlm.properties import PROPERTIES, judged
 from scratchlm.properties.calling import find_way
 from scratchlm.properties.mistakes import MISTAKES
 
-page = Page(__file__, __doc__, cases=(10, 3), mistakes=(100, 12))
+page = Page(__file__, __doc__, cases=(10, 2), mistakes=(100, 6))
 warnings.simplefilter("ignore")  # of overflows in wrong functions: the numbers must tell
 np.seterr(all="ignore")
 

@@ -109,7 +109,7 @@ def test_tests(run):
     found, text, pictures = run(11)
     assert pictures == ["11_tests.png"]
     let_through, tried, refused = found["let_through"], found["tried"], found["refused"]
-    assert sum(map(len, found["WRONG"].values())) == tried["shape and sums"] >= 48
+    assert sum(map(len, found["WRONG"].values())) == tried["shape and sums"] >= 24
     assert let_through["random inputs, every identity"] == refused["random inputs, every identity"] == 0
     weak = let_through.keys() - {"random inputs, every identity"}
     assert min(let_through[test] / tried[test] for test in weak) > 0.2

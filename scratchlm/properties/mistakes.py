@@ -330,10 +330,11 @@ def slips_of(kind: str) -> list[tuple[str, Slip]]:
     return [(step, slip) for step in steps for slip in SLIPS[step] if (kind, slip.name) not in NOT_THERE]
 
 
-def pairs(kind: str) -> list[Mistake]:
+@functools.cache
+def pairs(kind: str) -> tuple[Mistake, ...]:
     """Return what two slips in different steps make of the formula of a kind."""
     slips = slips_of(kind)
-    return [with_slips(kind, a, b) for i, a in enumerate(slips) for b in slips[i + 1 :] if a[0] != b[0]]
+    return tuple(with_slips(kind, a, b) for i, a in enumerate(slips) for b in slips[i + 1 :] if a[0] != b[0])
 
 
 MISTAKES.update({kind: [with_slips(kind, slip) for slip in slips_of(kind)] for kind in FORMULAS})
