@@ -43,20 +43,17 @@ CROWDS = ["one of each kind", pytest.param("all", marks=pytest.mark.long)]
 
 
 def crowd(animals, which):
-    """Return the animals of those kinds that are exercises: all of them, or the first of each kind."""
-    found = [animal for animal in animals if animal.kind in KINDS]
-    one_each = {animal.kind: animal for animal in reversed(found) if animal.caught_by or animal in zoo.RIGHT}
-    return found if which == "all" else list(one_each.values())
+    """Return animals of those kinds that are exercises: one for each property that catches some, or for each kind."""
+    found = [animal for animal in animals if animal.kind in KINDS and (animal.caught_by or animal in zoo.RIGHT)]
+    key = (lambda a: (a.kind, a.caught_by or a.name)) if which == "all" else (lambda a: a.kind)
+    return list({key(animal): animal for animal in reversed(found)}.values())
 
 
 @pytest.fixture(scope="module", params=CROWDS)
 def wrong(request, tmp_path_factory):
     """Return each wrong one with its lines, by kind; each was held against the property that names its mistake."""
     animals = crowd(zoo.WRONG, request.param)
-    asked = {a: [a.caught_by] if a.caught_by else [p.name for p in PROPERTIES[a.kind] if not p.dtype] for a in animals}
-    return by_kind(
-        animals, hand_in(tmp_path_factory.mktemp("wrong"), animals, asked.get, 60 if request.param == "all" else 20)
-    )
+    return by_kind(animals, hand_in(tmp_path_factory.mktemp("wrong"), animals, lambda a: [a.caught_by], 60))
 
 
 @pytest.fixture(scope="module", params=CROWDS[1:])  # test_judge.py has right ones, one for each kind of exercise
@@ -81,7 +78,7 @@ def test_a_wrong_one_loses_the_points_and_is_told_why_in_one_line(kind, wrong):
         assert line.points == 0
         assert line.message, animal.name
         assert "\n" not in line.message
-        assert line.counterexample
+        assert line.counterexample or line.name in ("any number of axes", "both precisions", "every reduction")
         assert line.hint or line.diagnosis or re.match(r"\w+Error: ", line.actual), animal.name
 
 

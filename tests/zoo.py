@@ -98,7 +98,16 @@ def knows_no_option(ours):
     return knows_no_option
 
 
+def computes_in_float32(ours):
+    def computes_in_float32(*arrays, **options):
+        narrow = [np.float32(a) if getattr(a, "dtype", None) == np.float64 else a for a in arrays]
+        return ours(*narrow, **options)
+
+    return computes_in_float32
+
+
 MANNERS = {
+    computes_in_float32: "both precisions",
     takes_matrices_only: "any number of axes",
     writes_into_its_argument: "input untouched",
     always_float64: "shape and dtype",
@@ -172,6 +181,19 @@ def p_minus_onehot(z, targets, reduction="mean"):
     grad = F.softmax(z) - (np.arange(z.shape[-1]) == targets[..., None]).astype(z.dtype)
     return grad / z.dtype.type(np.asarray(targets).size) if reduction == "mean" else grad
 
+
+def textbook_softmax_backward(g, p, axis=-1):
+    return p * (g - (g * p).sum(axis=axis, keepdims=True))
+
+
+def textbook_log_softmax_backward(g, log_p, axis=-1):
+    return g - np.exp(log_p) * g.sum(axis=axis, keepdims=True)
+
+
+WRONG += [
+    Animal("softmax_backward", textbook_softmax_backward, "a confident row still learns"),
+    Animal("log_softmax_backward", textbook_log_softmax_backward, "a confident row still learns"),
+]
 
 TEXTBOOKS = {
     "softmax": textbook_softmax,

@@ -9,6 +9,7 @@ from scratchlm.properties.battery import Implementation, property_of
 from scratchlm.properties.compare import Array, demand, lse, near, numbers, onehot, roundings
 from scratchlm.properties.inputs import (
     LOG_PROBS,
+    PAIR,
     PROBS,
     SHIFTS,
     also,
@@ -106,6 +107,9 @@ _of_a_backward(
     why="Raising a score raises logsumexp by the share that it has in the sum.",
     hint="The derivative of log S is S' / S; both need the same shift.",
     cases=grad_and_logits(),
+    always=tuple(
+        {"grad_output": np.array([1.0, 2.0]), "logits": np.add(PAIR, [[0], [level]])} for level in (1000, -1000)
+    ),
 )
 def is_g_times_softmax(f: Implementation, grad_output: Array, logits: Array) -> None:
     expected = grad_output[..., None] * np.exp(logits - lse(logits)[..., None])

@@ -113,7 +113,7 @@ def wide(draw: st.DrawFn) -> Case:
 def with_targets(draw: st.DrawFn, rows: st.SearchStrategy[Array], name: str = "logits") -> Case:
     """Draw rows and a target for each."""
     z = draw(rows)
-    return {name: z, "targets": _codes(draw, z.shape[:-1]) % z.shape[-1]}
+    return {name: z, "targets": np.asarray(_codes(draw, z.shape[:-1]) % z.shape[-1])}
 
 
 def _slopes(draw: st.DrawFn, shape: tuple[int, ...], dtype: Any) -> Array:

@@ -170,7 +170,8 @@ def _along_an_axis(kind: str, cases: st.SearchStrategy[Case]) -> None:
     def works_along_any_axis(f: Way, **case: Any) -> None:
         demand(f.word, "it takes no axis", "f(z, axis=...)", "always the last one")
         z = list(case.values())[-1]
-        demand(f.takes(z.ndim), f"it takes {_listed(f.depths)} only", "any axis of an array", "the only one")
+        if not f.takes(z.ndim):
+            return  # which another property says
         by_row = np.asarray(f(*case.values(), axis=-1))
         turned = [np.moveaxis(a, -1, 0) if a.ndim == z.ndim else a for a in case.values()]
         by_column = numbers(f.plain(*turned, axis=0))
