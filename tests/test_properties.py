@@ -153,6 +153,25 @@ def test_the_counterexample_is_small_and_can_be_pasted():
     assert scope["logits"].size == 2
 
 
+IDENTITIES = {(kind, p.name): p for kind, found in PROPERTIES.items() for p in found if p.tier == "identities"}
+TAUGHT = {(a.kind, a.caught_by): a for a in zoo.WRONG if (a.kind, a.caught_by) in IDENTITIES}
+
+
+@pytest.mark.parametrize("animal", TAUGHT.values(), ids=[f"{kind}: {name}" for kind, name in TAUGHT])
+def test_a_counterexample_is_one_that_a_person_learns_from(animal):
+    (verdict,) = examine(animal.kind, animal.function, names=[animal.caught_by], budget=30)
+    scope = {}
+    exec(verdict.counterexample, {"np": np}, scope)
+    for name, value in scope.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size:
+            assert value.shape[-1:] != (1,) or name == "grad_output" or animal.caught_by == "huge, tiny, alone"
+            assert value.size <= 40
+            if name == "log_probs":
+                assert (value <= 0).all()  # 1 is the log of no probability
+            if name != "log_probs" or "backward" not in animal.kind:
+                assert max(len(f"{x:.17g}") for x in value.ravel()) <= 12, value
+
+
 def rude(how):
     def implementation(z, axis=-1):
         if how == "raises":

@@ -8,7 +8,8 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from scratchlm.properties.battery import Case, Mismatch
 from scratchlm.properties.compare import Array, numbers
 from scratchlm.properties.kinds import FILTERS, KINDS
 
+T = TypeVar("T")
 DTYPES = (np.float64, np.float32)
 REDUCTIONS = ("none", "sum", "mean")
 NAMES = {1: "vectors", 2: "matrices", 3: "arrays of three axes"}
@@ -107,11 +109,8 @@ class Way:
     def forgotten(self) -> Mismatch | None:
         """Return what is wrong if it gives other answers when the first questions come again, the last one first."""
         for case, before in reversed(self.first):
-            try:
-                now = numbers(self.answer(*_copies(case), **KINDS[self.kind].options))
-            except Exception as error:
-                return Mismatch("it does not give the same answer again", before, repr(error))
-            if now.shape != before.shape or not np.allclose(now, before, rtol=1e-4, atol=1e-6, equal_nan=True):
+            now = attempt(partial(self.answer, *_copies(case), **KINDS[self.kind].options))
+            if not _alike(now, before):
                 return Mismatch("it does not give the same answer again", before, now)
         return None
 
@@ -169,13 +168,12 @@ def _tried(way: Way, failures: list[BaseException]) -> Way | None:
     def asked(shape: tuple[int, ...], reduction: str, dtype: Any) -> Array | None:
         case = KINDS[way.kind].arguments(scores_of(shape, dtype))
         axis = {"axis": -1} if "axis" in KINDS[way.kind].options else {}
-        try:
-            return numbers(way.plain(*_copies(case), **axis, **({"reduction": reduction} if reduction else {})))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as failure:  # whatever it is, sys.exit included, it is the function's own doing
-            failures.append(failure)
+        told = axis | ({"reduction": reduction} if reduction else {})
+        answer = attempt(lambda: numbers(way.plain(*_copies(case), **told)))
+        if isinstance(answer, BaseException):
+            failures.append(answer)
             return None
+        return answer
 
     def kept(dtype: Any, answer: Array | None) -> bool:
         return answer is not None and answer.dtype.itemsize >= np.dtype(dtype).itemsize
@@ -202,11 +200,9 @@ def _misled_by_three_axes(way: Way) -> bool:
         return False
     case = way.cast(KINDS[way.kind].arguments(scores_of((2, 3, 4), np.float64)))
     told = {"reduction": way.reductions[0]} if "reduction" in KINDS[way.kind].options else KINDS[way.kind].options
-    try:
-        deep, flat = (replace(way, depths=depths).answer(*_copies(case), **told) for depths in ((3,), (2,)))
-    except Exception:
-        return True
-    return np.shape(deep) != np.shape(flat) or not np.allclose(deep, flat, rtol=1e-4, atol=1e-6, equal_nan=True)
+    deep = attempt(lambda: replace(way, depths=(3,)).answer(*_copies(case), **told))
+    flat = attempt(lambda: replace(way, depths=(2,)).answer(*_copies(case), **told))
+    return not _alike(deep, flat)
 
 
 def _reduction_of(way: Way) -> str:
@@ -215,9 +211,9 @@ def _reduction_of(way: Way) -> str:
         return "none"
     case = way.cast(KINDS[way.kind].arguments(scores_of((3, 4), np.float64)))
     of_each = replace(way, reductions=("none",))
-    try:
-        batch, each = numbers(of_each.plain(*_copies(case))), of_each._of_each_row(tuple(_copies(case)), {})
-    except Exception:
+    batch = attempt(lambda: numbers(of_each.plain(*_copies(case))))
+    each = attempt(lambda: of_each._of_each_row(tuple(_copies(case)), {}))
+    if isinstance(batch, BaseException) or isinstance(each, BaseException):
         return "mean"
     if batch.ndim == 1:
         return "none"
@@ -230,10 +226,10 @@ def _worth_judging(way: Way) -> Way:
     pattern = scores_of((3, 4), way.dtypes[0])
     cases = [KINDS[way.kind].arguments(z) for z in (pattern, -pattern, pattern / 2)]
     cases[1] = {name: np.flip(a) if isinstance(a, np.ndarray) else a for name, a in cases[1].items()}  # g, targets, too
-    try:
-        answers = [numbers(way.answer(*_copies(case), **KINDS[way.kind].options)) for case in cases]
-    except Exception:
-        return way  # of some shapes: the properties tell which
+    options = KINDS[way.kind].options
+    answers = attempt(lambda: [numbers(way.answer(*_copies(case), **options)) for case in cases])
+    if isinstance(answers, BaseException):
+        return way  # it does not take every shape: the properties tell
     for is_none, name in ((np.isnan, "nan"), (np.isinf, "infinite")):
         if all(is_none(answer).any() for answer in answers) and (name == "nan" or way.kind not in FILTERS):
             raise Unanswered(f"its answer is {name}, whatever the scores are", "numbers", answers[0], way)
@@ -243,6 +239,23 @@ def _worth_judging(way: Way) -> Way:
             "its answer is the same, whatever it is asked", "an answer that depends on it", answers[0], way
         )
     return replace(way, first=tuple(zip(cases, answers, strict=True)))
+
+
+def attempt(ask: Callable[[], T]) -> T | BaseException:
+    """Return an answer, or what was raised instead: sys.exit, too, is the function's own doing."""
+    try:
+        return ask()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:
+        return failure
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Tell whether two answers are the same but for roundings, and none of them was raised."""
+    if isinstance(a, BaseException) or isinstance(b, BaseException) or np.shape(a) != np.shape(b):
+        return False
+    return bool(np.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True))
 
 
 def scores_of(shape: tuple[int, ...], dtype: Any) -> Array:

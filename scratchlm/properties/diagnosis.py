@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from scratchlm.properties.battery import Case
-from scratchlm.properties.calling import DTYPES, Way
+from scratchlm.properties.calling import DTYPES, Way, attempt
 from scratchlm.properties.compare import Array
 from scratchlm.properties.kinds import KINDS
 from scratchlm.properties.mistakes import MISTAKES, Mistake, pairs
@@ -111,14 +111,10 @@ def outcome(way: Way, probe: Probe) -> Array | None:
     """Return what comes of a question: numbers, or None for an exception, or what is no array of numbers."""
     case, options = probe
     given = [value.copy() if isinstance(value, np.ndarray) else value for value in case.values()]
-    try:
-        with np.errstate(all="ignore"):
-            ask = way.plain if options.get("axis", -1) != -1 else way.answer
-            return np.asarray(ask(*given, **options)).astype(np.float64)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # also of a function that ends the process when it is asked this
-        return None
+    ask = way.plain if options.get("axis", -1) != -1 else way.answer
+    with np.errstate(all="ignore"):
+        answer = attempt(lambda: np.asarray(ask(*given, **options)).astype(np.float64))
+    return None if isinstance(answer, BaseException) else answer
 
 
 def _agrees(known: Way, seen: list[tuple[Probe, Array | None]]) -> bool:
