@@ -49,7 +49,7 @@ LIBRARIES = [
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * ("jax" in name)) for name in LIBRARIES])
 def test_a_library_s_function_passes_the_identities_as_it_is(name):
-    assert failing(name.partition(":")[2], library(name)) == []
+    assert failing(name.partition(":")[2], library(name), budget=1 if "jax" in name else 4) == []
 
 
 @pytest.mark.long  # JAX compiles anew for every shape
@@ -61,7 +61,7 @@ def test_what_a_library_cannot_take_is_said_once_as_manners():
     }.items():
         module, _, kind = name.partition(":")
         if importlib.util.find_spec(module.partition(".")[0]):
-            assert [message for _, message, *_ in failing(kind, library(name), "manners", budget=3)] == said
+            assert [message for _, message, *_ in failing(kind, library(name), "manners", budget=1)] == said
 
 
 def test_torch_may_be_wrapped_in_one_line():

@@ -4,7 +4,7 @@ In: a function, and how it may be called. Out: one sentence to its author, if on
 mistake computes, to a few roundings, infinities and nans included; otherwise nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +55,7 @@ SETTINGS: dict[str, list[Any]] = {
     "p": [0.05, 0.25, 0.5, 0.75, 0.9, 1.0],
 }
 Probe = tuple[Case, dict[str, Any]]  # arguments, and what is told by keyword
+Answered = tuple[Probe, Array | None]
 
 
 def diagnose(way: Way) -> str:
@@ -63,11 +64,18 @@ def diagnose(way: Way) -> str:
     return found.sentence if found else ""
 
 
-def named(way: Way, known: list[Mistake] | None = None) -> Mistake | None:
+def named(way: Way, known: Iterable[Mistake] | None = None) -> Mistake | None:
     """Return the mistake that this function makes, of those known: one slip, or two in one formula."""
-    asked = list(probes(way))
-    outcomes = [outcome(way, probe) for probe in asked]
-    seen = list(zip(asked, outcomes, strict=True))
+    return first_that_answers_alike(way, answers_to_probes(way), known)
+
+
+def answers_to_probes(way: Way) -> list[Answered]:
+    """Return every question that tells the mistakes of a kind apart, with the function's answer."""
+    return [(probe, outcome(way, probe)) for probe in probes(way)]
+
+
+def first_that_answers_alike(way: Way, seen: list[Answered], known: Iterable[Mistake] | None = None) -> Mistake | None:
+    """Return the first mistake that answers all questions as the function did, None if it answers as it should."""
     if _agrees(replace(way, function=KINDS[way.kind].ours), seen):
         return None
     if known is None:
@@ -117,7 +125,7 @@ def outcome(way: Way, probe: Probe) -> Array | None:
     return None if isinstance(answer, BaseException) else answer
 
 
-def _agrees(known: Way, seen: list[tuple[Probe, Array | None]]) -> bool:
+def _agrees(known: Way, seen: list[Answered]) -> bool:
     """Tell whether a function of ours answers all questions as the examined one did."""
     ours = "axis" if "axis" in KINDS[known.kind].options else "reduction"
     own = replace(known, take=lambda a: a, word=ours if KINDS[known.kind].options else "")

@@ -23,19 +23,19 @@ SMALL: dict[int, list[tuple[int, ...]]] = {
     1: [(2,), (3,), (4,), (5,)],
     2: [(1, 2), (2, 2), (2, 3), (3, 3), (3, 2), (4, 3), (1, 5), (4, 5)],
 }
-# More classes, and more axes, than small arrays have: every property is tried on each of these shapes, once.
-LARGE = [(9,), (3, 12), (2, 1, 3)]
-_shape: ContextVar[tuple[int, ...] | None] = ContextVar("_shape", default=None)
+# More classes than small arrays have: every property is tried once on so many.
+LARGE = {1: (9,), 2: (3, 12)}
+_large: ContextVar[bool] = ContextVar("_large", default=False)
 
 
 @contextmanager
-def in_shape(shape: tuple[int, ...]) -> Iterator[None]:
-    """Let `rows` draw arrays of this shape meanwhile, where a property can take so many axes."""
-    token = _shape.set(shape)
+def large_rows() -> Iterator[None]:
+    """Let `rows` draw large arrays meanwhile."""
+    token = _large.set(True)
     try:
         yield
     finally:
-        _shape.reset(token)
+        _large.reset(token)
 
 
 @functools.cache
@@ -56,12 +56,11 @@ def _codes(draw: st.DrawFn, shape: tuple[int, ...]) -> Array:
 def rows(draw: st.DrawFn, bound: int = 30, dims: tuple[int, int] = (1, 2), whole: bool = False) -> Array:
     """Draw a small array of one or two axes, with at least two classes, and entries up to the bound.
 
-    `whole` numbers are for sums that must come out exactly. A large array (see `in_shape`) has whole numbers in a
-    pattern.
+    `whole` numbers are for sums that must come out exactly. Large ones (see `large_rows`) have a pattern of such.
     """
-    dtype, shape = draw(st.sampled_from(FLOATS)), _shape.get()
-    if shape and dims[0] <= len(shape) and (len(shape) == 1 or dims[1] > 1):
-        step = draw(st.integers(1, 40))
+    dtype = draw(st.sampled_from(FLOATS))
+    if _large.get():
+        shape, step = LARGE[dims[1]], draw(st.integers(1, 40))
         return np.asarray(np.arange(math.prod(shape)) * step % (2 * bound + 1) - bound, dtype).reshape(shape)
     small = draw(st.sampled_from([shape for depth in range(dims[0], dims[1] + 1) for shape in SMALL[depth]]))
     return np.asarray(_alphabet(bound, whole)[_codes(draw, small)], dtype)
