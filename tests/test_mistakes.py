@@ -29,7 +29,10 @@ def test_the_table_is_large_and_every_mistake_has_a_name_and_a_sentence():
         assert "  " not in mistake.sentence
 
 
-@pytest.mark.parametrize("kind", MISTAKES)
+QUICK = {"softmax", "log_softmax", "nll_loss", "top_k"}
+
+
+@pytest.mark.parametrize("kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.long) for k in MISTAKES])
 def test_the_probes_tell_every_mistake_from_every_other_and_from_what_is_right(kind):
     ways = [way_of(mistake) for mistake in MISTAKES[kind]]
     ways.append(Way(kind, KINDS[kind].ours, word=ways[0].word))
