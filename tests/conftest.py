@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 CAN_COUNT = hasattr(os, "sched_getaffinity")
-FIRST = ["test_demos", "test_wall", "test_properties", "test_checkpoint", "test_contract", "test_judge", "test_grading"]
+FIRST = "demos wall demo_terminal properties checkpoint mistakes contract judge calling grading benchmark cli".split()
 DEMOS = Path(__file__).parent.parent / "demos"
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -41,7 +41,8 @@ def pytest_cmdline_main(config):
 
 def pytest_collection_modifyitems(items):
     """Begin with the files that take longest, so that no process has one left when the others are done."""
-    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
+    place = {f"test_{name}": i for i, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(FIRST)))
 
 
 class Ran(NamedTuple):

@@ -47,7 +47,9 @@ LIBRARIES = [
 ]
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * ("jax" in name)) for name in LIBRARIES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] * name.startswith(("jax", "sklearn"))) for name in LIBRARIES]
+)
 def test_a_library_s_function_passes_the_identities_as_it_is(name):
     assert failing(name.partition(":")[2], library(name), budget=1 if "jax" in name else 4) == []
 

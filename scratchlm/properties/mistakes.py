@@ -292,7 +292,7 @@ def _logsumexp_backward(steps: Steps) -> Function:
     return logsumexp_backward
 
 
-# What each kind is made of; the last three are told in the words of softmax.
+# What each kind is made of, and in which steps a slip can be made.
 FORMULAS: dict[str, tuple[Callable[[Steps], Function], tuple[str, ...]]] = {
     "softmax": (_softmax, ("shift", "exp", "total")),
     "log_softmax": (_log_softmax, ("shift", "exp", "total", "log")),
@@ -319,7 +319,7 @@ def with_slips(kind: str, *slips: tuple[str, Slip]) -> Mistake:
     function = quietly(formula(Steps(**{step: slip.run for step, slip in slips})))
     function.__name__ = "_and_".join(slip.name for _, slip in slips)
     does = " and ".join(slip.does for _, slip in slips)
-    if kind not in ("softmax", "cross_entropy_backward", "logsumexp_backward"):
+    if "log" in FORMULAS[kind][1]:  # it takes the logarithm of the sum, and divides by nothing
         does = does.replace("dividing by the sum of", "summing").replace("dividing by a sum", "taking a sum")
     return Mistake(kind, function, does, "; and ".join(slip.instead for _, slip in slips))
 
