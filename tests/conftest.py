@@ -15,7 +15,18 @@ from typing import NamedTuple
 import pytest
 
 CAN_COUNT = hasattr(os, "sched_getaffinity")
-FIRST = "demos wall demo_terminal properties checkpoint mistakes contract judge calling grading benchmark cli".split()
+FIRST = [
+    "demos",
+    "wall",
+    "demo_terminal",
+    "properties",
+    "checkpoint",
+    "mistakes",
+    "contract",
+    "judge",
+    "calling",
+    "grading",
+]
 DEMOS = Path(__file__).parent.parent / "demos"
 PNG = b"\x89PNG\r\n\x1a\n"
 
