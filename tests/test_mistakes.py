@@ -8,10 +8,11 @@ import pytest
 import zoo
 
 from scratchlm.properties import examine
-from scratchlm.properties.calling import Way, find_way
+from scratchlm.properties.calling import find_way
 from scratchlm.properties.diagnosis import answers_to_probes, first_that_answers_alike, named, outcome, probes, same
 from scratchlm.properties.kinds import KINDS
 from scratchlm.properties.mistakes import FORMULAS, MISTAKES, pairs
+from scratchlm.properties.way import Way
 
 ALL = [mistake for found in MISTAKES.values() for mistake in found]
 

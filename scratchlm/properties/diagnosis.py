@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from scratchlm.properties.battery import Case
-from scratchlm.properties.calling import DTYPES, Way, attempt
 from scratchlm.properties.compare import Array
 from scratchlm.properties.kinds import KINDS
 from scratchlm.properties.mistakes import MISTAKES, Mistake, pairs
+from scratchlm.properties.way import DTYPES, Way, attempt
 
 INF = np.inf
 GAPS = [40, 37, 34.5, 28, 24, 21, 18.5, 16, 14, 11.5, 4, -70]  # probabilities around each usual epsilon, and far below

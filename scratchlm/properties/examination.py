@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 
 from scratchlm._engine.checks import whole
 from scratchlm.properties.battery import PROPERTIES, TIERS, Case, Mismatch, Property, Verdict, as_python, shown
-from scratchlm.properties.calling import Unanswered, Way, find_way
+from scratchlm.properties.calling import Unanswered, find_way
 from scratchlm.properties.diagnosis import diagnose
 from scratchlm.properties.inputs import large_rows
 from scratchlm.properties.kinds import KINDS
 from scratchlm.properties.report import Report
+from scratchlm.properties.way import Way
 from scratchlm.terminal import described
 
 NOWHERE = Path(__file__) / "nothing"  # below a file: Hypothesis can keep nothing there, and does without

@@ -13,7 +13,6 @@ import numpy as np
 from hypothesis import strategies as st
 
 from scratchlm.properties.battery import Case, property_of
-from scratchlm.properties.calling import NAMES, REDUCTIONS, Way
 from scratchlm.properties.compare import Array, demand, near, numbers
 from scratchlm.properties.inputs import (
     LOG_PROBS,
@@ -28,6 +27,7 @@ from scratchlm.properties.inputs import (
     with_targets,
 )
 from scratchlm.properties.kinds import KINDS
+from scratchlm.properties.way import NAMES, REDUCTIONS, Way
 
 manners = functools.partial(property_of, tier="manners")
 

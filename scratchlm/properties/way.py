@@ -1,0 +1,155 @@
+"""How a function is called: a property may hand it any rows, and a `Way` brings them into a form that it takes.
+
+In: rows, and what is told by keyword. Out: the answer, for the rows as they were. What it takes was found out before
+(`calling.py`): its library's arrays, its word for the axis, vectors, matrices or more, and which dtypes.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+
+from scratchlm.properties.battery import Case, Mismatch
+from scratchlm.properties.compare import Array, numbers
+from scratchlm.properties.kinds import FILTERS, KINDS
+
+T = TypeVar("T")
+DTYPES = (np.float64, np.float32)
+REDUCTIONS = ("none", "sum", "mean")
+NAMES = {1: "vectors", 2: "matrices", 3: "arrays of three axes"}
+
+
+@dataclass(frozen=True)
+class Way:
+    """A function, and how it may be called.
+
+    `way(*arguments, axis=-1)`, or `reduction=...`, hands it any rows in a form that it takes; nan is no answer, and an
+    infinity is none for finite scores. `way.plain` calls it once, in its own words, and takes every answer.
+    """
+
+    kind: str
+    function: Callable[..., Any]
+    take: Callable[[Array], Any] = field(default=lambda a: a)
+    word: str = ""  # by which it is told the axis or the reduction; "" if it cannot be told
+    depths: tuple[int, ...] = (1, 2, 3)  # how many axes the scores may have
+    dtypes: tuple[Any, ...] = DTYPES  # those that it keeps
+    reductions: tuple[str, ...] = REDUCTIONS  # those that it can be told, or the one that it has
+    first: tuple[tuple[Case, Any], ...] = ()  # what it was asked first, and its answers
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Return its answer for any rows. Errors: what it raises; Mismatch for nan, and inf for finite numbers."""
+        answer = self.answer(*arguments, **options)
+        array = numbers(answer)
+        finite = all(np.isfinite(a).all() for a in arguments if isinstance(a, np.ndarray))
+        if np.isnan(array).any() or (finite and np.isinf(array).any() and self.kind not in FILTERS):
+            what = "nan is no answer" if np.isnan(array).any() else "of finite numbers it makes an infinity"
+            raise Mismatch(what, KINDS[self.kind].ours(*arguments, **options), answer)
+        return answer
+
+    def answer(self, *arguments: Any, **options: Any) -> Any:
+        """Return its answer for any rows, whatever it is. Errors: what it raises."""
+        lead, wanted = _leading(arguments), options.get("reduction")
+        if self.depths == (1,) or wanted not in (None, *self.reductions):
+            each = self.of_each_row(arguments, {"reduction": self.reductions[0]} if wanted else options)
+            return each if wanted in (None, "none") else self.together(each, str(wanted))
+        if self.takes(len(lead) + 1):
+            return self.plain(*arguments, **options)
+        new = (math.prod(lead),) if 2 in self.depths else (1, math.prod(lead))
+        answer = self.plain(*(_moved(a, lead, new) for a in arguments), **options)
+        return _moved(np.asarray(answer), new, lead)
+
+    def plain(self, *arguments: Any, **options: Any) -> Any:
+        """Call it once, in its own words. Errors: what it raises; TypeError if it cannot be told an option."""
+        told = {}
+        for name, value in options.items():
+            if self.word:
+                told[self.word] = value
+            elif value != (-1 if name == "axis" else self.reductions[0]):
+                raise TypeError(f"it takes no {name}")
+        return _read(self.function(*(self.take(a) if isinstance(a, np.ndarray) else a for a in arguments), **told))
+
+    def takes(self, depth: int) -> bool:
+        """Return whether it takes scores with so many axes; of more than three, all are alike."""
+        return min(depth, max(NAMES)) in self.depths
+
+    def cast(self, case: Case) -> Case:
+        """Return a case whose floats are of a dtype that it keeps."""
+
+        def kept(value: Any) -> Any:
+            other = isinstance(value, np.ndarray) and value.dtype.type in set(DTYPES) - set(self.dtypes)
+            return value.astype(self.dtypes[0]) if other else value
+
+        return {name: kept(value) for name, value in case.items()}
+
+    def forgotten(self) -> Mismatch | None:
+        """Return what is wrong if it gives other answers when the first questions come again, the last one first."""
+        for case, before in reversed(self.first):
+            now = attempt(partial(self.answer, *copies(case), **KINDS[self.kind].options))
+            if not alike(now, before):
+                return Mismatch("it does not give the same answer again", before, now)
+        return None
+
+    def of_each_row(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> Array:
+        """Return its answers for rows that come one by one."""
+        lead = _leading(arguments)
+        one = () if 1 in self.depths else (1,) if 2 in self.depths else (1, 1)
+        answers = []
+        for index in np.ndindex(lead):
+            row = [np.asarray(a[index]) if _leads(a, lead) else a for a in arguments]
+            answer = np.asarray(self.plain(*(_moved(a, (), one) for a in row), **options))
+            answers.append(_moved(answer, one, ()))
+        stacked = np.stack(answers)
+        return stacked.reshape(lead + stacked.shape[1:])
+
+    def together(self, each: Array, reduction: str) -> Any:
+        """Return what becomes of the losses of rows, or of their gradients, when they are summed or averaged."""
+        rows = math.prod(each.shape[:-1]) if self.kind.endswith("_backward") else each.size
+        total = each if self.kind.endswith("_backward") else each.sum()
+        return total / total.dtype.type(rows if reduction == "mean" else 1)
+
+
+def attempt(ask: Callable[[], T]) -> T | BaseException:
+    """Return an answer, or what was raised instead: sys.exit, too, is the function's own doing."""
+    try:
+        return ask()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:
+        return failure
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Tell whether two answers are the same but for roundings, and none of them was raised."""
+    if isinstance(a, BaseException) or isinstance(b, BaseException) or np.shape(a) != np.shape(b):
+        return False
+    return bool(np.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True))
+
+
+def copies(case: Case) -> list[Any]:
+    return [value.copy() if isinstance(value, np.ndarray) else value for value in case.values()]
+
+
+def _read(result: Any) -> Any:
+    """Return a library's array as one of NumPy's, by whatever way it offers; anything else as it is."""
+    if not isinstance(result, np.ndarray | np.generic):
+        for step in ("detach", "cpu", "numpy"):
+            result = method() if callable(method := getattr(result, step, None)) else result
+    return result
+
+
+def _leading(arguments: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return the axes before the classes."""
+    scores = max((a for a in arguments if isinstance(a, np.ndarray)), key=np.ndim)
+    return tuple(scores.shape[:-1])
+
+
+def _leads(a: Any, lead: tuple[int, ...]) -> bool:
+    return isinstance(a, np.ndarray) and a.shape[: len(lead)] == lead
+
+
+def _moved(a: Any, lead: tuple[int, ...], new: tuple[int, ...]) -> Any:
+    """Return an array with other axes before the classes, and the same rows; anything else as it is."""
+    return a.reshape(new + a.shape[len(lead) :]) if _leads(a, lead) else a
