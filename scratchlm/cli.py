@@ -135,7 +135,8 @@ def _examine(options: argparse.Namespace) -> int:
 
     if options.junit:
         files.try_to_write(options.junit)  # who waits for a verdict should know before
-    with contextlib.redirect_stdout(sys.stdout), contextlib.redirect_stderr(sys.stderr):  # they may be replaced
+    out = sys.stderr if options.json else sys.stdout  # for what the function itself may print
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(sys.stderr):  # they may be replaced
         f, kind = imported(options.target), kind_of(options.target, options.kind)
         if not options.json:
             print(f"{terminal.in_one_line(options.target)} as {kind}, {options.budget} cases for each property\n")

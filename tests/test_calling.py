@@ -306,6 +306,38 @@ def test_the_same_exception_is_one_verdict():
     assert "no_such_thing" in verdict.actual
 
 
+def test_the_cause_is_told_and_not_that_there_is_no_axis():
+    (verdict,) = examine("softmax", lambda z: z.no_such_thing)
+    assert "no_such_thing" in verdict.actual
+    (verdict,) = examine("softmax", lambda z: None)
+    assert "NoneType" in verdict.actual
+    (verdict,) = examine("softmax", lambda z: (F.softmax(z), z))
+    assert verdict.message == "the result is a tuple of arrays"
+
+
+def test_a_function_that_is_right_for_vectors_and_silent_for_matrices_is_judged_on_vectors():
+    assert failing("logsumexp", lambda x: np.max(x) + np.log(np.sum(np.exp(x - np.max(x))))) == []
+
+
+def test_who_writes_into_the_argument_is_right_and_ill_mannered():
+    def in_place(x, axis=-1):
+        x -= x.max(axis=axis, keepdims=True)
+        np.exp(x, out=x)
+        x /= x.sum(axis=axis, keepdims=True)
+        return x
+
+    assert failing("softmax", in_place) == []
+    assert "input untouched" in [name for name, *_ in failing("softmax", in_place, "manners")]
+
+
+def test_k_beyond_the_row_is_a_matter_of_manners():
+    def by_a_border(scores, k):
+        return np.where(scores >= np.sort(scores)[..., -k][..., None], scores, -np.inf).astype(scores.dtype)
+
+    assert failing("top_k", by_a_border) == []
+    assert [name for name, *_ in failing("top_k", by_a_border, "manners")] == ["more than there are"]
+
+
 def test_famous_mistakes_do_not_pass():
     def of_probabilities(limit):
         def loss(z, targets, reduction="mean"):
@@ -326,7 +358,7 @@ def test_famous_mistakes_do_not_pass():
 
 
 def test_a_way_that_is_not_there_says_why():
-    with pytest.raises(Unanswered, match="the result is no array of floats"):
+    with pytest.raises(Unanswered, match="the result is not an array of floats"):
         find_way("softmax", lambda z, axis=-1: None)
     with pytest.raises(Unanswered, match="raised an exception"):
         find_way("softmax", lambda: None)

@@ -67,6 +67,16 @@ def test_json_has_every_verdict(tmp_path):
         assert verdict["passed"] == ("counterexample" not in verdict)
 
 
+def test_what_the_function_prints_does_not_spoil_the_json(tmp_path):
+    (tmp_path / "chatty.py").write_text(
+        "from scratchlm import functional\n"
+        "def softmax(z, axis=-1):\n    print('here', z)\n    return functional.softmax(z, axis)\n"
+    )
+    result = run("examine", "chatty:softmax", "--budget", 2, "--json", "--tier", "identities", cwd=tmp_path)
+    assert json.loads(result.stdout)["passed"]
+    assert "here" in result.stderr
+
+
 def test_junit_has_a_case_for_every_property(tmp_path):
     out = tmp_path / "report.xml"
     command = ["examine", "scratchlm.naive:softmax", "--budget", 5, "--junit", out, "--tier", "identities"]

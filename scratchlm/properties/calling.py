@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from scratchlm.properties.battery import Mismatch
+from scratchlm.properties.battery import Case, Mismatch
 from scratchlm.properties.compare import Array, numbers
 from scratchlm.properties.kinds import FILTERS, KINDS
 from scratchlm.properties.way import DTYPES, REDUCTIONS, Way, alike, attempt, copies
+from scratchlm.terminal import described
 
 SHAPES = [(3,), (2, 3), (3, 3), (1, 3), (2, 3, 4)]  # of scores: what is tried to see how many axes it takes
 
@@ -46,7 +47,9 @@ def find_way(kind: str, function: Callable[..., Any]) -> Way:
         for word in _words(kind):
             if way := _tried(Way(kind, function, take, word), failures):
                 return _worth_judging(way)
-    why = failures[0]
+    # Who knows no axis says so first: what is wrong with the rest is told when it is called without.
+    others = [failure for failure in failures if "unexpected keyword argument" not in described(failure)]
+    why = (others or failures)[0]
     if isinstance(why, Mismatch):
         raise Unanswered(why.what, str(why.expected), why.actual)
     raise Unanswered("it raised an exception, however it was called", "a result", why)
@@ -75,7 +78,7 @@ def _tried(way: Way, failures: list[BaseException]) -> Way | None:
         case = KINDS[way.kind].arguments(scores_of(shape, dtype))
         axis = {"axis": -1} if "axis" in KINDS[way.kind].options else {}
         told = axis | ({"reduction": reduction} if reduction else {})
-        answer = attempt(lambda: numbers(way.plain(*copies(case), **told)))
+        answer = attempt(lambda: _in_shape(way.kind, case, numbers(way.plain(*copies(case), **told))))
         if isinstance(answer, BaseException):
             failures.append(answer)
             return None
@@ -98,6 +101,16 @@ def _tried(way: Way, failures: list[BaseException]) -> Way | None:
         told = tuple(r for r in REDUCTIONS if any(r == reduction for _, reduction in answers))
         way = replace(way, reductions=told or (_reduction_of(way),))
     return replace(way, depths=(*way.depths[:-1],)) if _misled_by_three_axes(way) else way
+
+
+def _in_shape(kind: str, case: Case, answer: Array) -> Array:
+    """Return an answer of the right shape. Errors: Mismatch if it has another: then such scores are not taken."""
+    options = KINDS[kind].options
+    each = KINDS[kind].ours(*case.values(), **({"reduction": "none"} if "reduction" in options else {}))
+    shapes = {np.shape(each)} if "axis" in options or kind.endswith("_backward") else {np.shape(each), ()}
+    if answer.shape not in shapes:
+        raise Mismatch("the shape", " or ".join(map(str, shapes)), str(answer.shape))
+    return answer
 
 
 def _misled_by_three_axes(way: Way) -> bool:

@@ -13,13 +13,15 @@ Array = NDArray[Any]
 
 def numbers(result: Any, what: str = "the result") -> Array:
     """Return the result as an array of real floating-point numbers; anything else is a mismatch."""
+    if isinstance(result, tuple) and any(np.ndim(part) for part in result):
+        raise Mismatch(f"{what} is a tuple of arrays", "an array of floats", f"a tuple of {len(result)}")
     try:
         array = np.asarray(result)
     except Exception as error:
-        raise Mismatch(f"{what} is no array", "an array of floats", repr(error)) from None
+        raise Mismatch(f"{what} is not an array", "an array of floats", repr(error)) from None
     if array.dtype.kind != "f":
         raise Mismatch(
-            f"{what} is no array of floats", "an array of floats", f"{type(result).__name__}: {result!r:.80}"
+            f"{what} is not an array of floats", "an array of floats", f"{type(result).__name__}: {result!r:.80}"
         )
     return array
 

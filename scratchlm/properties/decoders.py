@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from scratchlm.properties.battery import Implementation, property_of
+from scratchlm.properties.battery import Case, Implementation, property_of
 from scratchlm.properties.compare import Array, demand, log_roundings, lse, near, numbers
 from scratchlm.properties.inputs import TEMPERATURES, also, masked_rows, only, rows
 
@@ -48,14 +48,19 @@ _FILTERS: dict[str, tuple[str, st.SearchStrategy[Any]]] = {
 }
 
 
+def _at_most_all(case: Case) -> Case:
+    """Return the case with no larger k than there are tokens: what more is to mean, not every library says."""
+    return case | ({"k": min(case["k"], case["scores"].shape[-1])} if "k" in case else {})
+
+
 def _of_a_filter(kind: str, setting: str, values: st.SearchStrategy[Any]) -> None:
     @property_of(
         kind,
         "kept as they are",
         "who stays keeps its score (or all of a row are shifted alike), the others get -inf; the likeliest stays",
-        why="A filter decides who may be drawn. It must not change the ratios among those who may, nor leave nobody.",
+        why="A filter decides who may be drawn. It must not change the ratios among those who may, and somebody must be left.",
         hint="Return np.where(stays, z, -np.inf). If you filter probabilities, return their logarithms, not 0.",
-        cases=also(only(TIES, "scores"), **{setting: values}),
+        cases=also(only(TIES, "scores"), **{setting: values}).map(_at_most_all),
     )
     def keeps_scores_as_they_are(f: Implementation, scores: Array, **case: Any) -> None:
         (value,) = case.values()
@@ -74,7 +79,7 @@ def _of_a_filter(kind: str, setting: str, values: st.SearchStrategy[Any]) -> Non
         "what is kept is at least as likely as what is dropped",
         why="A filter that drops a likely token and keeps an unlikely one has sorted the wrong way round.",
         hint="np.argsort sorts upwards. After sorting, the mask must be put back in the order of the tokens.",
-        cases=also(only(TIES, "scores"), **{setting: values}),
+        cases=also(only(TIES, "scores"), **{setting: values}).map(_at_most_all),
     )
     def never_keeps_the_worse_before_the_better(f: Implementation, scores: Array, **case: Any) -> None:
         (value,) = case.values()
@@ -91,10 +96,10 @@ for _name, (_setting, _values) in _FILTERS.items():
 @property_of(
     "top_k",
     "k of them",
-    "k tokens stay (all, if there are fewer); only a tie at the border may keep more",
+    "k tokens stay; only a tie at the border may keep more",
     why="With k = 1 this is greedy decoding. One more or less is another decoder; none at all is a crash.",
     hint="Is the k-th score itself kept? `>` drops it, and all that tie with it.",
-    cases=also(only(TIES, "scores"), k=st.integers(1, 6)),
+    cases=also(only(TIES, "scores"), k=st.integers(1, 6)).map(_at_most_all),
 )
 def keeps_k_tokens(f: Implementation, scores: Array, k: int) -> None:
     stays = numbers(f(scores, k)) > -np.inf
@@ -102,6 +107,20 @@ def keeps_k_tokens(f: Implementation, scores: Array, k: int) -> None:
     count, fewest = stays.sum(axis=-1), min(k, scores.shape[-1])
     demand(count >= fewest, "how many stay", f"at least {fewest}", count)
     demand((count == fewest) | ~(stays & (scores < border)).any(axis=-1), "how many stay", f"{fewest}", count)
+
+
+@property_of(
+    "top_k",
+    "more than there are",
+    "k above the number of tokens keeps all of them",
+    why="The same k serves a vocabulary of 50,000 and a test with three tokens.",
+    hint="Begin with k = min(k, scores.shape[-1]).",
+    cases=also(only(TIES, "scores"), k=st.integers(6, 50)),
+    tier="manners",
+)
+def keeps_all_if_k_is_larger(f: Implementation, scores: Array, k: int) -> None:
+    stays = numbers(f(scores, max(k, scores.shape[-1] + 1))) > -np.inf
+    demand(stays, "who stays", "all", stays)
 
 
 @property_of(

@@ -105,7 +105,8 @@ def _cases(kind: str, z: Array) -> Iterator[Case]:
     """Give arguments for these scores: with every setting, and with each class of a long row as the target."""
     case = KINDS[kind].arguments(z)
     for name in SETTINGS.keys() & case.keys():
-        yield from (case | {name: value} for value in SETTINGS[name])
+        most = z.shape[-1] if name == "k" else np.inf
+        yield from (case | {name: value} for value in SETTINGS[name] if value <= most)
         return
     if "targets" in case and not np.isfinite(z).all():
         case |= {"targets": z.argmax(axis=-1)}  # of a masked target there is no telling what is right

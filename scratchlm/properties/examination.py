@@ -32,7 +32,7 @@ NOWHERE = Path(__file__) / "nothing"  # below a file: Hypothesis can keep nothin
 ANSWERS = Property(
     "it answers",
     "f(z) is an array of numbers, and another one for other scores",
-    why="Of a function that answers nothing, or the same whatever it is asked, there is nothing more to say.",
+    why="A function that gives no answer, or always the same one, cannot be judged any further.",
     hint="It is handed NumPy arrays by position, and axis or reduction by keyword, if it has one. If yours takes "
     "something else, wrap it: lambda z, axis=-1: np.asarray(yours(z, axis)).",
     cases=st.nothing(),

@@ -51,6 +51,8 @@ def kind_of(target: str, kind: str | None) -> str:
     'softmax'
     """
     found = kind or target.rpartition(":")[2].rpartition(".")[2]
+    if kind is None and found not in PROPERTIES:
+        raise ValueError(f"{found!r} does not tell what it claims to be; add --as, and one of {', '.join(PROPERTIES)}")
     if found not in PROPERTIES:
         raise ValueError(f"--as must be one of {', '.join(PROPERTIES)}; {found!r} is none of them")
     return found

@@ -663,7 +663,7 @@ def lse_along_the_last_axis(z: Array, axis: int = -1) -> Any:
 # --- nll_loss --------------------------------------------------------------------------------------------------------
 
 
-@mistake("nll_loss", "the target's", "the log-probability, without the minus", "a loss is minus the log-probability")
+@mistake("nll_loss", "the target's", "the log-probability without a minus", "a loss is minus the log-probability")
 def no_minus(log_p: Array, targets: Array, reduction: str = "mean") -> Any:
     return reduced(at_target(log_p, targets), reduction)
 
@@ -785,9 +785,7 @@ def softmax_before_cross_entropy(z: Array, targets: Array, reduction: str = "mea
     return F.cross_entropy(F.softmax(z), targets, reduction)
 
 
-@mistake(
-    "cross_entropy", "the target's", "the log-likelihood, without the minus", "a loss is minus the log-probability"
-)
+@mistake("cross_entropy", "the target's", "the log-likelihood without its minus", "a loss is minus the log-probability")
 def no_minus_before_the_log(z: Array, targets: Array, reduction: str = "mean") -> Any:
     return -F.cross_entropy(z, targets, reduction)
 
@@ -860,6 +858,12 @@ def sum_for_the_mean(z: Array, targets: Array, reduction: str = "mean") -> Any:
 @mistake("cross_entropy", "mean and sum", "the mean where the sum was asked for", "a sum is divided by nothing")
 def mean_for_the_sum(z: Array, targets: Array, reduction: str = "mean") -> Any:
     return F.cross_entropy(z, targets, "mean" if reduction == "sum" else reduction)
+
+
+@mistake("cross_entropy", "the target's", "the mean over all entries of onehot * log p", "sum over the classes first")
+def mean_of_one_hot_times_log(z: Array, targets: Array, reduction: str = "mean") -> Any:
+    entries = onehot(np.asarray(targets), z.shape[-1]).astype(z.dtype) * F.log_softmax(z)
+    return reduced(-entries.mean(axis=-1), reduction)
 
 
 @mistake("cross_entropy", "masked tokens", "0 times the log-probabilities of the other classes", PICK)
@@ -1105,7 +1109,7 @@ def target_entries_only(z: Array, targets: Array, reduction: str = "mean") -> An
 @mistake(
     "softmax_backward",
     "the Jacobian",
-    "the diagonal of the Jacobian only",
+    "the diagonal of the Jacobian alone",
     "off it stands -p_j p_k: every class feels every other",
 )
 def diagonal_only(g: Array, p: Array, axis: int = -1) -> Any:
@@ -1370,6 +1374,16 @@ def ties_and_border_dropped(z: Array, k: int) -> Any:
     return keep(z, (z > border) | (z == z.max(axis=-1, keepdims=True)))
 
 
+@mistake("top_k", "k of them", "keeping what is above the k-th score", "the k-th itself stays: >=, not >")
+def strictly_above_the_kth(z: Array, k: int) -> Any:
+    return keep(z, z > -np.sort(-z, axis=-1)[..., min(k, z.shape[-1]) - 1][..., None])
+
+
+@mistake("top_k", "kept as they are", "0 for what is below the k-th score", "a dropped token must have -inf")
+def zeros_below_the_kth(z: Array, k: int) -> Any:
+    return np.where(z >= -np.sort(-z, axis=-1)[..., min(k, z.shape[-1]) - 1][..., None], z, 0).astype(z.dtype)
+
+
 @mistake("top_k", "k of them", "keeping one too many", "the k-th of a falling order has the index k - 1")
 def one_too_many(z: Array, k: int) -> Any:
     return keep(z, rank(z) <= k)
@@ -1497,6 +1511,11 @@ BAR = "the bar is p times the largest probability: z >= max z + log p"
 @mistake("min_p", "at least p times the best", "those with a probability of p or more", BAR)
 def p_itself(z: Array, p: float) -> Any:
     return keep(z, (F.softmax(z) >= p) | (z == z.max(axis=-1, keepdims=True)))
+
+
+@mistake("min_p", "kept as they are", "all with a probability of p or more, and perhaps none", BAR)
+def p_itself_and_perhaps_nobody(z: Array, p: float) -> Any:
+    return keep(z, F.softmax(z) >= p)
 
 
 @mistake("min_p", "at least p times the best", "scores within p of the largest", BAR)

@@ -69,7 +69,7 @@ class Report(Sequence[Verdict]):
         if failed and identities and all(verdict.passed for verdict in identities):
             line += " Every identity does: this is a correct implementation."
             if any(verdict.property.tier == "manners" for verdict in failed):
-                line += " It takes less than it could, or does more than it should: see manners."
+                line += " What it does not take, or not keep, stands under manners."
             if any(verdict.property.tier == "accuracy" for verdict in failed):
                 line += " The oracle shows where digits can still be won."
         return line
@@ -142,8 +142,11 @@ def _failure(verdict: Verdict) -> str:
     shown = [("", verdict.counterexample), ("expected", verdict.expected), ("actual", verdict.actual)]
     for label, text in shown:
         lines += [f"    {label:9}{line}" for line in text.splitlines()]
-    lines += [f"    why      {verdict.property.why}"]
-    lines += [] if verdict.diagnosis else [f"    hint     {verdict.property.hint}"]
+    about_answers = verdict.property.name == "it answers"
+    if not verdict.raised:  # else the exception is all that there is to know
+        lines += [f"    why      {verdict.property.why}"]
+    if (not verdict.raised or about_answers) and not verdict.diagnosis:
+        lines += [f"    hint     {verdict.property.hint}"]
     return "\n".join(lines)
 
 

@@ -37,6 +37,7 @@ def as_test(
     def test(name: str) -> None:
         report = examine(kind, implementation, names=[name], dtype=dtype, budget=budget, seed=seed)
         wrong = [failure_of(verdict) for verdict in report if not verdict.passed]
-        assert not wrong, "\n".join(["", *wrong])
+        __tracebackhide__ = True  # pytest need not show our own lines
+        assert not wrong, "\n".join(wrong)
 
     return pytest.mark.parametrize("name", names)(test)

@@ -41,11 +41,14 @@ class Way:
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Return its answer for any rows. Errors: what it raises; Mismatch for nan, and inf for finite numbers."""
-        answer = self.answer(*arguments, **options)
+        given = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]  # it may write into them
+        answer = self.answer(*given, **options)
         array = numbers(answer)
         finite = all(np.isfinite(a).all() for a in arguments if isinstance(a, np.ndarray))
         if np.isnan(array).any() or (finite and np.isinf(array).any() and self.kind not in FILTERS):
-            what = "nan is no answer" if np.isnan(array).any() else "of finite numbers it makes an infinity"
+            what = (
+                "the answer is nan" if np.isnan(array).any() else "the answer is infinite, though all scores are finite"
+            )
             raise Mismatch(what, KINDS[self.kind].ours(*arguments, **options), answer)
         return answer
 
