@@ -58,7 +58,7 @@ def _of_a_filter(kind: str, setting: str, values: st.SearchStrategy[Any]) -> Non
         kind,
         "kept as they are",
         "who stays keeps its score (or all of a row are shifted alike), the others get -inf; the likeliest stays",
-        why="A filter decides who may be drawn. It must not change the ratios among those who may, and somebody must be left.",
+        why="A filter decides who may be drawn. It must leave somebody, and the ratios among those who may.",
         hint="Return np.where(stays, z, -np.inf). If you filter probabilities, return their logarithms, not 0.",
         cases=also(only(TIES, "scores"), **{setting: values}).map(_at_most_all),
     )
