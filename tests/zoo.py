@@ -142,7 +142,12 @@ def both_branches(z, axis=-1):
     return np.where(safe, np.exp(z) / np.exp(z).sum(axis=axis, keepdims=True), F.softmax(z, axis))
 
 
+def no_k_beyond_the_row(z, k):
+    return keep(z, z >= np.sort(z, axis=-1)[..., -k][..., None])
+
+
 WRONG += [
+    Animal("top_k", no_k_beyond_the_row, "more than there are"),
     Animal("softmax", returns_float64, "shape and dtype"),
     Animal("softmax", shifts_in_place, "input untouched"),
     Animal("softmax", reads_memory_as_it_lies, "any memory layout"),
