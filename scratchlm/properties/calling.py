@@ -96,7 +96,7 @@ def _tried(way: Way, failures: list[BaseException]) -> Way | None:
     (shape, reduction), answer = next(iter(answers.items()))
     dtypes = tuple(d for d in DTYPES if kept(d, answer if d == dtype else asked(shape, reduction, d)))
     depths = tuple(sorted({len(shape) for shape, _ in answers}))
-    way = replace(way, depths=depths, dtypes=dtypes or (np.float32,))
+    way = replace(way, depths=depths, kept=dtypes or (np.float32,), dtypes=dtypes or (np.float32,))
     if "reduction" in KINDS[way.kind].options:
         told = tuple(r for r in REDUCTIONS if any(r == reduction for _, reduction in answers))
         way = replace(way, reductions=told or (_reduction_of(way),))

@@ -93,8 +93,8 @@ def _of_any(kind: str) -> None:
         cases=st.just({}),
     )
     def computes_in_both_precisions(f: Way) -> None:
-        kept = " and ".join(np.dtype(dtype).name for dtype in f.dtypes)
-        demand(len(f.dtypes) == 2, f"it computes in {kept} only", "float64 and float32", kept)
+        kept = " and ".join(np.dtype(dtype).name for dtype in f.kept)
+        demand(len(f.kept) == 2, f"it computes in {kept} only", "float64 and float32", kept)
 
     @manners(
         kind,

@@ -35,7 +35,8 @@ class Way:
     take: Callable[[Array], Any] = field(default=lambda a: a)
     word: str = ""  # by which it is told the axis or the reduction; "" if it cannot be told
     depths: tuple[int, ...] = (1, 2, 3)  # how many axes the scores may have
-    dtypes: tuple[Any, ...] = DTYPES  # those that it keeps
+    kept: tuple[Any, ...] = DTYPES  # the dtypes that it keeps
+    dtypes: tuple[Any, ...] = DTYPES  # those that it is judged in
     reductions: tuple[str, ...] = REDUCTIONS  # those that it can be told, or the one that it has
     first: tuple[tuple[Case, Any], ...] = ()  # what it was asked first, and its answers
 
@@ -79,13 +80,13 @@ class Way:
         return min(depth, max(NAMES)) in self.depths
 
     def cast(self, case: Case) -> Case:
-        """Return a case whose floats are of a dtype that it keeps."""
+        """Return a case whose floats are of a dtype that it is judged in."""
 
-        def kept(value: Any) -> Any:
+        def right(value: Any) -> Any:
             other = isinstance(value, np.ndarray) and value.dtype.type in set(DTYPES) - set(self.dtypes)
             return value.astype(self.dtypes[0]) if other else value
 
-        return {name: kept(value) for name, value in case.items()}
+        return {name: right(value) for name, value in case.items()}
 
     def forgotten(self) -> Mismatch | None:
         """Return what is wrong if it gives other answers when the first questions come again, the last one first."""
