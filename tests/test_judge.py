@@ -234,6 +234,19 @@ def test_who_answers_otherwise_after_a_while_earns_nothing(tmp_path):
     assert any("it does not give the same answer again" in line.note for line in report.lines)
 
 
+def test_answers_that_change_earn_no_star_either(tmp_path):
+    path = tmp_path / "ex01_softmax.py"
+    solution = (SOLUTIONS / path.name).read_text().replace("def softmax(", "def right(")
+    asked_again = ["again = logits.tobytes() in asked", "asked.add(logits.tobytes())"]
+    answer = (
+        "return right(logits, axis) + (again and logits.shape == (3, 4)) / 10"  # a shape of the first questions only
+    )
+    path.write_text(f"{solution}\nasked = set()\n{in_softmax(*asked_again, answer)}\n")
+    report = check(EXERCISES[1], path, budget=3, shrink=False)
+    assert all(line.mark == HOLDS for line in report.lines if not line.starred)
+    assert report.points == 0
+
+
 def test_the_same_exception_is_told_once(graded):
     _, lines, _ = graded(in_softmax("return logits.no_such_thing"))
     told = [line for line in lines if line.message]
