@@ -8,10 +8,10 @@ on this side.
 import contextlib
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -111,15 +111,39 @@ def check(
             trouble = f"the file could not be loaded: {_said(error)}"
             unseen = [line for part in exercise.parts for line in _all(exercise, part, FAILS, "")]
             return Report(exercise.number, exercise.title, path.name, unseen, submission.printed, trouble)
-        lines: list[Line] = []
-        for part in exercise.parts:
-            if part.starred and any(
-                line.mark != HOLDS or not line.counts for line in lines if line.function == part.function
-            ):
-                lines += _all(exercise, part, UNTOUCHED, "tried as soon as all that is required holds")
-            else:
-                lines += _counted(part, list(_part(submission, exercise, part, seed, budget, shrink)))
+        lines = judge(exercise, submission, seed=seed, budget=budget, shrink=shrink)
         return Report(exercise.number, exercise.title, path.name, lines, submission.printed)
+
+
+class Functions(Protocol):
+    """The functions that are judged, wherever they run: behind the wall, or in this process.
+
+    `candidate` is what a function that was handed "<ask>" may call; `lost` says why no call can succeed any more, if
+    so; if `mirrored`, what a function does to its arguments is seen by who calls it.
+    """
+
+    signatures: dict[str, list[str]]
+    candidate: Callable[..., Any] | None
+    lost: str
+    mirrored: bool
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """Return a function, to be called from here."""
+
+
+def judge(
+    exercise: Exercise, submission: Functions, *, seed: int = 0, budget: int = 30, shrink: bool = True
+) -> list[Line]:
+    """Return a line for each property of an exercise. Errors: Unable if it cannot be judged here."""
+    lines: list[Line] = []
+    for part in exercise.parts:
+        if part.starred and any(
+            line.mark != HOLDS or not line.counts for line in lines if line.function == part.function
+        ):
+            lines += _all(exercise, part, UNTOUCHED, "tried as soon as all that is required holds")
+        else:
+            lines += _counted(part, list(_part(submission, exercise, part, seed, budget, shrink)))
+    return lines
 
 
 # A function that computes nothing useful can leave its input alone, raise no warning, and keep the shape. That counts
@@ -174,7 +198,7 @@ def _all(exercise: Exercise, part: Part, mark: str, note: str) -> Iterator[Line]
 
 
 def _part(
-    submission: Submission, exercise: Exercise, part: Part, seed: int, budget: int, shrink: bool
+    submission: Functions, exercise: Exercise, part: Part, seed: int, budget: int, shrink: bool
 ) -> Iterator[Line]:
     """Judge one function of a submission, property by property."""
     if part.function not in submission.signatures:
@@ -230,7 +254,7 @@ def _property_by_property(
 class _Calls:
     """A function of a submission while it is judged, and what happens to it beyond a wrong result."""
 
-    def __init__(self, submission: Submission, part: Part) -> None:
+    def __init__(self, submission: Functions, part: Part) -> None:
         self.submission, self.kind, self.f = submission, part.kind, submission.function(part.function)
         self.returned = False  # did it ever?
         self.lost = False  # was the process, or much time, lost over the last property?
@@ -326,7 +350,7 @@ def _is_nothing(actual: str) -> bool:
     return actual == "NoneType: None"
 
 
-def _tells_apart(submission: Submission, exercise: Exercise, part: Part, seed: int) -> Iterator[Line]:
+def _tells_apart(submission: Functions, exercise: Exercise, part: Part, seed: int) -> Iterator[Line]:
     """Hand the candidates to a student's property, in an order of the seed, and see which it lets pass."""
     answers: dict[str, Any] = {}
     order = list(CANDIDATES)
