@@ -26,6 +26,7 @@ import pytest
 from scratchlm import cli, files
 from scratchlm.classroom import apart, commands, exercises, frames, sandbox
 from scratchlm.classroom.exercises import EXERCISES
+from scratchlm.classroom.found import found_at
 from scratchlm.classroom.sheets import cell
 from scratchlm.classroom.students import labels
 from scratchlm.terminal import in_words
@@ -67,7 +68,7 @@ def test_links_in_a_circle_and_other_things_cost_no_student_anything(tmp_path, c
     assert grade(folder, tmp_path / "out") == 0
     told = capsys.readouterr().out
     skipped = {".hidden", "a", "another", "b", "file", "nowhere", "socket", "x"}
-    assert set(re.findall("^skipped: (.*) is no folder of a student$", told, re.MULTILINE)) == skipped
+    assert set(re.findall("^skipped: (.*) is nothing of a student$", told, re.MULTILINE)) == skipped
     assert [(row["student"], row["total"]) for row in rows_of(tmp_path / "out")] == [("anna", "10")]
 
 
@@ -82,6 +83,7 @@ def without_privileges():
 def test_who_cannot_be_read_has_an_empty_cell_and_another_try(tmp_path, without_privileges):
     folder = handed_in_by(tmp_path / "in", "anna", "ben", "cem", "emil")
     handed_in_by(folder, "dora", source=(SOLUTIONS / FILE).read_text())
+    (folder / "cem" / FILE).write_text("x = 1")
     out = tmp_path / "out"
     command = [sys.executable, "-m", "scratchlm", "exercise", "grade", str(folder), "--out", str(out), *QUICK]
     unreadable = {"ben": folder / "ben", "cem": folder / "cem", "dora": folder / "dora" / FILE}
@@ -98,8 +100,8 @@ def test_who_cannot_be_read_has_an_empty_cell_and_another_try(tmp_path, without_
     assert (first.returncode, first.stderr) == (1, "")
     rows = {row["student"]: row for row in rows_of(out)}
     totals = {name: row["total"] for name, row in rows.items()}
-    assert totals == {"anna": "0", **dict.fromkeys(unreadable, ""), "emil": "0"}
-    assert all("Permission denied" in rows[name]["troubles"] for name in unreadable)
+    assert totals == {"anna": "0", **dict.fromkeys([*unreadable, "emil"], "")}
+    assert all("Permission denied" in rows[name]["troubles"] for name in [*unreadable, "emil"])
     assert "Permission denied" in (out / "ben.txt").read_text(encoding="utf-8")
     assert grade(folder, out) == 0
     assert {row["student"]: row["total"] for row in rows_of(out)} == dict.fromkeys(totals, "0") | {"dora": "10"}
@@ -161,9 +163,10 @@ def test_a_socket_in_the_place_of_a_file_is_the_students_own_affair(tmp_path, mo
     monkeypatch.chdir(folder / "anna")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(FILE)
-    assert grade(folder, tmp_path / "out") == 0
+    assert grade(folder, tmp_path / "out") == 1
     (row,) = rows_of(tmp_path / "out")
-    assert (row["total"], row["troubles"]) == ("0", f"exercise 8: {FILE} could not be graded: it is not a file")
+    told = f"{FILE} is not a file; exercise 8 ({FILE}) not handed in: it is empty"
+    assert (row["total"], row["troubles"]) == ("0", told)
 
 
 # --- what students are called ----------------------------------------------------------------------------------------
@@ -518,17 +521,6 @@ def test_the_folder_of_a_student_is_no_place_for_reports(tmp_path, capsys):
     assert os.listdir(folder / "anna") == [FILE]
 
 
-def test_what_was_handed_in_under_another_name_is_named(tmp_path):
-    handed_in = {"anna": "week 1/" + FILE, "ben": FILE + ".txt", "cem": "ex08.ipynb", "dora": FILE.upper()}
-    for name, file in handed_in.items():
-        (tmp_path / "in" / name / file).parent.mkdir(parents=True)
-        (tmp_path / "in" / name / file).write_text("")
-    assert grade(tmp_path / "in", tmp_path / "out") == 0
-    for row in rows_of(tmp_path / "out"):
-        there = handed_in[row["student"]].partition("/")[0]
-        assert row["troubles"] == f"exercise 8: {FILE} was not handed in (the folder holds {there})"
-
-
 def test_a_file_that_cannot_be_read_when_it_is_saved_is_checked_when_it_is_saved_again(tmp_path, monkeypatch, capsys):
     file, too_large = tmp_path / FILE, "#" * 1_000_001
     file.write_text("")
@@ -538,7 +530,8 @@ def test_a_file_that_cannot_be_read_when_it_is_saved_is_checked_when_it_is_saved
     monkeypatch.setattr(commands.time, "sleep", lambda seconds: next(saves)())
     assert cli.main(["exercise", "check", str(file), "--watch"]) == 2
     seen = capsys.readouterr()
-    assert seen.out.count("has more than 1,000,000 bytes; when it is saved again, it is checked again") == 1
+    told = "has more than 1,000,000 bytes, and was not read; when it is saved again, it is checked again"
+    assert seen.out.count(told) == 1
     assert seen.out.count("there is no function recover_logits") == 2
     assert seen.err == "scratchlm: interrupted\n"
 
@@ -554,17 +547,16 @@ def test_where_the_current_folder_is_gone_that_is_said(tmp_path, monkeypatch):
 
 def test_an_answer_that_came_while_the_grader_was_stopped_counts(tmp_path, monkeypatch):
     (tmp_path / FILE).write_text("def f():\n    return 1.5\n")
-    send = sandbox.Submission._send_some
+    wait = sandbox.Submission._next
 
-    def send_and_be_stopped(self, unsent):
-        left = send(self, unsent)
+    def be_stopped_and_wait(self, deadline):
         time.sleep(0.3)  # as by Ctrl-Z, and fg
-        return left
+        return wait(self, deadline)
 
-    with sandbox.Submission(tmp_path / FILE) as submission:
-        submission.start()
-        submission.seconds = 0.2
-        monkeypatch.setattr(sandbox.Submission, "_send_some", send_and_be_stopped)
+    with sandbox.Submission(found_at(tmp_path / FILE)) as submission:
+        submission.load(0)
+        submission.places, submission.seconds = {"f": 0}, 0.2
+        monkeypatch.setattr(sandbox.Submission, "_next", be_stopped_and_wait)
         assert submission.call("f", (), {}) == 1.5
         assert submission.spent["f"] <= 0.2
 

@@ -89,16 +89,17 @@ def test_hints_come_one_by_one(capsys):
     ("arguments", "message"),
     [
         (["check", "nowhere.py"], "no such file"),
-        (["check", "."], "exercise check other.py N"),
-        (["check", "other.py"], "named like no exercise"),
+        (["check", "."], "holds no ex01_softmax.py; exercise start makes one (there is other.py)"),
+        (["check", "other.py"], "defines no function of an exercise; say which it is: exercise check FILE N"),
         (["check", ".", "--budget", "0"], "--budget must be at least 1"),
-        (["grade", ".", "--out", "graded"], "holds no folder of a student"),
+        (["grade", "empty", "--out", "graded"], "holds nothing that a student handed in"),
         (["grade", "nowhere", "--out", "graded"], "No such file"),
     ],
 )
 def test_a_mistake_is_one_line(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other.py").write_text("")
+    (tmp_path / "empty").mkdir()
     assert cli.main(["exercise", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line

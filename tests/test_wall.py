@@ -13,9 +13,10 @@ from handed_in import FEW, HONEST, TWO, in_softmax
 
 from scratchlm.classroom import frames, grader, sandbox
 from scratchlm.classroom.exercises import EXERCISES, Exercise, Part, properties_of
+from scratchlm.classroom.found import found_at
 from scratchlm.classroom.grader import FAILS, HOLDS, check
 from scratchlm.classroom.paper import as_text, next_step
-from scratchlm.classroom.sandbox import Refused, Submission
+from scratchlm.classroom.sandbox import Submission
 
 ONE_EACH = {"a distribution", "there and back"}  # a process that was lost is not begun anew for more than that
 # What a hostile softmax does, and what its line says. Who was lost or refused is not called again: there is no smaller
@@ -36,8 +37,8 @@ LOST_OR_REFUSED = {
         "(MemoryError|did not return)",  # whichever limit is met first
     ),
     "importing this package": (
-        in_softmax("import scratchlm", "return honest(logits, axis)"),
-        "importing scratchlm is ref",
+        in_softmax("import scratchlm.functional", "return honest(logits, axis)"),
+        "importing scratchlm.functional is ref",
     ),
     "importing and hiding it": (
         in_softmax("try:", "    import scipy", "except BaseException:", "    pass", "return honest(logits, axis)"),
@@ -149,25 +150,29 @@ def judged_at_once(folder, monkeypatch, sources, names, seconds=20):
 
 
 AT_IMPORT = {
-    "a syntax error": ("x = = 1", r"SyntaxError: .*\(line 9\)"),
-    "an exception": ("1 / 0", r"ZeroDivisionError: .*\(line 9\)"),
+    "a syntax error": ("x = = 1", "line 9: SyntaxError: "),
+    "an exception": ("1 / 0", "line 9: ZeroDivisionError: "),
     "sys.exit": ("import sys; sys.exit(0)", "SystemExit"),
     "os._exit": ("import os; os._exit(0)", "ended the process"),
     "an infinite loop": ("while True: pass", "did not return"),
     "importing torch": ("import torch", "importing torch is refused"),
-    "no Python at all": ("\0", "."),
+    "no Python at all": ("= $", "SyntaxError"),
 }
 
 
 @pytest.mark.parametrize("what", AT_IMPORT)
 def test_what_goes_wrong_at_import_is_told_in_one_line(what, graded):
     source, message = AT_IMPORT[what]
-    report, *_ = graded(source, seconds=1 if what == "an infinite loop" else 20)
-    assert report.points == 0
-    assert {line.mark for line in report.lines} == {FAILS}
-    assert re.search(f"could not be loaded: .*{message}", report.trouble)
-    assert report.trouble in " ".join(as_text(report, width=10_000).splitlines()[2:3])
-    assert next_step([report]) == "Next: repair two.py."
+    report, lines, honest = graded(source, seconds=1 if what == "an infinite loop" else 20)
+    assert {line.mark for line in lines} == {FAILS}
+    no_python = what in ("a syntax error", "no Python at all")
+    assert {line.mark for line in honest} == {FAILS if no_python else HOLDS}  # which was defined before
+    assert report.lines[0].note in report.troubles or report.trouble
+    told = report.trouble + " ".join(report.troubles)
+    assert "there is no function softmax in it" in told
+    assert re.search(message, told), told
+    assert report.troubles[-1] in as_text(report, width=10_000)
+    assert next_step([report]).startswith("Next: repair two.py")
 
 
 def test_a_flood_of_output_is_cut_and_a_print_disturbs_nothing(graded):
@@ -182,8 +187,8 @@ def test_a_thread_left_running_ends_with_the_submission(graded, tmp_path):
     assert {line.mark for line in lines} == {HOLDS}
     path = tmp_path / "t.py"
     path.write_text(source)
-    with Submission(path) as submission:
-        submission.start()
+    with Submission(found_at(path)) as submission:
+        submission.load(0)
         process = submission.process
     assert process.poll() is not None
 
@@ -202,7 +207,7 @@ def test_the_child_is_never_sent_what_was_expected(tmp_path, monkeypatch):
     check(TWO, path, budget=3)
     requests = [message for message in sent if message and "function" in message]
     assert len(requests) > 20
-    assert {key for message in requests for key in message} == {"id", "function", "args", "layouts", "kwargs"}
+    assert {key for message in requests for key in message} == {"id", "function", "source", "args", "layouts", "kwargs"}
     assert {key for message in requests for key in message["kwargs"]} <= {"axis"}
 
 
@@ -383,7 +388,7 @@ def test_the_ear_cannot_be_stopped_through_a_traceback(refused, tmp_path):
     path.write_text(THROUGH_THE_TRACEBACK.format(refused=refused, root=root))
     report = check(EXERCISES[1], path, budget=3, shrink=False)
     assert report.points == 0
-    assert "refused" in report.trouble
+    assert "refused" in report.trouble + " ".join(report.troubles)
 
 
 @pytest.mark.long
@@ -408,8 +413,8 @@ def test_the_ear_shows_nothing_of_the_wall(tmp_path):
         "        if frame.tb_frame.f_code.co_name == 'hook': print('seen', dict(frame.tb_frame.f_globals))\n"
         "        frame = frame.tb_next\n"
     )
-    with Submission(path) as submission, pytest.raises(Refused, match="importing scipy"):
-        submission.start()
+    with Submission(found_at(path)) as submission:
+        assert "importing scipy is refused" in submission.load(0).troubles
     assert "seen {'__builtins__': {}}" in submission.printed
 
 

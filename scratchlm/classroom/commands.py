@@ -8,13 +8,15 @@ import shlex
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from scratchlm.classroom.answers import is_answered, may_answer
 from scratchlm.classroom.apart import done_apart
 from scratchlm.classroom.exercises import EXERCISES, hand_out
-from scratchlm.classroom.gradebook import UNGRADED, Effort, grade
+from scratchlm.classroom.found import Source, found_at
+from scratchlm.classroom.gradebook import UNGRADED, UNREAD, Effort, grade
 from scratchlm.classroom.grader import Report, check
 from scratchlm.classroom.paper import as_text, next_step, summary, width_of_terminal
 from scratchlm.classroom.sandbox import Unable
@@ -118,32 +120,34 @@ def _start(options: argparse.Namespace) -> int:
     return 0
 
 
-def _files(options: argparse.Namespace) -> list[tuple[int, Path]]:
-    """Return the exercises to check, with their files."""
-    by_file = {exercise.file: number for number, exercise in EXERCISES.items()}
-    if not options.path.exists():
-        raise ValueError(f"{options.path}: there is no such file or folder")
-    if options.path.is_dir():
-        found = [(n, options.path / EXERCISES[n].file) for n in options.numbers or EXERCISES]
-        there = [(n, path) for n, path in found if path.is_file()]
-        missing = [path.name for _, path in found if not path.is_file()]
-        if not there or (options.numbers and missing):
-            others = sorted(path.name for path in options.path.glob("*.py") if path.name not in by_file)
-            named = f"; is {others[0]} meant? Then: exercise check {options.path / others[0]} N" if others else ""
-            raise ValueError(f"{options.path} holds no {missing[0]}; exercise start makes one{named}")
-        return there
-    number = by_file.get(options.path.name) or (options.numbers[0] if len(options.numbers) == 1 else None)
-    if number and any(asked != number for asked in options.numbers):
-        asked = next(asked for asked in options.numbers if asked != number)
-        raise ValueError(f"{options.path.name} is the file of exercise {number}, not {asked}")
-    if number is None:
-        raise ValueError(f"{options.path.name} is named like no exercise; say which it is: exercise check FILE N")
-    return [(number, options.path)]
+def _asked_for(options: argparse.Namespace) -> dict[int, list[Source]]:
+    """Return the exercises to check, with the files that may answer them. Errors: ValueError, OSError."""
+    path = options.path
+    if not path.exists():
+        raise ValueError(f"{path}: there is no such file or folder")
+    sources = [source for source in found_at(path).sources if source.searched]
+    handed_out = {exercise.file: number for number, exercise in EXERCISES.items()}.get(path.name)
+    for number in options.numbers:
+        if handed_out not in (None, number):
+            raise ValueError(f"{path.name} is the file of exercise {handed_out}, not {number}")
+        if path.is_dir() and not is_answered(EXERCISES[number], sources):
+            raise ValueError(f"{path} holds no {EXERCISES[number].file}; exercise start makes one{_meant(sources)}")
+    answered = [number for number, exercise in EXERCISES.items() if is_answered(exercise, sources)]
+    numbers = options.numbers or ([handed_out] if handed_out else answered)
+    if not numbers:
+        if path.is_dir():
+            raise ValueError(f"{path} holds no {EXERCISES[1].file}; exercise start makes one{_meant(sources)}")
+        raise ValueError(f"{path} defines no function of an exercise; say which it is: exercise check FILE N")
+    return {number: [s for s in sources if may_answer(EXERCISES[number], s)] or sources for number in numbers}
+
+
+def _meant(sources: list[Source]) -> str:
+    return f" (there is {', '.join(escaped(source.name) for source in sources[:3])})" if sources else ""
 
 
 def _check(options: argparse.Namespace) -> int:
     seen = _saved(options)  # before they are read: who saves meanwhile is not missed
-    reports = {path: _checked(number, path, options) for number, path in _files(options)}
+    reports = {number: _checked(number, options) for number in _asked_for(options)}
     while True:
         _say(summary(list(reports.values())) + escaped(next_step(list(reports.values()))))
         if options.watch:
@@ -153,9 +157,10 @@ def _check(options: argparse.Namespace) -> int:
         _check_again(options, seen, reports)
 
 
-def _checked(number: int, path: Path, options: argparse.Namespace) -> Report:
+def _checked(number: int, options: argparse.Namespace) -> Report:
     effort = {"seed": options.seed, "budget": options.budget, "seconds": options.seconds}
-    with contextlib.closing(done_apart(functools.partial(check, EXERCISES[number], **effort), [path])) as checked:
+    judge = functools.partial(check, EXERCISES[number], **effort)
+    with contextlib.closing(done_apart(judge, [options.path])) as checked:
         ((_, report),) = checked
     if isinstance(report, Unable):
         raise report
@@ -163,35 +168,38 @@ def _checked(number: int, path: Path, options: argparse.Namespace) -> Report:
     return report
 
 
-def _check_again(options: argparse.Namespace, seen: dict[tuple[int, Path], int], reports: dict[Path, Report]) -> None:
+def _check_again(options: argparse.Namespace, seen: dict[int, str], reports: dict[int, Report]) -> None:
     """Wait until files are saved, and check them; if one cannot be read, say so, and wait until it is saved again."""
     while True:
         changed = _wait_for_change(options, seen)
         _say("\n" + "-" * 60)
         try:
-            for number, path in changed:
-                reports[path] = _checked(number, path, options)
+            for number in changed:
+                reports[number] = _checked(number, options)
             return
         except (OSError, ValueError) as error:
             _say(f"{in_words(error)}; when it is saved again, it is checked again")
 
 
-def _wait_for_change(options: argparse.Namespace, seen: dict[tuple[int, Path], int]) -> list[tuple[int, Path]]:
-    """Wait until files are saved, or new ones come; return these. A file that is gone for a moment is waited for."""
+def _wait_for_change(options: argparse.Namespace, seen: dict[int, str]) -> list[int]:
+    """Wait until files are saved, or new ones come; return their exercises. One gone for a moment is awaited."""
     while True:
-        now = _saved(options)
-        changed = [file for file in now if now[file] != seen.get(file)]
+        now = _saved(options, seen)
+        changed = [number for number in now if now[number] != seen.get(number)]
         seen |= now
         if changed:
             return changed
         time.sleep(0.3)
 
 
-def _saved(options: argparse.Namespace) -> dict[tuple[int, Path], int]:
+def _saved(options: argparse.Namespace, before: Collection[int] = ()) -> dict[int, str]:
+    """Return what changes when a file that may answer an exercise is saved, or becomes one that cannot be read."""
     try:
-        return {(number, path): path.stat().st_mtime_ns for number, path in _files(options)}
-    except (OSError, ValueError):
+        return {number: repr(sources) for number, sources in _asked_for(options).items()}
+    except OSError:
         return {}
+    except ValueError as error:
+        return dict.fromkeys(before, str(error)) if options.path.exists() else {}
 
 
 def _hint(options: argparse.Namespace) -> int:
@@ -208,19 +216,22 @@ def _hint(options: argparse.Namespace) -> int:
 
 def _grade(options: argparse.Namespace) -> int:
     students, skipped = students_in(options.folder, options.out)
-    for path in skipped:
-        _say(f"skipped: {escaped(path.name)} is no folder of a student")
+    for name in skipped:
+        _say(f"skipped: {escaped(name)} is nothing of a student")
     numbers = sorted(set(options.only)) if options.only else list(EXERCISES)
     effort = Effort(numbers, options.seed, options.budget, options.seconds)
-    ungraded = 0
+    notes = []
     grading = grade(students, options.out, effort, gradescope=options.gradescope, workers=options.workers)
     with contextlib.closing(grading) as graded:
         for done, (label, points, note) in enumerate(graded, start=1):
-            ungraded += note == UNGRADED
+            notes.append(note)
             shown = "     -" if points is None else f"{points:6.2f}"
             line = f"{done:{len(str(len(students)))}} of {len(students)}  {label:24} {shown}  {note}"
             _say(line.rstrip())
     _say(f"gradebook: {_name(options.out / 'gradebook.csv')}")
+    ungraded, unread = (sum(note.endswith(what) for note in notes) for what in (UNGRADED, UNREAD))
     if ungraded:
         _say(f"{ungraded} could not be graded; gradebook.csv says why, and the same command tries again")
-    return 1 if ungraded else 0
+    if unread:
+        _say(f"{unread} could not be read as a whole; gradebook.csv says what, and what to do")
+    return 1 if ungraded or unread else 0

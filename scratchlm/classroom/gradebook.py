@@ -7,24 +7,26 @@ with `gradescope`, the `results.json` that Gradescope reads as well.
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
-import stat
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scratchlm.classroom.answers import is_answered
 from scratchlm.classroom.apart import done_apart
 from scratchlm.classroom.exercises import EXERCISES
-from scratchlm.classroom.grader import check
+from scratchlm.classroom.found import Found, found_in
+from scratchlm.classroom.grader import Report, checked
 from scratchlm.classroom.paper import as_text
-from scratchlm.classroom.sandbox import Unable, source_of
+from scratchlm.classroom.sandbox import Submission, Unable
 from scratchlm.classroom.sheets import as_test, write_gradebook, write_gradescope, write_report
 from scratchlm.classroom.students import Student
 from scratchlm.files import try_to_write
 from scratchlm.terminal import in_one_line, in_words
 
-UNGRADED = "could not be graded"
+UNGRADED, UNREAD = "could not be graded", "not all of it could be read"
 Graded = tuple[dict[str, Any], list[str]]  # the result, and the paragraphs of the report
 
 
@@ -57,15 +59,21 @@ def grade(
         if before is not None:
             del left[student]
             kept[student.label] = before
-            yield student.label, before["points"], "(as graded before)"
+            yield student.label, before["points"], f"(as graded before) {_note(before)}".rstrip()
     with contextlib.closing(done_apart(functools.partial(_graded, effort=effort), left, workers)) as graded:
         for student, outcome in graded:
             result = kept[student.label] = _written(student, outcome, out, left[student])
-            yield student.label, result["points"], UNGRADED if result["points"] is None else ""
+            yield student.label, result["points"], _note(result)
     write_gradebook(book, {student.label: kept[student.label] for student in students}, effort.numbers)
     if gradescope:
         for label, result in kept.items():
             write_gradescope(out / "gradescope" / label, result)
+
+
+def _note(result: dict[str, Any]) -> str:
+    if result["points"] is None:
+        return UNGRADED
+    return UNREAD if result["unread"] else ""
 
 
 def _graded(student: Student, effort: Effort) -> Graded:
@@ -73,49 +81,51 @@ def _graded(student: Student, effort: Effort) -> Graded:
 
     What is wrong with the files becomes part of it. Errors: whatever is no fault of the student's, Unable above all.
     """
-    reports, troubles = [], student.remarks
-    for number in effort.numbers:
-        path = student.folder / EXERCISES[number].file
-        if trouble := _trouble_with(path):
-            troubles.append(in_one_line(f"exercise {number}: {path.name} {trouble}"))
-        else:
-            reports.append(
-                check(EXERCISES[number], path, seed=effort.seed, budget=effort.budget, seconds=effort.seconds)
-            )
+    found = found_in(student.places)
+    answered = [EXERCISES[number] for number in effort.numbers if is_answered(EXERCISES[number], found.sources)]
+    reports: list[Report] = []
+    if answered:
+        with Submission(found, effort.seconds) as submission:
+            reports = [checked(exercise, submission, seed=effort.seed, budget=effort.budget) for exercise in answered]
+    missing = [number for number in effort.numbers if EXERCISES[number] not in answered]
+    troubles = [
+        *student.remarks,
+        *found.unread,
+        *_not_handed_in(missing, found),
+        *itertools.chain(*map(_troubles_of, reports)),
+    ]
     points = round(sum(report.points for report in reports), 2)
     result = {
-        "student": student.folder.name,
+        "student": student.name,
         "seed": effort.seed,
         "budget": effort.budget,
         "seconds": effort.seconds,
         "points": points,
         "exercises": [report.to_json() for report in reports],
         "troubles": troubles,
+        "unread": bool(found.unread) or any("unread: " in trouble for trouble in troubles),
         "tests": [as_test(report, line) for report in reports for line in report.lines],
     }
     return result, [f"{student.label}: {points:g} points", *map(as_text, reports), *troubles]
 
 
-def _trouble_with(path: Path) -> str:
-    """Return what is wrong with what a student handed in, "" if nothing is. Errors: OSError if it cannot be read."""
-    try:
-        mode = path.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            return f"{UNGRADED}: it is a link, and was not followed"
-        if not stat.S_ISREG(mode):
-            return f"{UNGRADED}: it is not a file"
-        source_of(path)
-    except FileNotFoundError:
-        if not path.parent.exists():  # a share that is gone, say
-            raise
-        expected = {exercise.file for exercise in EXERCISES.values()}
-        names = [other.name for other in path.parent.glob("*")]  # a folder, a notebook, ex01_softmax.py.txt
-        others = sorted(name for name in names if name not in expected and not name.startswith("."))
-        there = f" (the folder holds {', '.join(others[:3])})" if others else ""
-        return f"was not handed in{there}"
-    except ValueError as error:
-        return f"{UNGRADED}: {error}"
-    return ""
+def _not_handed_in(numbers: list[int], found: Found) -> list[str]:
+    """Return what there is to say of exercises that nothing was handed in for."""
+    if not numbers:
+        return []
+    named = [f"{number} ({EXERCISES[number].file})" for number in numbers[:3]]
+    which = f"exercise{'s' * (len(numbers) > 1)} {', '.join(named)}{' ...' * (len(numbers) > 3)}"
+    there = ", ".join(in_one_line(name, 60) for name in (found.others or found.names)[:3])
+    if not found.names:
+        what = f"the folder holds {there}, which is no code: hand in .py, .ipynb or .zip" if there else "it is empty"
+        return [f"{which} not handed in: {what}"]
+    return [f"{which} not handed in (there is {there})"]
+
+
+def _troubles_of(report: Report) -> list[str]:
+    """Return what was lost to the form of what was handed in, rather than to its mathematics."""
+    told = [text for text in report.troubles if not report.passed or text.startswith("unread")]
+    return [f"exercise {report.exercise}: {text}" for text in dict.fromkeys([report.trouble, *told]) if text]
 
 
 def _written(student: Student, outcome: Graded | Unable, out: Path, fingerprint: str) -> dict[str, Any]:
@@ -128,8 +138,8 @@ def _written(student: Student, outcome: Graded | Unable, out: Path, fingerprint:
         write_report(out, student.label, result, paragraphs)
     except OSError as error:
         troubles = [*student.remarks, f"{UNGRADED}: {in_one_line(in_words(error))}"]
-        name = student.folder.name
-        result = {"student": name, "points": None, "exercises": [], "troubles": troubles, "tests": []}
+        name = student.name
+        result = {"student": name, "points": None, "exercises": [], "troubles": troubles, "tests": [], "unread": True}
         with contextlib.suppress(OSError):  # a report of before is no longer true; but perhaps none can be written
             write_report(out, student.label, result, [f"{student.label}: {UNGRADED}", *troubles])
     return result
@@ -145,14 +155,13 @@ def _examination() -> bytes:
 
 def _fingerprint(student: Student, effort: Effort) -> str:
     """Return what changes when anything changes that the grade depends on."""
-    text = hashlib.sha256(_examination() + repr((student.folder.name, effort)).encode())
-    for number in effort.numbers:
-        path = student.folder / EXERCISES[number].file
-        try:
-            source = b"a link" if path.is_symlink() else source_of(path)
-        except (OSError, ValueError) as error:
-            source = type(error).__name__.encode()
-        text.update(hashlib.sha256(source).digest())
+    text = hashlib.sha256(_examination() + repr((student.name, effort)).encode())
+    try:
+        found = found_in(student.places)
+        found.sources.sort(key=lambda source: source.changed)
+        text.update(repr(([source[:2] for source in found.sources], found.unread, found.others)).encode())
+    except (OSError, MemoryError) as error:
+        text.update(type(error).__name__.encode())
     return text.hexdigest()
 
 

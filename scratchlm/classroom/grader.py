@@ -15,8 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from scratchlm.classroom.answers import answers_to
 from scratchlm.classroom.candidates import CANDIDATES
 from scratchlm.classroom.exercises import EXAMINER, Exercise, Part, properties_of
+from scratchlm.classroom.found import found_at
 from scratchlm.classroom.sandbox import Lost, Refused, Submission, Unable
 from scratchlm.properties import Property, Verdict, judged
 from scratchlm.properties.calling import Unanswered, find_way
@@ -63,7 +65,8 @@ class Line:
 class Report:
     """What became of an exercise: its lines, what the submission printed, and the points.
 
-    `trouble` says why the file could not even be loaded, if so.
+    `trouble` says why there is nothing to judge, if so; `remarks` say which of several files was taken, and `troubles`
+    what is missing, or went wrong while the file was run.
     """
 
     exercise: int
@@ -72,6 +75,8 @@ class Report:
     lines: list[Line] = field(default_factory=list)
     printed: str = ""
     trouble: str = ""
+    remarks: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
 
     @property
     def points(self) -> float:
@@ -96,23 +101,33 @@ class Report:
 def check(
     exercise: Exercise, path: Path, *, seed: int = 0, budget: int = 30, shrink: bool = True, seconds: float = 3.0
 ) -> Report:
-    """Return what becomes of a student's file, whatever is in it.
+    """Return what becomes of an exercise in a student's file, or folder, whatever is in it.
 
     `budget` is the number of cases for a property, `seconds` the limit for a call. With shrink=False the first
     counterexample will do, instead of the smallest.
-    Errors: ValueError if it is no file, or too large; OSError if it cannot be read, or judged here: that is Unable.
+    Errors: ValueError if it is no code, or too large; OSError if it cannot be read, or judged here: that is Unable.
     """
-    with Submission(path, seconds) as submission:
-        try:
-            submission.start()
-        except Unable:
-            raise
-        except Exception as error:
-            trouble = f"the file could not be loaded: {_said(error)}"
-            unseen = [line for part in exercise.parts for line in _all(exercise, part, FAILS, "")]
-            return Report(exercise.number, exercise.title, path.name, unseen, submission.printed, trouble)
-        lines = judge(exercise, submission, seed=seed, budget=budget, shrink=shrink)
-        return Report(exercise.number, exercise.title, path.name, lines, submission.printed)
+    with Submission(found_at(path), seconds) as submission:
+        return checked(exercise, submission, seed=seed, budget=budget, shrink=shrink)
+
+
+def checked(
+    exercise: Exercise, submission: Submission, *, seed: int = 0, budget: int = 30, shrink: bool = True
+) -> Report:
+    """Return what becomes of an exercise in a submission: its functions are found by name. Errors: Unable."""
+    submission.output = ""
+    answers = answers_to(exercise, submission)
+    file = ", ".join(answers.files) or exercise.file
+    required = {part.function for part in exercise.parts}
+    if set(answers.missing) == required:  # nothing to judge
+        lines = [line for part in exercise.parts for line in _all(exercise, part, FAILS, "")]
+        trouble = "; ".join(dict.fromkeys(answers.missing.values()))
+        return Report(exercise.number, exercise.title, file, lines, submission.printed, trouble, [], answers.troubles)
+    lines = judge(exercise, submission, seed=seed, budget=budget, shrink=shrink)
+    for function, why in answers.missing.items():
+        lines = [replace(line, note=why) if line.function == function else line for line in lines]
+    troubles = [*dict.fromkeys(answers.missing.values()), *answers.troubles]
+    return Report(exercise.number, exercise.title, file, lines, submission.printed, "", answers.remarks, troubles)
 
 
 class Functions(Protocol):

@@ -12,8 +12,8 @@ def as_text(report: Report, width: int = 100) -> str:
     """Return a report as lines of text, without colours, so that it reads the same everywhere."""
     head = f"Exercise {report.exercise}: {report.title}"
     lines = [f"{head}  ({escaped(report.file)})", "=" * len(head)]
-    if report.trouble:
-        lines += textwrap.wrap(report.trouble, width)
+    for text in [report.trouble, *report.remarks, *report.troubles]:
+        lines += textwrap.wrap(text, width, subsequent_indent="  ")
     for function in dict.fromkeys(line.function for line in report.lines if not report.trouble):
         lines.append(function)
         own = [line for line in report.lines if line.function == function]
@@ -75,6 +75,8 @@ def next_step(reports: list[Report]) -> str:
         if not report.attempted:
             return f"Next: open {report.file} and write {report.lines[0].function}."
         for line in report.lines:
+            if line.mark == FAILS and line.note in report.troubles:
+                return f"Next: repair {report.file}: {line.note}."
             if line.mark == FAILS and not line.starred:
                 return (
                     f"Next: {line.function}, {line.name!r} in {report.file}. "

@@ -1,7 +1,8 @@
 """The near side of the wall: starts the process that runs a submission, sends it arrays, and does not wait for ever.
 
-In: the path of a submission. Out: its functions, to be called as if they were here. What they are given are copies, and
-what they return are numbers or the name of what it was; nothing that they do can change anything on this side.
+In: what a student handed in. Out: the functions in it, to be called as if they were here. What they are given are
+copies, and what they return are numbers or the name of what it was; nothing that they do can change anything on this
+side. Pipes are read and written by threads: that is how a wait can end on every system.
 """
 
 import builtins
@@ -10,23 +11,24 @@ import inspect
 import keyword
 import math
 import os
-import selectors
+import queue
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from scratchlm.classroom import frames
+from scratchlm.classroom.found import Found, Source
 from scratchlm.classroom.wall import BORROWED, READERS, STARTERS
 from scratchlm.terminal import escaped, in_one_line, in_words, requests_blocked
 
@@ -38,12 +40,12 @@ FAR_SIDE = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from scratchlm.classroom import worker
-worker.main(int(sys.argv[2]), int(sys.argv[3]))
+worker.main()
 """
 OPEN: "set[Submission]" = set()  # whose processes have to be ended, should this one be
-LARGEST = 1_000_000  # bytes of a student's file
 MOST_RESULT = 2_000  # numbers in a result: compared with one of another shape, they could become their square
 ALL_CALLS = 20  # times the limit of one call: what all calls of a function may take together
+NEEDED = ("SYSTEMROOT", "TEMP", "TMP")  # of the environment, by Windows
 CUT = 20_000  # characters of a submission's output that are kept
 
 
@@ -68,35 +70,43 @@ def our_side(what: str = "") -> Iterator[None]:
         raise error if isinstance(error, Unable) else Unable(what + in_words(error)) from None
 
 
+class Loaded(NamedTuple):
+    """What is in a file that was run: functions with their parameters, those as handed out, and what went wrong."""
+
+    functions: dict[str, list[str]]
+    untouched: list[str]
+    troubles: list[str]
+    definitions_only: bool = False
+
+
 class Submission:
     """A submission behind the wall. Use it in a `with`, and ask `function(name)` for what is in it.
 
     `seconds` is the limit for a call, `memory` that of the process in bytes; `output` is what it printed.
     If `mirrored`, what a function does to its arguments is done here, too; else its copies are its own affair: it
     cannot change the question so that it fits its answer. `candidate` is a function of ours that the submission may
-    call, where it was handed "<ask>".
+    call, where it was handed "<ask>". `signatures` holds the functions that were looked for and found, `places` the
+    files that they were found in.
     """
 
-    def __init__(self, path: Path, seconds: float = 3.0, memory: int = 2**30) -> None:
-        self.path, self.seconds, self.memory = path, seconds, memory
+    def __init__(self, found: Found, seconds: float = 3.0, memory: int = 2**30) -> None:
+        self.sources, self.seconds, self.memory = found.sources, seconds, memory
         self.output, self.lost, self.number = "", "", 0
         self.spent: dict[str, float] = {}  # seconds, in calls of each function
         self.mirrored = True
         self.candidate: Callable[..., Any] | None = None
         self.signatures: dict[str, list[str]] = {}
+        self.places: dict[str, int] = {}
+        self.loaded: dict[int, Loaded] = {}
         self.process: subprocess.Popen[bytes] | None = None
-        self._ends = contextlib.ExitStack()  # of the pipes to the process, to be closed
 
     def __enter__(self) -> "Submission":
-        """Make a folder that holds a copy of the submission and nothing else. Errors: those of `source_of`; Unable."""
-        source = source_of(self.path)
-        with our_side("no copy of it could be made: "):
+        """Make an empty folder for it to be in. Errors: Unable."""
+        with our_side("no folder could be made for it: "):
             self.folder = Path(tempfile.gettempdir()) / f"submission-{uuid.uuid4().hex}"
-            self.copy = self.folder / self.path.name
             OPEN.add(self)  # before there is anything to remove
             try:
                 self.folder.mkdir(mode=0o700)
-                self.copy.write_bytes(source)
             except BaseException:
                 self.__exit__()
                 raise
@@ -108,50 +118,93 @@ class Submission:
         shutil.rmtree(self.folder, ignore_errors=True)
         OPEN.discard(self)
 
+    # --- what is in it -----------------------------------------------------------------------------------------------
+
+    def load(self, index: int) -> "Loaded":
+        """Run a file of the submission, once, and return what is in it then; of one that cannot end, what it defines.
+
+        Errors: Unable.
+        """
+        if index not in self.loaded:
+            try:
+                self.loaded[index] = self._load(index, definitions_only=False)
+            except Lost as lost:
+                why = f"failed: {self.sources[index].name}: {lost}; only what it defines was used"
+                self.loaded[index] = Loaded({}, [], [why], definitions_only=True)
+                with contextlib.suppress(Lost):
+                    again = self._load(index, definitions_only=True)
+                    self.loaded[index] = again._replace(troubles=[why, *again.troubles])
+        return self.loaded[index]
+
+    def _load(self, index: int, definitions_only: bool) -> "Loaded":
+        if self.process is None:
+            self.start()
+        reply = self._asked({"load": index, "definitions only": definitions_only})
+        value: Any = reply.get("value")
+        try:
+            functions = {name: names if _are_names(names) else ["**"] for name, names in value["functions"].items()}
+            troubles = [in_one_line(trouble) for trouble in (*value["troubles"], *(reply.get("refused") or ()))][:20]
+            return Loaded(functions, [str(name) for name in value["untouched"]], troubles, definitions_only)
+        except (TypeError, KeyError, AttributeError):
+            self._lose("something else than the harness answered")
+
     # --- the process -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the process and let it load the submission.
-
-        Errors: Unable; Lost, or what the submission raised at import.
-        """
+        """Start the process, and let it load again what it had loaded. Errors: Unable; Lost."""
         self.stop()
         with our_side("no process could be started for it: "):
             self._start_process()
         self._wait_until_it_begins()
-        reply = self._exchange(None, self.seconds)
-        self._raise_what_it_raised(reply)
-        if not isinstance(reply.get("value"), dict):
-            self._lose("something else than the harness answered")
-        self.signatures = {name: names if _are_names(names) else ["**"] for name, names in reply["value"].items()}
+        for index in [index for index in self.loaded if index in self.places.values()]:
+            self._load(index, self.loaded[index].definitions_only)
 
     def _start_process(self) -> None:
-        """Start the process, with a pipe to it and two from it."""
-        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
-            there, self._to = _pipe(theirs, ours)
-            self._from, back = _pipe(ours, theirs)
-            self._printed, printed = _pipe(ours, theirs)
-            for end in (self._to, self._from, self._printed):
-                os.set_blocking(end, False)
-            with requests_blocked():  # until it is known here, so that it can be ended
-                self.process = subprocess.Popen(
-                    [sys.executable, "-I", "-B", "-u", "-c", FAR_SIDE, str(ROOT), str(there), str(back)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=printed,
-                    stderr=printed,
-                    pass_fds=(there, back),
-                    start_new_session=True,
-                    cwd=self.folder,
-                    env={"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "PATH": os.defpath, "LANG": "C.UTF-8"},
-                )
-                self._ends = ours.pop_all()
-        self._received = bytearray()
+        """Start the process, with a pipe to it and two from it, and the threads that serve them."""
+        environment = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "PATH": os.defpath, "LANG": "C.UTF-8"}
+        with requests_blocked():  # until it is known here, so that it can be ended
+            self.process = process = subprocess.Popen(
+                [sys.executable, "-I", "-B", "-u", "-c", FAR_SIDE, str(ROOT)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+                cwd=self.folder,
+                env=environment | {name: os.environ[name] for name in NEEDED if name in os.environ},
+            )
+        self._received, self._come = bytearray(), queue.Queue[bytes](4)
+        self._to_send, self._threads = queue.Queue[bytes](), list[threading.Thread]()
+        for serve, pipe in ((self._receive, process.stdout), (self._hear, process.stderr), (self._send, process.stdin)):
+            thread = threading.Thread(target=serve, args=(pipe,), daemon=True)
+            thread.start()
+            self._threads.append(thread)
         self.number = 0
+
+    def _receive(self, pipe: IO[bytes]) -> None:
+        """Pass on what the process answers, as it comes; b"" is the end."""
+        while data := _read(pipe):
+            self._come.put(data)
+        self._come.put(b"")
+
+    def _hear(self, pipe: IO[bytes]) -> None:
+        """Keep the beginning of what the process prints."""
+        while data := _read(pipe):
+            if len(self.output) < CUT:
+                self.output = (self.output + data.decode("utf-8", "replace"))[:CUT]
+
+    def _send(self, pipe: IO[bytes]) -> None:
+        """Send what is to be sent; how the process ended is seen when it is read from."""
+        while data := self._to_send.get():
+            with contextlib.suppress(OSError):
+                pipe.write(data)
+        with contextlib.suppress(OSError):
+            pipe.close()
 
     def _wait_until_it_begins(self) -> None:
         """Wait until NumPy is imported and the wall is up. Errors: Unable: nothing of the submission has run yet."""
         config = {
-            "path": str(self.copy),
+            "sources": [_as_values(source) for source in self.sources],
             "memory": self.memory,
             "banned": list(BANNED),
             "grader": os.getpid(),
@@ -168,11 +221,15 @@ class Submission:
 
     def kill(self) -> None:
         """End the process and all that it started; for a handler of signals, too, whatever it has interrupted."""
-        if self.process is not None:
+        if self.process is None:
+            return
+        if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):  # not `self.process.wait`: it may be that what was interrupted
                 os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
+        else:
+            self.process.kill()
 
     def stop(self) -> None:
         """End the process, and keep what it has printed."""
@@ -180,13 +237,17 @@ class Submission:
             return
         self.kill()
         self.process.wait()
-        with contextlib.suppress(BlockingIOError):
-            while self._take_printed() and len(self.output) < CUT:
-                pass
-        self._ends.close()
+        self._to_send.put(b"")
+        patience = time.monotonic() + 5  # with somebody who left it and holds the pipes
+        while any(thread.is_alive() for thread in self._threads) and time.monotonic() < patience:
+            with contextlib.suppress(queue.Empty):
+                self._come.get(timeout=0.01)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
         self.process = None
 
-    def _lose(self, why: str) -> None:
+    def _lose(self, why: str) -> NoReturn:
         self.stop()
         self.lost = why
         raise Lost(why)
@@ -196,60 +257,25 @@ class Submission:
         """Return what the submission printed, without commands to a terminal."""
         return escaped(self.output, keep="\n\t")[:CUT]
 
-    def _take_printed(self) -> bytes:
-        """Take some of what was printed, and keep the beginning of it. Errors: BlockingIOError if there is no more."""
-        data = os.read(self._printed, 65536)
-        if len(self.output) < CUT:
-            self.output = (self.output + data.decode("utf-8", "replace"))[:CUT]
-        return data
-
-    def _exchange(self, message: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
-        """Send a frame, if there is one, and wait for one, but no longer than so many seconds. Errors: Lost, Unable."""
+    def _exchange(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Send a frame, and wait for one, but no longer than so many seconds. Errors: Lost, Unable."""
         with our_side():
-            return self._sent_and_received(message, seconds)
-
-    def _sent_and_received(self, message: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
-        unsent, deadline = memoryview(frames.to_bytes(message) if message else b""), time.monotonic() + seconds
-        if not unsent and (reply := self._whole_frame()) is not None:
+            self._to_send.put(frames.to_bytes(message))
+            deadline = time.monotonic() + seconds
+            while (reply := self._whole_frame()) is None:
+                self._received += self._next(deadline) or self._ended()
             return reply
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._from, selectors.EVENT_READ)
-            selector.register(self._printed, selectors.EVENT_READ)
-            selector.register(self._to, selectors.EVENT_WRITE)
-            while True:
-                left = deadline - time.monotonic()
-                for key, _ in selector.select(max(left, 0)):
-                    if key.fd == self._to:
-                        unsent = self._send_some(unsent)
-                        if not unsent:
-                            selector.unregister(self._to)
-                    elif key.fd == self._printed:
-                        with contextlib.suppress(BlockingIOError):
-                            if not self._take_printed():  # it closed the pipe
-                                selector.unregister(self._printed)
-                    elif (reply := self._received_frame()) is not None:
-                        return reply
-                if left <= 0:  # and nothing has come: we could have been stopped for a while, by Ctrl-Z
-                    self._lose(f"it did not return within {self.seconds:g} s")
 
-    def _send_some(self, unsent: memoryview) -> memoryview:
+    def _next(self, deadline: float) -> bytes:
+        """Return what comes next from the process. Errors: Lost if nothing does in time."""
+        left = deadline - time.monotonic()
         try:
-            return unsent[os.write(self._to, unsent) :]
-        except BlockingIOError:
-            return unsent
-        except BrokenPipeError:
-            return unsent[:0]  # how it ended is seen when we read
+            return self._come.get(timeout=max(left, 0.05))  # it may be here already: we could have been stopped a while
+        except queue.Empty:
+            self._lose(f"it did not return within {self.seconds:g} s")
 
-    def _received_frame(self) -> dict[str, Any] | None:
-        """Read what is there; return a frame if it is whole."""
-        try:
-            data = os.read(self._from, 2**20)
-        except BlockingIOError:
-            return None
-        if not data:
-            self._lose(self._how_it_ended())
-        self._received += data
-        return self._whole_frame()
+    def _ended(self) -> NoReturn:
+        self._lose(self._how_it_ended())
 
     def _whole_frame(self) -> dict[str, Any] | None:
         """Take a frame from what was received, if it is whole."""
@@ -312,19 +338,24 @@ class Submission:
     def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.process is None:
             self.start()
-        self.number += 1
         layouts = [(list(a.strides), bool(a.flags.writeable)) if isinstance(a, np.ndarray) else None for a in args]
-        request = {"id": self.number, "function": name, "args": list(args), "layouts": layouts, "kwargs": kwargs}
+        request = {"function": name, "source": self.places[name], "args": list(args), "layouts": layouts}
+        reply = self._asked({**request, "kwargs": kwargs})
+        self._raise_what_it_raised(reply)
+        return self._result(reply, args)
+
+    def _asked(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request under a new number, and return the reply to it. Errors: Lost, Unable."""
+        self.number += 1
         deadline = time.monotonic() + self.seconds
-        reply = self._exchange(request, self.seconds)
+        reply = self._exchange({"id": self.number, **request}, self.seconds)
         while "ask" in reply:
             if self.candidate is None:
                 self._lose("it asked, where there was nothing to be asked")
             reply = self._exchange(self._answer(reply), max(deadline - time.monotonic(), 0))
         if reply.get("id") != self.number:
             self._lose("an answer came that nobody had asked for")
-        self._raise_what_it_raised(reply)
-        return self._result(reply, args)
+        return reply
 
     def _answer(self, reply: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to a question that the submission asked a function of ours."""
@@ -376,20 +407,6 @@ class Submission:
         return value
 
 
-def source_of(path: Path) -> bytes:
-    """Return what is in a student's file, whatever it turns out to be: it does not wait for a pipe or a device.
-
-    Errors: OSError if it cannot be read; ValueError if it is no file, or too large to be a student's.
-    """
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError(f"{path} is not a file")
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-        source = file.read(LARGEST + 1) or b""
-    if len(source) > LARGEST:
-        raise ValueError(f"{path} has more than {LARGEST:,} bytes")
-    return source
-
-
 def signal_name(number: int) -> str:
     """Return the name of a signal, or its number, if it has no name: as those for real time."""
     try:
@@ -398,12 +415,18 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _pipe(reads: contextlib.ExitStack, writes: contextlib.ExitStack) -> tuple[int, int]:
-    """Return a new pipe; each of the two closes its end."""
-    ends = os.pipe()
-    reads.callback(os.close, ends[0])
-    writes.callback(os.close, ends[1])
-    return ends
+def _read(pipe: IO[bytes]) -> bytes:
+    """Return what comes next through a pipe, b"" at its end."""
+    try:
+        return os.read(pipe.fileno(), 2**20)
+    except (OSError, ValueError):  # ValueError: it was closed
+        return b""
+
+
+def _as_values(source: Source) -> list[Any]:
+    """Return a source as what can be sent: its texts as bytes."""
+    cells = [[label, np.frombuffer(text.encode("utf-8", "replace"), np.uint8)] for label, text in source.cells]
+    return [source.name, source.plain_name, cells]
 
 
 def _are_names(names: Any) -> bool:

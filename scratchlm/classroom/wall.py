@@ -6,11 +6,10 @@ to connect.
 """
 
 import _imp
-import _posixsubprocess
+import contextlib
 import linecache
 import os
 import platform
-import resource
 import signal
 import struct
 import sys
@@ -20,6 +19,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+try:
+    import _posixsubprocess
+except ImportError:
+    _posixsubprocess = None  # type: ignore[assignment]
 
 REFUSED_EVENTS = (
     "os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.startfile", "subprocess.",
@@ -47,17 +55,18 @@ READERS = (  # modules that open files without asking Python
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def enclose(config: dict[str, Any], path: str, refused: list[str]) -> None:
+def enclose(config: dict[str, Any], refused: list[str]) -> None:
     """Put up the wall; what is asked for in spite of it is written down in `refused`."""
     banned = frozenset(config["banned"])
-    folders = [os.path.dirname(module.__file__ or "") + os.sep for module in (os, np)]
-    sys.path[:] = [p for p in sys.path if p.startswith(os.path.dirname(os.__file__)) and "-packages" not in p]
+    own = [os.path.dirname(os.__file__), os.path.join(sys.base_prefix, "DLLs")]  # the second one on Windows only
+    folders = [plain(folder) + "/" for folder in (own[0], os.path.dirname(np.__file__), *own[1:])]
+    sys.path[:] = [p for p in sys.path if p.startswith(tuple(own)) and "-packages" not in p]
     sys.meta_path[:] = [finder for finder in sys.meta_path if "importlib" in str(finder)]  # no editable installs
     for file in (*config["frames"], "<string>"):  # whoever prints the stack would read them
         linecache.cache[file] = (0, None, [], file)
     threading.stack_size(2**20)  # so that many threads fit into the memory
     limit(config["memory"])
-    libraries = (*folders, path, *config["readable"])  # its own file is read when a syntax error is told
+    libraries = (*folders, *map(plain, config["readable"]))
     die_with(config["grader"])
     forbid_reading(libraries)
     forbid_system_calls()
@@ -68,8 +77,15 @@ def enclose(config: dict[str, Any], path: str, refused: list[str]) -> None:
     sys.addaudithook(guard(banned, libraries, refused.append))
 
 
+def plain(path: str) -> str:
+    """Return a path with slashes between its parts, as on every system but Windows."""
+    return path.replace(os.sep, "/")
+
+
 def limit(memory: int) -> None:
     """Let the process have so many bytes more than it has now, write no file, and leave no core."""
+    if resource is None:
+        return
     try:
         with open("/proc/self/statm") as pages:
             now = int(pages.read().split()[0]) * resource.getpagesize()
@@ -84,7 +100,25 @@ def limit(memory: int) -> None:
     for what, most in limits.items():
         _, hard = resource.getrlimit(what)
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (most, most))
+        with contextlib.suppress(ValueError, OSError):  # macOS refuses some of them
+            resource.setrlimit(what, (most, most))
+
+
+def lacks() -> list[str]:
+    """Return what the wall cannot do on this system; nothing on Linux on x86-64, from 5.13 on."""
+    lacking = []
+    if resource is None or sys.platform != "linux":
+        lacking.append("a limit of memory")
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return [
+            *lacking,
+            "the kernel's help (someone who knows Python well can read files, or leave a process running)",
+        ]
+    if _libc().syscall(LANDLOCK_CREATE_RULESET, 0, 0, 1) < 1:  # which asks for the version
+        lacking.append("the kernel's help against reading files")
+    if _libc().prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0:
+        lacking.append("the kernel's help against starting processes and writing files")
+    return lacking
 
 
 # --- what Python is asked to do --------------------------------------------------------------------------------------
@@ -107,6 +141,7 @@ def guard(banned: frozenset[str], readable: tuple[str, ...], note: Callable[[str
         readable: tuple[str, ...] = readable,
         note: Callable[[str], None] = note,
         writes: int = WRITES,
+        between: str = os.sep,
         kinds: Any = (type, str, int, bytes, ImportError, PermissionError),
     ) -> None:
         kind, text, number, raw, no_import, no_right = kinds
@@ -121,7 +156,7 @@ def guard(banned: frozenset[str], readable: tuple[str, ...], note: Callable[[str
         why = f"{event} is refused" if event.startswith(events) else ""
         if event in ("open", "os.listdir", "os.scandir") and kind(args[0]) is not number:
             path = args[0].decode("utf-8", "replace") if kind(args[0]) is raw else args[0]
-            path = path if kind(path) is text else "a path that is no plain text"
+            path = path.replace(between, "/") if kind(path) is text else "a path that is no plain text"
             base = path.startswith(readable[0]) and "-packages/" not in path  # Python's own; of all others, NumPy
             if event == "open" and kind(args[2]) is number and args[2] & writes:
                 why = f"writing to {path:.80} is refused"
@@ -139,7 +174,8 @@ def take_away(banned: frozenset[str]) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError("this is refused")
 
-    _posixsubprocess.fork_exec = refuse  # type: ignore[assignment]
+    if _posixsubprocess is not None:
+        _posixsubprocess.fork_exec = refuse  # type: ignore[assignment]
     for module in ("os", "posix", "signal", "_signal"):
         for name in NO_EVENT:
             if hasattr(sys.modules.get(module), name):
@@ -212,7 +248,7 @@ ASKS_OF_A_FILE = (0x5421, 0x5450, 0x5451, 0x541B)  # FIONBIO, FIONCLEX, FIOCLEX,
 FLAGS_OF_A_FILE = (0, 1, 2, 3, 4, 1030)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC; who owns it could be sent signals
 NAMES = (15, 16, 0x53564D41)  # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: of threads and of memory
 CLONE_THREAD = 0x10000
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, BY_FILTER = 1, 38, 22, 2
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_GET_SECCOMP, PR_SET_SECCOMP, BY_FILTER = 1, 38, 21, 22, 2
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 ALL_RIGHTS, MAY_READ, MAY_LIST = 2**13 - 1, 4, 8  # to files and folders
 SHARED_LIBRARIES = (
@@ -226,7 +262,7 @@ NO_RIGHT, NOT_KNOWN, FINE = 0x50000 | 1, 0x50000 | 38, 0x7FFF0000  # return EPER
 LOAD, EQUAL, AT_LEAST, BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # instructions of Berkeley's packet filter
 
 
-def die_with(parent: int, by: int = signal.SIGKILL) -> None:
+def die_with(parent: int, by: int = getattr(signal, "SIGKILL", signal.SIGTERM)) -> None:
     """Let the kernel end this process when its parent ends, however that comes about (on Linux)."""
     if sys.platform == "linux":
         _libc().prctl(PR_SET_PDEATHSIG, by, 0, 0, 0)

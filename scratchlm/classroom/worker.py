@@ -4,30 +4,18 @@ In: frames that name a function and its arguments. Out: frames with what it retu
 never sent here.
 """
 
-import inspect
 import os
 import signal
 import sys
-import traceback
-import types
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from scratchlm.classroom import frames
+from scratchlm.classroom import frames, loading, stand_ins
 from scratchlm.classroom.frames import Pipe
+from scratchlm.classroom.loading import Sources, described, functions_of, let_import, untouched
 from scratchlm.classroom.wall import enclose
-
-
-def loaded(source: bytes, path: str) -> types.ModuleType:
-    """Run the source of a submission as a module, and return it."""
-    module = types.ModuleType("submission")
-    module.__file__ = path
-    sys.modules["submission"] = module
-    exec(compile(source, path, "exec"), module.__dict__)
-    return module
 
 
 def laid_out(array: Any, layout: Any) -> Any:
@@ -43,21 +31,17 @@ def laid_out(array: Any, layout: Any) -> Any:
     return view
 
 
-def described(error: BaseException, path: str) -> dict[str, Any]:
-    """Return what a submission raised: its name, its words, and the line of the submission it came from."""
-    frames = traceback.walk_tb(error.__traceback__)  # without the source: reading ours is refused
-    lines = [number for frame, number in frames if frame.f_code.co_filename == path]
-    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
-    try:
-        text = str(error.msg if isinstance(error, SyntaxError) else error)
-    except Exception:
-        text = ""
-    return {"raised": type(error).__name__, "text": text[:300], "line": line}
-
-
-def answer(module: types.ModuleType, request: dict[str, Any], ask: Callable[..., Any]) -> dict[str, Any]:
+def answer(sources: Sources, request: dict[str, Any], pipe: Pipe) -> dict[str, Any]:
     """Call the function that a request names, and return what is to be sent back."""
-    function = getattr(module, request["function"])
+
+    def ask(*args: Any) -> Any:
+        pipe.send({"id": request["id"], "ask": list(args)})
+        reply = pipe.receive()
+        if "raised" in reply:
+            raise ValueError(reply["text"])
+        return reply["value"]
+
+    function = getattr(sources.loaded(request["source"]), request["function"])
     args = [laid_out(a, way) if way else a for a, way in zip(request["args"], request["layouts"], strict=True)]
     args = [ask if isinstance(a, str) and a == "<ask>" else a for a in args]
     before = [a.copy() if isinstance(a, np.ndarray) else None for a in args]
@@ -84,64 +68,53 @@ def start_of(array: Any) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def signatures(module: types.ModuleType) -> dict[str, list[str]]:
-    """Return the names of the parameters of every function; ** stands for any."""
-    found, kinds = {}, inspect.Parameter
-    for name, value in vars(module).items():
-        if isinstance(value, types.FunctionType):
-            parameters = inspect.signature(value).parameters.values()
-            by_name = [p for p in parameters if p.kind not in (kinds.POSITIONAL_ONLY, kinds.VAR_POSITIONAL)]
-            found[name] = ["**" if p.kind is kinds.VAR_KEYWORD else p.name for p in by_name]
-        elif callable(value) and not isinstance(value, type):
-            found[name] = ["**"]
-    return found
-
-
-def main(come: int, go: int) -> None:
-    """Serve the requests that come on one descriptor, until there are none; then end, whatever threads are left."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the grader held signals back when it started us
-    serve(come, go)
+def main() -> None:
+    """Serve the requests that come on standard input, until there are none; then end, whatever threads are left."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the grader held signals back when it started us
+    come, go = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)  # what the submission prints goes where its complaints go
+    os.close(nothing)
+    serve(Pipe(os.fdopen(come, "rb"), os.fdopen(go, "wb")))
     sys.stdout.flush()
     os._exit(0)
 
 
-def serve(come: int, go: int) -> None:
-    """Load the submission, tell its functions, and call them."""
-    pipe = Pipe(os.fdopen(come, "rb"), os.fdopen(go, "wb"))
+def serve(pipe: Pipe) -> None:
+    """Put up the wall, and answer requests: to load a file of the submission, or to call a function of it."""
     config = pipe.receive()
-    path, refused = config["path"], []  # type: tuple[str, list[str]]
-    sys.argv[:] = [path]
-    with open(path, "rb") as file:
-        source = file.read()  # while files can be read
-    if b"testing" in source:  # natural to test oneself with, but slow to load, and it needs what is refused later
-        import numpy.testing  # noqa: F401
+    sources, refused = Sources(texts(config["sources"])), []  # type: tuple[Sources, list[str]]
+    sys.argv[:] = ["submission.py"]
+    if any("testing" in text for source in sources.sources for _, text in source.cells):
+        import numpy.testing  # noqa: F401  # to test oneself with; it is slow to load, and needs what is refused later
 
-    enclose({**config, "frames": [__file__, frames.__file__]}, path, refused)
-
-    def ask(*args: Any) -> Any:
-        pipe.send({"id": number, "ask": list(args)})
-        reply = pipe.receive()
-        if "raised" in reply:
-            raise ValueError(reply["text"])
-        return reply["value"]
-
-    number = 0
-    pipe.send({"id": -1})  # NumPy is here; what takes long from now on is the submission
-    try:
-        module = loaded(source, path)
-        pipe.send({"id": 0, "value": signatures(module), "refused": refused})
-    except BaseException as error:
-        pipe.send({"id": 0, **described(error, path), "refused": refused})
-        return
+    ours = (__file__, frames.__file__, loading.__file__, stand_ins.__file__)
+    enclose({**config, "frames": ours}, refused)
+    let_import(sources)
+    pipe.send({"id": 0})  # NumPy is here; what takes long from now on is the submission
     while True:
         try:
             request = pipe.receive()
         except EOFError:
             return
-        number = request["id"]
         refused.clear()
         try:
-            reply = answer(module, request, ask)
+            reply = load(sources, request) if "load" in request else answer(sources, request, pipe)
         except BaseException as error:
-            reply = described(error, path)
-        pipe.send({"id": number, **reply, "refused": list(refused)})
+            reply = described(error, sources.labels)
+        pipe.send({"id": request["id"], **reply, "refused": list(refused)})
+
+
+def texts(sources: list[Any]) -> list[Any]:
+    """Return sources whose texts came as bytes."""
+    return [[name, plain, [[label, bytes(text).decode()] for label, text in cells]] for name, plain, cells in sources]
+
+
+def load(sources: Sources, request: dict[str, Any]) -> dict[str, Any]:
+    """Run a file of the submission, and tell which functions there are then, and what went wrong."""
+    index = request["load"]
+    module = sources.loaded(index, request["definitions only"])
+    told = {"functions": functions_of(module), "untouched": untouched(module), "troubles": sources.troubles[index]}
+    return {"value": told}

@@ -1,0 +1,137 @@
+"""Which file answers an exercise: functions are found by their names, whatever the file is called.
+
+In: an exercise, and a submission behind the wall. Out: the submission, knowing which function to call in which file;
+and what there is to say: which of several was taken, what is missing, what it is perhaps called, what to do.
+"""
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from scratchlm.classroom.exercises import EXERCISES, Exercise
+from scratchlm.classroom.found import Source
+from scratchlm.classroom.sandbox import Loaded
+from scratchlm.terminal import in_one_line
+
+
+class Files(Protocol):
+    """A submission, as far as this module is concerned."""
+
+    sources: list[Source]
+    signatures: dict[str, list[str]]
+    places: dict[str, int]
+
+    def load(self, index: int) -> Loaded:
+        """Return what is in a file."""
+
+
+@dataclass
+class Answers:
+    """What was found for an exercise: the files used, which of several was taken, what failed, what is missing."""
+
+    files: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)  # why a function is not there
+
+
+def answers_to(exercise: Exercise, submission: Files) -> Answers:
+    """Look for the functions of an exercise, and enter them into the submission. Errors: Unable."""
+    answers, looked_at = Answers(), dict[int, Loaded]()
+    for function in dict.fromkeys(part.function for part in exercise.parts):
+        there: dict[int, Loaded] = {}
+        for index in _candidates(exercise, function, submission.sources):
+            loaded = looked_at[index] = submission.load(index)
+            if function in loaded.functions:
+                there[index] = loaded
+                if _rank(exercise, submission.sources[index]) == 0 and function not in loaded.untouched:
+                    break  # named as handed out: it wins
+        written = [index for index, loaded in there.items() if function not in loaded.untouched]
+        if not there:
+            answers.missing[function] = _why_missing(function, exercise, looked_at, submission.sources)
+            continue
+        taken = (written or list(there))[0]
+        submission.places[function] = taken
+        submission.signatures[function] = there[taken].functions[function]
+        answers.remarks += _which(exercise, function, taken, submission.sources)
+    used = [submission.places[part.function] for part in exercise.parts if part.function not in answers.missing]
+    own = list(dict.fromkeys([*used, *(looked_at if answers.missing else ())]))
+    answers.files = [submission.sources[index].name for index in own]
+    answers.troubles = [trouble for index in own for trouble in looked_at[index].troubles]
+    return answers
+
+
+def is_answered(exercise: Exercise, sources: list[Source]) -> bool:
+    """Return whether an exercise was handed in."""
+    return any(may_answer(exercise, source) for source in sources if source.searched)
+
+
+def may_answer(exercise: Exercise, source: Source) -> bool:
+    """Return whether a file is that of an exercise, or defines one of its functions, or one nearly so called."""
+    rank = _rank(exercise, source)
+    functions = {part.function for part in exercise.parts}
+    return rank == 0 or (rank == 1 and any(source.defines(f) or nearly_called(f, [source]) for f in functions))
+
+
+def _candidates(exercise: Exercise, function: str, sources: list[Source]) -> list[int]:
+    """Return the files that may hold a function, those first that are most likely meant."""
+    searched = [i for i, source in enumerate(sources) if source.searched]
+    sure = [i for i in searched if _rank(exercise, sources[i]) == 0 or sources[i].defines(function)]
+    indices = [i for i in searched if sources[i].mentions(function)]
+    return sorted(sure or indices, key=lambda i: (_rank(exercise, sources[i]), -sources[i].changed))
+
+
+def _rank(exercise: Exercise, source: Source) -> int:
+    """Return 0 for a file named as it was handed out, 2 for one of another exercise, and 1 for any other name."""
+    stem = source.plain_name.partition(".")[0].lower()
+    for other in EXERCISES.values():
+        if stem == other.file.removesuffix(".py"):
+            return 0 if other.number == exercise.number else 2
+    return 1
+
+
+def _which(exercise: Exercise, function: str, taken: int, sources: list[Source]) -> list[str]:
+    """Return which of several definitions was taken, and why."""
+    mine = sources[taken]
+    rivals = [s for s in sources if s is not mine and s.searched and s.defines(function) and s.text != mine.text]
+    others = [source for source in rivals if _rank(exercise, source) < 2]
+    if not others:
+        return []
+    named = _rank(exercise, mine) == 0 and all(_rank(exercise, source) > 0 for source in others)
+    why = "it is named as handed out" if named else "it was changed last"
+    names = ", ".join(source.name for source in (mine, *others))
+    return [f"{function} is defined in {names}; {mine.name} was taken: {why}"]
+
+
+def nearly_called(function: str, sources: list[Source]) -> list[str]:
+    """Return functions whose names are nearly this one, and no other exercise's.
+
+    >>> nearly_called("softmax", [Source("a.py", (("a.py", "def Soft_Max(z): return z"),))])
+    ['Soft_Max']
+    """
+    known = {part.function for exercise in EXERCISES.values() for part in exercise.parts}
+    names = [name for s in sources for name in re.findall(r"^[ \t]*(?:def|class)\s+(\w+)", s.text, re.MULTILINE)]
+    plain = {name: name.lower().replace("_", "") for name in names if name not in {*known, function}}
+    wanted = function.replace("_", "")
+    return [
+        name
+        for name, simple in plain.items()
+        if simple.strip("0123456789").removeprefix("my").removesuffix("stable").removeprefix("stable") == wanted
+        or difflib.SequenceMatcher(None, simple, wanted).ratio() > 0.85
+    ][:3]
+
+
+def _why_missing(function: str, exercise: Exercise, looked_at: dict[int, Loaded], sources: list[Source]) -> str:
+    """Return what was found and tried in place of a function, and what to do."""
+    tried = [sources[index] for index in looked_at if _rank(exercise, sources[index]) < 2]
+    tried = tried or [s for s in sources if s.searched and _rank(exercise, s) < 2]
+    near = nearly_called(function, tried)
+    read = ", ".join(in_one_line(source.name, 80) for source in tried[:3]) or "nothing"
+    read += " were read" if len(tried[:3]) > 1 else " was read"
+    troubled = [trouble for index in looked_at for trouble in looked_at[index].troubles]
+    if troubled and any(source.defines(function) for source in tried):
+        return f"{read}, but {function} is not there when it runs: {troubled[0]}"
+    if near:
+        return f"{read}; it defines {near[0]}, perhaps meant as {function}: rename it"
+    return f"{read}, and there is no function {function} in it{f': {troubled[0]}' if troubled else ''}"
