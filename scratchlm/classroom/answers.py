@@ -38,27 +38,30 @@ class Answers:
 
 def answers_to(exercise: Exercise, submission: Files) -> Answers:
     """Look for the functions of an exercise, and enter them into the submission. Errors: Unable."""
-    answers, looked_at = Answers(), dict[int, Loaded]()
+    answers, looked_at, used = Answers(), dict[int, Loaded](), list[int]()
     for function in dict.fromkeys(part.function for part in exercise.parts):
         there: dict[int, Loaded] = {}
+        taken = None
         for index in _candidates(exercise, function, submission.sources):
             loaded = looked_at[index] = submission.load(index)
             if function in loaded.functions:
                 there[index] = loaded
-                if _rank(exercise, submission.sources[index]) == 0 and function not in loaded.untouched:
-                    break  # named as handed out: it wins
-        written = [index for index, loaded in there.items() if function not in loaded.untouched]
-        if not there:
+                if function not in loaded.untouched:
+                    taken = index
+                    break
+        if taken is None:  # nowhere, or only as it was handed out
+            used += looked_at
+            taken = next(iter(there), None)
+        if taken is None:
             answers.missing[function] = _why_missing(function, exercise, looked_at, submission.sources)
             continue
-        taken = (written or list(there))[0]
+        used.append(taken)
         submission.places[function] = taken
         submission.signatures[function] = there[taken].functions[function]
         answers.remarks += _which(exercise, function, taken, submission.sources)
-    used = [submission.places[part.function] for part in exercise.parts if part.function not in answers.missing]
-    own = list(dict.fromkeys([*used, *(looked_at if answers.missing else ())]))
+    own = list(dict.fromkeys(used))
     answers.files = [submission.sources[index].name for index in own]
-    answers.troubles = [trouble for index in own for trouble in looked_at[index].troubles]
+    answers.troubles = list(dict.fromkeys(trouble for index in own for trouble in looked_at[index].troubles))
     return answers
 
 
@@ -69,26 +72,30 @@ def is_answered(exercise: Exercise, sources: list[Source]) -> bool:
 
 def may_answer(exercise: Exercise, source: Source) -> bool:
     """Return whether a file is that of an exercise, or defines one of its functions, or one nearly so called."""
-    rank = _rank(exercise, source)
-    functions = {part.function for part in exercise.parts}
-    return rank == 0 or (rank == 1 and any(source.defines(f) or nearly_called(f, [source]) for f in functions))
+    rank, functions = _rank(exercise, source), {part.function for part in exercise.parts}
+    nearly = rank == 1 and any(nearly_called(function, [source]) for function in functions)
+    return rank == 0 or nearly or any(source.defines(function) for function in functions)
 
 
 def _candidates(exercise: Exercise, function: str, sources: list[Source]) -> list[int]:
     """Return the files that may hold a function, those first that are most likely meant."""
-    searched = [i for i, source in enumerate(sources) if source.searched]
-    sure = [i for i in searched if _rank(exercise, sources[i]) == 0 or sources[i].defines(function)]
-    indices = [i for i in searched if sources[i].mentions(function)]
-    return sorted(sure or indices, key=lambda i: (_rank(exercise, sources[i]), -sources[i].changed))
+
+    def place(index: int) -> tuple[bool, int, float]:
+        rank = _rank(exercise, sources[index])
+        return not (rank == 0 or sources[index].defines(function)), rank, -sources[index].changed
+
+    searched = [index for index, source in enumerate(sources) if source.searched]
+    known = [i for i in searched if _rank(exercise, sources[i]) == 0 or sources[i].mentions(function)]
+    sure = [i for i in known if not place(i)[0]]
+    return sorted((i for i in known if i in sure or _rank(exercise, sources[i]) < 2), key=place)
 
 
 def _rank(exercise: Exercise, source: Source) -> int:
-    """Return 0 for a file named as it was handed out, 2 for one of another exercise, and 1 for any other name."""
+    """Return 0 for a file named as it was handed out, or as a function; 2 for the file of another exercise; else 1."""
     stem = source.plain_name.partition(".")[0].lower()
-    for other in EXERCISES.values():
-        if stem == other.file.removesuffix(".py"):
-            return 0 if other.number == exercise.number else 2
-    return 1
+    if stem in (exercise.file.removesuffix(".py"), *(part.function for part in exercise.parts)):
+        return 0
+    return 2 if any(stem == other.file.removesuffix(".py") for other in EXERCISES.values()) else 1
 
 
 def _which(exercise: Exercise, function: str, taken: int, sources: list[Source]) -> list[str]:
@@ -99,7 +106,7 @@ def _which(exercise: Exercise, function: str, taken: int, sources: list[Source])
     if not others:
         return []
     named = _rank(exercise, mine) == 0 and all(_rank(exercise, source) > 0 for source in others)
-    why = "it is named as handed out" if named else "it was changed last"
+    why = "of its name" if named else "it was changed last"
     names = ", ".join(source.name for source in (mine, *others))
     return [f"{function} is defined in {names}; {mine.name} was taken: {why}"]
 

@@ -7,10 +7,10 @@ with `gradescope`, the `results.json` that Gradescope reads as well.
 import contextlib
 import functools
 import hashlib
-import itertools
 import json
 from collections.abc import Generator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from scratchlm.files import try_to_write
 from scratchlm.terminal import in_one_line, in_words
 
 UNGRADED, UNREAD = "could not be graded", "not all of it could be read"
+NOT_READ, FAILED = " could not be read: ", " failed: "  # how a file is said to have gone wrong
 Graded = tuple[dict[str, Any], list[str]]  # the result, and the paragraphs of the report
 
 
@@ -88,12 +89,8 @@ def _graded(student: Student, effort: Effort) -> Graded:
         with Submission(found, effort.seconds) as submission:
             reports = [checked(exercise, submission, seed=effort.seed, budget=effort.budget) for exercise in answered]
     missing = [number for number in effort.numbers if EXERCISES[number] not in answered]
-    troubles = [
-        *student.remarks,
-        *found.unread,
-        *_not_handed_in(missing, found),
-        *itertools.chain(*map(_troubles_of, reports)),
-    ]
+    told = [*student.remarks, *found.unread, *_not_handed_in(missing, found), *chain(*map(_troubles_of, reports))]
+    troubles = list(dict.fromkeys(told))
     points = round(sum(report.points for report in reports), 2)
     result = {
         "student": student.name,
@@ -103,7 +100,7 @@ def _graded(student: Student, effort: Effort) -> Graded:
         "points": points,
         "exercises": [report.to_json() for report in reports],
         "troubles": troubles,
-        "unread": bool(found.unread) or any("unread: " in trouble for trouble in troubles),
+        "unread": bool(found.unread) or any(NOT_READ in trouble for trouble in troubles),
         "tests": [as_test(report, line) for report in reports for line in report.lines],
     }
     return result, [f"{student.label}: {points:g} points", *map(as_text, reports), *troubles]
@@ -124,8 +121,10 @@ def _not_handed_in(numbers: list[int], found: Found) -> list[str]:
 
 def _troubles_of(report: Report) -> list[str]:
     """Return what was lost to the form of what was handed in, rather than to its mathematics."""
-    told = [text for text in report.troubles if not report.passed or text.startswith("unread")]
-    return [f"exercise {report.exercise}: {text}" for text in dict.fromkeys([report.trouble, *told]) if text]
+    of_file = [text for text in report.troubles if NOT_READ in text or FAILED in text]
+    missing = [text for text in (report.trouble, *report.troubles) if text and text not in of_file]
+    unread = [text for text in of_file if not report.passed or NOT_READ in text]
+    return [*(f"exercise {report.exercise}: {text}" for text in missing), *unread]
 
 
 def _written(student: Student, outcome: Graded | Unable, out: Path, fingerprint: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ In: the sources of a student. Out: modules, whose functions can be called, and w
 import __future__
 
 import ast
+import contextlib
 import importlib.abc
 import importlib.machinery
 import inspect
@@ -71,7 +72,7 @@ class Sources:
             try:
                 statements = parsed(text, label).body
             except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-                self.note(index, error, label, "unread")
+                self.note(index, error, label, "could not be read")
                 continue
             for statement in statements:
                 flags |= _future(statement)
@@ -88,7 +89,7 @@ class Sources:
         told = described(error, {label})
         where = f"{label}, line {told['line']}" if isinstance(told["line"], int) else label
         if len(self.troubles[index]) < MOST_TROUBLES:
-            self.troubles[index].append(f"{how}: {where}: {told['raised']}: {told['text']}".rstrip(": "))
+            self.troubles[index].append(f"{where} {how}: {told['raised']}: {told['text']}".rstrip(": "))
 
 
 class Imports(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -153,15 +154,9 @@ def parsed(text: str, label: str) -> ast.Module:
         return ast.parse(text, label)
     except SyntaxError:
         text = MAGIC.sub(lambda found: f"{found[1] or found[2] or ''}pass", text)
-    for size in (4, 8):
-        try:
-            return ast.parse(text, label)
-        except TabError:
-            text, before = text.expandtabs(size), text
-            try:
-                return ast.parse(text, label)
-            except SyntaxError:
-                text = before
+    for spaces in (text.expandtabs(4), text.expandtabs(8)):  # as the student's editor may have shown it
+        with contextlib.suppress(SyntaxError):
+            return ast.parse(spaces, label)
     return ast.parse(text, label)
 
 

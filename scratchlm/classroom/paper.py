@@ -12,7 +12,7 @@ def as_text(report: Report, width: int = 100) -> str:
     """Return a report as lines of text, without colours, so that it reads the same everywhere."""
     head = f"Exercise {report.exercise}: {report.title}"
     lines = [f"{head}  ({escaped(report.file)})", "=" * len(head)]
-    for text in [report.trouble, *report.remarks, *report.troubles]:
+    for text in [report.trouble, *report.remarks, *(text for text in report.troubles if text not in report.trouble)]:
         lines += textwrap.wrap(text, width, subsequent_indent="  ")
     for function in dict.fromkeys(line.function for line in report.lines if not report.trouble):
         lines.append(function)

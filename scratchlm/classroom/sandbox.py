@@ -129,7 +129,7 @@ class Submission:
             try:
                 self.loaded[index] = self._load(index, definitions_only=False)
             except Lost as lost:
-                why = f"failed: {self.sources[index].name}: {lost}; only what it defines was used"
+                why = f"{self.sources[index].name} failed: {lost}; only what it defines was used"
                 self.loaded[index] = Loaded({}, [], [why], definitions_only=True)
                 with contextlib.suppress(Lost):
                     again = self._load(index, definitions_only=True)
@@ -143,7 +143,9 @@ class Submission:
         value: Any = reply.get("value")
         try:
             functions = {name: names if _are_names(names) else ["**"] for name, names in value["functions"].items()}
-            troubles = [in_one_line(trouble) for trouble in (*value["troubles"], *(reply.get("refused") or ()))][:20]
+            told = [in_one_line(trouble) for trouble in value["troubles"]][:20]
+            refused = [in_one_line(what) for what in reply.get("refused") or ()][:20]
+            troubles = told + [what for what in refused if not any(what in trouble for trouble in told)]
             return Loaded(functions, [str(name) for name in value["untouched"]], troubles, definitions_only)
         except (TypeError, KeyError, AttributeError):
             self._lose("something else than the harness answered")
