@@ -98,5 +98,5 @@ def hand_in(folder, number, sources):
 
 
 def points_in(out):
-    with open(out / "gradebook.csv", encoding="utf-8", newline="") as book:
+    with open(out / "gradebook.csv", encoding="utf-8-sig", newline="") as book:
         return {row["student"]: row["total"] for row in csv.DictReader(book)}

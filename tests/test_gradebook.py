@@ -50,7 +50,7 @@ def grade(folder, out, *options):
 
 
 def rows_of(out):
-    with open(out / "gradebook.csv", encoding="utf-8", newline="") as book:
+    with open(out / "gradebook.csv", encoding="utf-8-sig", newline="") as book:
         return list(csv.DictReader(book))
 
 

@@ -48,7 +48,7 @@ def test_a_class_is_graded_and_goes_on_where_it_stopped(tmp_path, capsys, few_ca
     assert cli.main(command) == 1  # a syntax error: not all of it could be read
     first = capsys.readouterr().out
     assert len(re.findall(r"^\d of 5", first, re.MULTILINE)) == 5
-    with open(out / "gradebook.csv", encoding="utf-8", newline="") as book:
+    with open(out / "gradebook.csv", encoding="utf-8-sig", newline="") as book:
         rows = {row["student"]: row for row in csv.DictReader(book)}
     assert {name: float(row["total"]) for name, row in rows.items()} == {
         "anna": 12.0,

@@ -150,8 +150,8 @@ def judged_at_once(folder, monkeypatch, sources, names, seconds=20):
 
 
 AT_IMPORT = {
-    "a syntax error": ("x = = 1", "line 9: SyntaxError: "),
-    "an exception": ("1 / 0", "line 9: ZeroDivisionError: "),
+    "a syntax error": ("x = = 1", "line 9 could not be read: SyntaxError: "),
+    "an exception": ("1 / 0", "line 9 failed: ZeroDivisionError: "),
     "sys.exit": ("import sys; sys.exit(0)", "SystemExit"),
     "os._exit": ("import os; os._exit(0)", "ended the process"),
     "an infinite loop": ("while True: pass", "did not return"),

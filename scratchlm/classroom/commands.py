@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,11 +17,14 @@ from scratchlm.classroom.answers import is_answered, may_answer
 from scratchlm.classroom.apart import done_apart
 from scratchlm.classroom.exercises import EXERCISES, hand_out
 from scratchlm.classroom.found import Source, found_at
-from scratchlm.classroom.gradebook import UNGRADED, UNREAD, Effort, grade
+from scratchlm.classroom.gradebook import UNREAD, Effort, grade
 from scratchlm.classroom.grader import Report, check
 from scratchlm.classroom.paper import as_text, next_step, summary, width_of_terminal
+from scratchlm.classroom.rules import Rules, read, roster_in, rules_in
 from scratchlm.classroom.sandbox import Unable
+from scratchlm.classroom.sheets import UNGRADED
 from scratchlm.classroom.students import students_in
+from scratchlm.classroom.wall import lacks
 from scratchlm.terminal import escaped, in_words, interrupt, requests_to_end
 
 
@@ -28,10 +32,10 @@ def run(arguments: Sequence[str], prog: str) -> int:
     """Run a command; return its exit status. Errors: ValueError and OSError, to be told in one line."""
     options = _parser(prog).parse_args(arguments)
     for name in ("budget", "workers", "step"):
-        if getattr(options, name, 1) < 1:
-            raise ValueError(f"--{name} must be at least 1, not {getattr(options, name)}")
-    if not 0 < getattr(options, "seconds", 1) < 3600:
-        raise ValueError(f"--seconds must be above 0 and below 3600, not {options.seconds}")
+        if (given := getattr(options, name, None)) is not None and given < 1:
+            raise ValueError(f"--{name} must be at least 1, not {given}")
+    if (seconds := getattr(options, "seconds", None)) is not None and not 0 < seconds < 3600:
+        raise ValueError(f"--seconds must be above 0 and below 3600, not {seconds}")
     with requests_to_end(interrupt):  # whatever runs is ended and removed first
         status: int = options.run(options)
     return status
@@ -72,12 +76,15 @@ def _parser(prog: str) -> _Parser:
     p = command("hint", _hint, "print the first hint of an exercise, or more of them with --step")
     p.add_argument("number", type=_number, metavar="N")
     p.add_argument("--step", type=int, default=1, metavar="K", help="how many hints (default: 1)")
-    p = command("grade", _grade, "grade a folder that holds a folder for each student")
-    p.add_argument("folder", type=Path, metavar="SUBMISSIONS_DIR")
+    p = command(
+        "grade", _grade, "grade a class: a folder with a folder, an archive or files for each student, or a zip"
+    )
+    p.add_argument("folder", type=Path, metavar="SUBMISSIONS", help="class.toml in it holds the rules, if there is one")
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="where reports and gradebook.csv go")
     p.add_argument(
         "--only", type=_number, nargs="+", action="extend", metavar="N", help="these exercises (default: all)"
     )
+    p.add_argument("--roster", type=Path, metavar="FILE", help="a table with the columns name and id (and handed_in)")
     p.add_argument("--gradescope", action="store_true", help="write Gradescope's results.json for each student as well")
     p.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="W", help="students at a time")
     _add_effort(p)
@@ -85,9 +92,9 @@ def _parser(prog: str) -> _Parser:
 
 
 def _add_effort(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--seed", type=int, default=0, help="another seed, other inputs (default: 0)")
-    p.add_argument("--seconds", type=float, default=3.0, help="limit for a call (default: 3)")
-    p.add_argument("--budget", type=int, default=30, metavar="CASES", help="cases for each property (default: 30)")
+    p.add_argument("--seed", type=int, help="another seed, other inputs (default: 0)")
+    p.add_argument("--seconds", type=float, help="limit for a call (default: 3)")
+    p.add_argument("--budget", type=int, metavar="CASES", help="cases for each property (default: 30)")
 
 
 def _number(text: str) -> int:
@@ -146,6 +153,7 @@ def _meant(sources: list[Source]) -> str:
 
 
 def _check(options: argparse.Namespace) -> int:
+    _say_what_the_wall_lacks()
     seen = _saved(options)  # before they are read: who saves meanwhile is not missed
     reports = {number: _checked(number, options) for number in _asked_for(options)}
     while True:
@@ -158,8 +166,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _checked(number: int, options: argparse.Namespace) -> Report:
-    effort = {"seed": options.seed, "budget": options.budget, "seconds": options.seconds}
-    judge = functools.partial(check, EXERCISES[number], **effort)
+    rules = _with(options, Rules())
+    judge = functools.partial(check, EXERCISES[number], seed=rules.seed, budget=rules.budget, seconds=rules.seconds)
     with contextlib.closing(done_apart(judge, [options.path])) as checked:
         ((_, report),) = checked
     if isinstance(report, Unable):
@@ -214,18 +222,38 @@ def _hint(options: argparse.Namespace) -> int:
     return 0
 
 
+def _with(options: argparse.Namespace, rules: Rules) -> Rules:
+    """Return the rules with what the options say otherwise."""
+    given = {name: getattr(options, name) for name in ("seed", "budget", "seconds")}
+    return replace(rules, **{name: value for name, value in given.items() if value is not None})
+
+
+def _rules_of(options: argparse.Namespace) -> Rules:
+    """Return the rules of the class that is graded. Errors: ValueError."""
+    folder = options.folder if options.folder.is_dir() else options.folder.parent
+    place = folder / "class.toml"
+    rules = read(place, rules_in) if place.exists() else Rules()
+    for number in (*rules.exercises, *rules.points, *rules.weights):
+        if number not in EXERCISES:
+            raise ValueError(f"{place}: there is no exercise {number}; they have the numbers 1 to {max(EXERCISES)}")
+    return _with(options, rules)
+
+
 def _grade(options: argparse.Namespace) -> int:
+    rules = _rules_of(options)
+    numbers = sorted(set(options.only or rules.exercises or EXERCISES))
+    roster = read(options.roster, roster_in) if options.roster else None
     students, skipped = students_in(options.folder, options.out)
+    _say_what_the_wall_lacks()
     for name in skipped:
         _say(f"skipped: {escaped(name)} is nothing of a student")
-    numbers = sorted(set(options.only)) if options.only else list(EXERCISES)
-    effort = Effort(numbers, options.seed, options.budget, options.seconds)
+    effort = Effort(numbers, rules.seed, rules.budget, rules.seconds)
+    more = {"rules": rules, "roster": roster, "gradescope": options.gradescope, "workers": options.workers}
     notes = []
-    grading = grade(students, options.out, effort, gradescope=options.gradescope, workers=options.workers)
-    with contextlib.closing(grading) as graded:
-        for done, (label, points, note) in enumerate(graded, start=1):
+    with contextlib.closing(grade(students, options.out, effort, **more)) as graded:
+        for done, (label, total, note) in enumerate(graded, start=1):
             notes.append(note)
-            shown = "     -" if points is None else f"{points:6.2f}"
+            shown = "     -" if total is None else f"{total:6.2f}"
             line = f"{done:{len(str(len(students)))}} of {len(students)}  {label:24} {shown}  {note}"
             _say(line.rstrip())
     _say(f"gradebook: {_name(options.out / 'gradebook.csv')}")
@@ -235,3 +263,8 @@ def _grade(options: argparse.Namespace) -> int:
     if unread:
         _say(f"{unread} could not be read as a whole; gradebook.csv says what, and what to do")
     return 1 if ungraded or unread else 0
+
+
+def _say_what_the_wall_lacks() -> None:
+    if lacking := lacks():
+        _say(f"On this system the wall around submissions lacks {' and '.join(lacking)}; see the classroom's README.")

@@ -20,15 +20,16 @@ from scratchlm.classroom.exercises import EXERCISES
 from scratchlm.classroom.found import Found, found_in
 from scratchlm.classroom.grader import Report, checked
 from scratchlm.classroom.paper import as_text
+from scratchlm.classroom.rules import Enrolled, Rules
 from scratchlm.classroom.sandbox import Submission, Unable
-from scratchlm.classroom.sheets import as_test, write_gradebook, write_gradescope, write_report
+from scratchlm.classroom.sheets import UNGRADED, Book, as_test, ungraded
 from scratchlm.classroom.students import Student
 from scratchlm.files import try_to_write
-from scratchlm.terminal import in_one_line, in_words
+from scratchlm.terminal import in_one_line
 
-UNGRADED, UNREAD = "could not be graded", "not all of it could be read"
+PLAIN = Rules()  # ten points for each exercise, and no deadline
+UNREAD = "not all of it could be read"
 NOT_READ, FAILED = " could not be read: ", " failed: "  # how a file is said to have gone wrong
-Graded = tuple[dict[str, Any], list[str]]  # the result, and the paragraphs of the report
 
 
 @dataclass(frozen=True)
@@ -42,33 +43,40 @@ class Effort:
 
 
 def grade(
-    students: list[Student], out: Path, effort: Effort, *, gradescope: bool, workers: int
+    students: list[Student],
+    out: Path,
+    effort: Effort,
+    *,
+    rules: Rules = PLAIN,
+    roster: list[Enrolled] | None = None,
+    gradescope: bool = False,
+    workers: int = 1,
 ) -> Generator[tuple[str, float | None, str], None, None]:
-    """Grade every student, several at a time; give label, points (None if it could not be done) and a note, one by one.
+    """Grade every student, several at a time; give label, total (None if it could not be done) and a note, one by one.
 
-    What was graded in the same way, from the same files, is not graded again. Errors: OSError if out is not to be
-    written to.
+    What was graded in the same way, from the same files, is not graded again; what it is worth may have changed.
+    Errors: OSError if out is not to be written to.
     """
     out.mkdir(parents=True, exist_ok=True)
-    book = out / "gradebook.csv"
-    try_to_write(book)  # who waits for an hour should know before
-    kept: dict[str, dict[str, Any]] = {}
+    book = Book(out, effort.numbers, rules, roster)
+    try_to_write(book.path)  # who waits for an hour should know before
     left = {}
     for student in students:
-        left[student] = _fingerprint(student, effort)  # before the files are read: who hands in meanwhile is not missed
+        left[student], changed = _looked_at(student, effort)  # before it is read: who hands in meanwhile is not missed
+        book.enter(student, changed)
         before = _kept(out / f"{student.label}.json", left[student])
         if before is not None:
             del left[student]
-            kept[student.label] = before
-            yield student.label, before["points"], f"(as graded before) {_note(before)}".rstrip()
+            total = book.write(student, before)
+            yield student.label, total, f"(as graded before) {_note(before)}".rstrip()
     with contextlib.closing(done_apart(functools.partial(_graded, effort=effort), left, workers)) as graded:
         for student, outcome in graded:
-            result = kept[student.label] = _written(student, outcome, out, left[student])
-            yield student.label, result["points"], _note(result)
-    write_gradebook(book, {student.label: kept[student.label] for student in students}, effort.numbers)
+            result = _result(student, outcome, left[student])
+            total = book.write(student, result, anew=True)
+            yield student.label, total, _note(book.results[student.label])
+    book.close()
     if gradescope:
-        for label, result in kept.items():
-            write_gradescope(out / "gradescope" / label, result)
+        book.write_gradescope()
 
 
 def _note(result: dict[str, Any]) -> str:
@@ -77,8 +85,8 @@ def _note(result: dict[str, Any]) -> str:
     return UNREAD if result["unread"] else ""
 
 
-def _graded(student: Student, effort: Effort) -> Graded:
-    """Grade one student; return the result, and the paragraphs of the report.
+def _graded(student: Student, effort: Effort) -> dict[str, Any]:
+    """Grade one student; return the result.
 
     What is wrong with the files becomes part of it. Errors: whatever is no fault of the student's, Unable above all.
     """
@@ -103,7 +111,7 @@ def _graded(student: Student, effort: Effort) -> Graded:
         "unread": bool(found.unread) or any(NOT_READ in trouble for trouble in troubles),
         "tests": [as_test(report, line) for report in reports for line in report.lines],
     }
-    return result, [f"{student.label}: {points:g} points", *map(as_text, reports), *troubles]
+    return {**result, "report": "\n\n".join([*map(as_text, reports), *troubles])}
 
 
 def _not_handed_in(numbers: list[int], found: Found) -> list[str]:
@@ -127,21 +135,11 @@ def _troubles_of(report: Report) -> list[str]:
     return [*(f"exercise {report.exercise}: {text}" for text in missing), *unread]
 
 
-def _written(student: Student, outcome: Graded | Unable, out: Path, fingerprint: str) -> dict[str, Any]:
-    """Write the report of a student, and return the result; if there is none, return one that says why."""
-    try:
-        if isinstance(outcome, Unable):
-            raise outcome
-        result, paragraphs = outcome
-        result["fingerprint"] = fingerprint
-        write_report(out, student.label, result, paragraphs)
-    except OSError as error:
-        troubles = [*student.remarks, f"{UNGRADED}: {in_one_line(in_words(error))}"]
-        name = student.name
-        result = {"student": name, "points": None, "exercises": [], "troubles": troubles, "tests": [], "unread": True}
-        with contextlib.suppress(OSError):  # a report of before is no longer true; but perhaps none can be written
-            write_report(out, student.label, result, [f"{student.label}: {UNGRADED}", *troubles])
-    return result
+def _result(student: Student, outcome: dict[str, Any] | Unable, fingerprint: str) -> dict[str, Any]:
+    """Return the result of a student; if there is none, one that says why."""
+    if isinstance(outcome, Unable):
+        return ungraded(student, outcome)
+    return {**outcome, "fingerprint": fingerprint}
 
 
 @functools.cache
@@ -152,25 +150,34 @@ def _examination() -> bytes:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).digest()
 
 
-def _fingerprint(student: Student, effort: Effort) -> str:
-    """Return what changes when anything changes that the grade depends on."""
+def _looked_at(student: Student, effort: Effort) -> tuple[str, float | None]:
+    """Return what changes when anything changes that the grade depends on; and when the last file was changed."""
     text = hashlib.sha256(_examination() + repr((student.name, effort)).encode())
+    changed = None
     try:
         found = found_in(student.places)
         found.sources.sort(key=lambda source: source.changed)
         text.update(repr(([source[:2] for source in found.sources], found.unread, found.others)).encode())
+        changed = max((source.changed for source in found.sources), default=None)
     except (OSError, MemoryError) as error:
         text.update(type(error).__name__.encode())
-    return text.hexdigest()
+    return text.hexdigest(), changed
 
 
 def _kept(path: Path, fingerprint: str) -> dict[str, Any] | None:
     """Return the result of before, if it is of the same files, and nobody has edited it until it is none any more."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
-        numbers = [number for part in result["exercises"] for number in (part["exercise"], part["points"])]
+        numbers = [
+            number for part in result["exercises"] for number in (part["exercise"], part["required"], part["stars"])
+        ]
         whole = all(isinstance(number, int | float) for number in [result["points"], *numbers])
-        whole = whole and isinstance(result["tests"], list) and all(isinstance(t, str) for t in result["troubles"])
+        whole = (
+            whole
+            and isinstance(result["tests"], list)
+            and isinstance(result["report"], str)
+            and all(isinstance(t, str) for t in result["troubles"])
+        )
         return result if whole and result["fingerprint"] == fingerprint else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -79,9 +79,19 @@ class Report:
     troubles: list[str] = field(default_factory=list)
 
     @property
+    def required_points(self) -> float:
+        """Return the points for all that is required, to the hundredth."""
+        return round(sum(line.points for line in self.lines if not line.starred), 2)
+
+    @property
+    def star_points(self) -> float:
+        """Return the points for stars, to the hundredth."""
+        return round(sum(line.points for line in self.lines if line.starred), 2)
+
+    @property
     def points(self) -> float:
-        """Return the points, to the hundredth."""
-        return round(sum(line.points for line in self.lines), 2)
+        """Return the points, those for stars as well."""
+        return round(self.required_points + self.star_points, 2)
 
     @property
     def passed(self) -> bool:
@@ -95,7 +105,8 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return {**asdict(self), "points": self.points, "passed": self.passed}
+        numbers = {"points": self.points, "required": self.required_points, "stars": self.star_points}
+        return {**asdict(self), **numbers, "passed": self.passed}
 
 
 def check(

@@ -42,15 +42,21 @@ def shown(line: Line, width: int = 100, without_note: bool = False) -> list[str]
     """Return a property as lines of text: its mark, and if it fails, on what."""
     mark = line.mark if line.counts or line.mark != HOLDS else f"({line.mark})"
     head = f"  {mark:3} {line.name:30}{' ☆' if line.starred else '':2} "
-    lines = textwrap.wrap(line.identity, width, initial_indent=head, subsequent_indent=" " * len(head))
+    identity = textwrap.wrap(line.identity, width, initial_indent=head, subsequent_indent=" " * len(head))
+    return identity + [f"      {text}" for text in details(line, width - 6, without_note)]
+
+
+def details(line: Line, width: int = 94, without_note: bool = False) -> list[str]:
+    """Return, of a property that fails, on what and why."""
+    lines = []
     said = [("for", line.counterexample), ("expected:", line.expected), ("actual:", line.actual)]
     for title, text in said:
         for i, part in enumerate(text.splitlines()):
-            lines.append(f"      {title if i == 0 else '':9} {part}")
+            lines.append(f"{title if i == 0 else '':9} {part}")
     note = "" if without_note or line.mark == HOLDS else line.note
     for title, text in (("mistake:", line.diagnosis), ("what:", line.message), ("note:", note), ("hint:", line.hint)):
-        for i, part in enumerate(textwrap.wrap(text, width - 16)):
-            lines.append(f"      {title if i == 0 else '':9} {part}")
+        for i, part in enumerate(textwrap.wrap(text, width - 10)):
+            lines.append(f"{title if i == 0 else '':9} {part}")
     return lines
 
 

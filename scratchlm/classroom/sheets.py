@@ -3,61 +3,177 @@
 In: results of students. Out: files, in which nothing that a student wrote commands a terminal or a spreadsheet.
 """
 
+import contextlib
 import csv
+import datetime
 import io
 import json
 import re
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from scratchlm.classroom.grader import POINTS, UNTOUCHED, Line, Report
-from scratchlm.classroom.paper import shown
+from scratchlm.classroom.exercises import EXERCISES
+from scratchlm.classroom.grader import POINTS, Line, Report
+from scratchlm.classroom.paper import details
+from scratchlm.classroom.rules import Enrolled, Marks, Rules, days_late, marks_of
+from scratchlm.classroom.students import Student
 from scratchlm.files import write_whole
-from scratchlm.terminal import escaped, in_one_line
+from scratchlm.terminal import escaped, in_one_line, in_words
 
+UNGRADED = "could not be graded"
 # What makes a formula, where a cell may begin: also after a semicolon, which separates them in much of Europe.
 FORMULA = re.compile(r"""(^|[\s,;:|"'\u200c\u200d])(?=[=+\-@＝＋－＠])""")
 
 
-def write_report(out: Path, label: str, result: dict[str, Any], paragraphs: list[str]) -> None:
-    """Write a student's report as text, and as JSON. Errors: OSError."""
-    _write(out / f"{label}.txt", "\n\n".join(paragraphs) + "\n")
-    _write(out / f"{label}.json", json.dumps(result, indent=1))
+class Book:
+    """The gradebook of a class, and the reports of its students, while it is graded."""
+
+    def __init__(self, out: Path, numbers: list[int], rules: Rules, roster: list[Enrolled] | None) -> None:
+        self.out, self.numbers, self.rules, self.roster = out, numbers, rules, roster
+        self.path = out / "gradebook.csv"
+        self.results: dict[str, dict[str, Any]] = {}
+        self.marks: dict[str, Marks] = {}
+        self.students: dict[str, tuple[Enrolled | None, float | None]] = {}  # and when they handed in
+
+    def enter(self, student: Student, changed: float | None) -> None:
+        """Enter a student, whose last file was changed at a time."""
+        names = [student.name, *(PurePosixPath(place.within or place.path.name).name for place in student.places)]
+        row = next((row for row in self.roster or () if any(map(row.is_called, names))), None)
+        moment = row.handed_in.timestamp() if row and row.handed_in else changed
+        self.students[student.label] = (row, moment)
+        self.results[student.label] = {}
+
+    def write(self, student: Student, result: dict[str, Any], anew: bool = False) -> float | None:
+        """Write the report of a student; return the total, None if there is none, as when it cannot be written."""
+        label = student.label
+        _, handed_in = self.students[label]
+        marks = marks_of(result["exercises"], self.numbers, self.rules, handed_in)
+        try:
+            _write(self.out / f"{label}.txt", self._headed(label, result, marks) + result["report"] + "\n")
+            if anew:
+                _write(self.out / f"{label}.json", json.dumps(result, indent=1))
+        except OSError as error:
+            result = ungraded(student, error)
+            with contextlib.suppress(OSError):
+                _write(self.out / f"{label}.json", json.dumps(result, indent=1))
+        self.results[label], self.marks[label] = result, marks
+        return None if result["points"] is None else marks.total
+
+    def _headed(self, label: str, result: dict[str, Any], marks: Marks) -> str:
+        if result["points"] is None:
+            return f"{label}: {UNGRADED}\n\n"
+        days = days_late(self.rules, self.students[label][1])
+        late = f" ({marks.late:g} less: {days} day{'s' * (days > 1)} late)" if marks.late else ""
+        return f"{label}: {marks.total:g} points{late}\n\n"
+
+    def close(self) -> None:
+        """Write the gradebook: a row for each student, and for who is on the roster and handed in nothing."""
+        text = io.StringIO(newline="")
+        sheet = csv.writer(text)
+        heads = [f"exercise {n} (of {self.rules.worth(n):g})" for n in self.numbers]
+        middle = ["stars"] * self.rules.stars + ["late"] * (self.rules.deadline is not None)
+        ids = ["id"] * (self.roster is not None)
+        sheet.writerow(["student", *ids, *heads, *middle, "total", "troubles"])
+        there = set()
+        for label, result in self.results.items():
+            row, _ = self.students[label]
+            there.add(row)
+            known = [cell(row.id) if row else ""] * len(ids)
+            unknown = ["not on the roster"] * (self.roster is not None and row is None)
+            troubles = cell("; ".join([*unknown, *result["troubles"]]))
+            sheet.writerow([cell(label), *known, *self._numbers(label, result), troubles])
+        for row in self.roster or ():
+            if row not in there:
+                zeros = ["0"] * (len(heads) + len(middle) + 1)
+                sheet.writerow([cell(row.name), cell(row.id), *zeros, "handed in nothing"])
+        write_whole(self.path, lambda file: file.write(text.getvalue().encode("utf-8-sig")))
+
+    def _numbers(self, label: str, result: dict[str, Any]) -> list[str]:
+        """Return the cells of a row that hold numbers, and nothing where there is none."""
+        marks = self.marks[label]
+        own = [marks.exercises[number] for number in self.numbers]
+        more = [marks.stars] * self.rules.stars + [-marks.late + 0.0] * (self.rules.deadline is not None)
+        return ["" if result["points"] is None else f"{number:g}" for number in [*own, *more, marks.total]]
+
+    def write_gradescope(self) -> None:
+        """Write the results.json that Gradescope reads, for every student. Errors: OSError."""
+        for label, result in self.results.items():
+            write_gradescope(self.out / "gradescope" / label, result, self.marks[label], self.rules)
 
 
-def write_gradescope(folder: Path, result: dict[str, Any]) -> None:
+def ungraded(student: Student, error: OSError) -> dict[str, Any]:
+    """Return the result of a student who could not be graded, and why."""
+    troubles = [*student.remarks, f"{UNGRADED}: {in_one_line(in_words(error))}"]
+    plain: dict[str, Any] = {"student": student.name, "points": None, "exercises": [], "tests": [], "unread": True}
+    return {**plain, "troubles": troubles, "report": "\n\n".join(troubles)}
+
+
+def write_gradescope(folder: Path, result: dict[str, Any], marks: Marks, rules: Rules) -> None:
     """Write the results.json that Gradescope reads, or none for who could not be graded. Errors: OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     if result["points"] is None:  # Gradescope says itself that there is no result; one of ours would be a 0
         (folder / "results.json").unlink(missing_ok=True)
         return
-    known = {"score": result["points"], "output": "\n".join(result["troubles"]), "tests": result["tests"]}
+    tests = []
+    for test in result["tests"]:
+        worth = rules.worth(test["exercise"]) / POINTS * rules.weights.get(test["exercise"], 1.0)
+        kept = {key: value for key, value in test.items() if key not in ("exercise", "starred")}
+        scores = {name: round(test[name] * worth, 4) for name in ("score", "max_score")}
+        if rules.stars or not test["starred"]:
+            tests.append({**kept, **scores})
+    known = {
+        "score": marks.total,
+        "output": "\n".join(result["troubles"]) or "Every file was read.",
+        "output_format": "text",
+        "visibility": "visible",
+        "tests": tests,
+    }
     _write(folder / "results.json", json.dumps(known, indent=1))
 
 
-def as_test(report: Report, line: Line) -> dict[str, Any]:
-    """Return a property as a test in Gradescope's results.json has it."""
-    why = "\n".join([*([report.trouble] if report.trouble else []), *shown(line)[1:]])
+def classroom50(result: dict[str, Any], numbers: list[int], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the result.json that Classroom 50 reads: whole points for each exercise, rounded down, without stars.
+
+    Source: "The result.json contract", github.com/foundation50/classroom50/wiki/Advanced-Autograding.
+    """
+    reports = {report["exercise"]: report for report in result["exercises"]}
+    tests = []
+    for number in numbers:
+        report = reports.get(number)
+        points = int(report["required"]) if report else 0
+        said = "\n".join(test["output"] for test in result["tests"] if test["exercise"] == number)
+        name = f"exercise {number}: {EXERCISES[number].title}"
+        row = {"test-name": name, "passed": points == POINTS, "score": points, "max-score": int(POINTS)}
+        tests.append({**row, "output": said or "not handed in"})
+    names = {"classroom": "CLASSROOM", "assignment": "ASSIGNMENT", "submission": "SUBMISSION_TAG"}
+    links = {"commit": "COMMIT_URL", "release": "RELEASE_URL", "review": "REVIEW_URL"}
+    told = {key: environment.get(name, "") for key, name in {**names, **links}.items()}
     return {
+        "schema": "classroom50/result/v1",
+        **told,
+        "review": told["review"] or told["commit"],
+        "datetime": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "score": sum(test["score"] for test in tests),
+        "max-score": sum(test["max-score"] for test in tests),
+        "tests": tests,
+    }
+
+
+def as_test(report: Report, line: Line) -> dict[str, Any]:
+    """Return a property as a test in Gradescope's results.json has it; in `output` the identity, and what fails."""
+    why = "\n".join([line.identity, *([report.trouble] if report.trouble else []), *details(line)])
+    return {
+        "exercise": report.exercise,
+        "starred": line.starred,
         "name": f"exercise {report.exercise}, {line.function}: {line.name}" + (" ☆" if line.starred else ""),
         "score": round(line.points, 4),
         "max_score": 0 if line.starred else round(line.possible, 4),
         "status": "passed" if line.points else "failed",
-        "output": "not attempted" if line.mark == UNTOUCHED and not why else escaped(why, keep="\n"),
+        "output": escaped(why, keep="\n"),
+        "output_format": "text",
+        "visibility": "visible",
     }
-
-
-def write_gradebook(path: Path, results: dict[str, dict[str, Any]], numbers: list[int]) -> None:
-    """Write a row for each label, with a column for each exercise. Errors: OSError."""
-    text = io.StringIO(newline="")
-    sheet = csv.writer(text)
-    sheet.writerow(["student", *(f"exercise {n} (of {POINTS:g})" for n in numbers), "total", "troubles"])
-    for label, result in results.items():
-        points = {e["exercise"]: e["points"] for e in result["exercises"]}
-        row = ["" if result["points"] is None else f"{points.get(n, 0):g}" for n in numbers]
-        total = "" if result["points"] is None else f"{result['points']:g}"
-        sheet.writerow([cell(label), *row, total, cell("; ".join(result["troubles"]))])
-    _write(path, text.getvalue())
 
 
 def cell(text: str) -> str:
