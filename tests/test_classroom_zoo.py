@@ -25,7 +25,9 @@ def hand_in(folder, animals, names, budget):
     path = folder / "crowd.py"
     home = str(zoo.__file__).rpartition("/")[0]
     path.write_text(
-        f"import sys\nsys.path[:] = {[home, *PATHS]!r}\nsys.dont_write_bytecode = True\nimport zoo\n"
+        f"import sys\nsys.path[:] = {[home, *PATHS]!r}\nsys.dont_write_bytecode = True\n"
+        "sys.meta_path[:] = [finder for finder in sys.meta_path if 'importlib' in str(finder)]  # no stand-ins\n"
+        "del sys.modules['scratchlm'], sys.modules['scratchlm.classroom']\nimport zoo\n"
         "ANIMALS = {(a.kind, a.function.__name__): a.function for a in zoo.WRONG + zoo.RIGHT}\n"
         + "".join(f"f{i} = ANIMALS[{a.kind!r}, {a.function.__name__!r}]\n" for i, a in enumerate(animals))
     )

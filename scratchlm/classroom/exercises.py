@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from scratchlm.classroom.points import ordinary_properties
 from scratchlm.classroom.tasks import TASKS
 from scratchlm.files import beside
 from scratchlm.properties import PROPERTIES, Property
@@ -64,7 +65,9 @@ def hand_out(exercise: Exercise, place: Path) -> bool:
 
 
 def properties_of(part: Part) -> list[Property]:
-    """Return the properties of a part: of TASKS, or of the battery: identities and manners, or accuracy for a star.
+    """Return the properties of a part: ordinary scores first, then those of TASKS, or of the battery.
+
+    Of the battery, identities and manners are required, and accuracy is for a star.
 
     The part "looks_like_softmax" has none. Errors: ValueError for a kind that does not exist.
 
@@ -74,10 +77,11 @@ def properties_of(part: Part) -> list[Property]:
     if part.kind == EXAMINER:
         return []
     if part.kind in TASKS:
-        return list(TASKS[part.kind])
+        return [*ordinary_properties(part.kind), *TASKS[part.kind]]
     if part.kind not in PROPERTIES:
         raise ValueError(f"there is no kind {part.kind!r}")
-    return [p for p in PROPERTIES[part.kind] if (p.tier == "accuracy") == part.starred]
+    asked = [p for p in PROPERTIES[part.kind] if (p.tier == "accuracy") == part.starred]
+    return asked if part.starred else [*ordinary_properties(part.kind), *asked]
 
 
 def _with_star(kind: str) -> tuple[Part, Part]:
@@ -146,7 +150,8 @@ _ALL = (
             "0 times -inf is no number.",
             "For the star: the loss is log1p(odds), with the odds against the target. For a hopeless target they "
             "overflow; so take those against the favourite, and add what the target lacks: (m - z[y]) + log1p(odds). "
-            "Nothing in it cancels. That is minus the target's entry of exercise 3: if yours has its star, use it.",
+            "Here m is the largest score, and the odds are the sum of exp(z_j - m) over all but the favourite. Nothing "
+            "in it cancels. That is minus the target's entry of exercise 3: if yours has its star, use it.",
         ),
     ),
     Exercise(

@@ -19,6 +19,7 @@ from scratchlm.classroom.answers import answers_to
 from scratchlm.classroom.candidates import CANDIDATES
 from scratchlm.classroom.exercises import EXAMINER, Exercise, Part, properties_of
 from scratchlm.classroom.found import found_at
+from scratchlm.classroom.points import ROW, ROWS, WORTH, one_cause, shares_of, waits, waits_for
 from scratchlm.classroom.sandbox import Lost, Refused, Submission, Unable
 from scratchlm.properties import Property, Verdict, judged
 from scratchlm.properties.calling import Unanswered, find_way
@@ -38,6 +39,7 @@ class Line:
 
     `message` says what was compared; `note` says what has nothing to do with a comparison: that nothing was written
     yet, that the process was lost, or why a mark does not count. `diagnosis` names the mistake, if it is a known one.
+    `raised` is the exception that it failed by, if so; if `forgiven`, another line has paid for it already.
     """
 
     function: str
@@ -54,11 +56,13 @@ class Line:
     note: str = ""
     diagnosis: str = ""
     counts: bool = True
+    raised: str = ""
+    forgiven: bool = False
 
     @property
     def points(self) -> float:
         """Return what it earned."""
-        return self.possible if self.mark == HOLDS and self.counts else 0.0
+        return self.possible if self.forgiven or (self.mark == HOLDS and self.counts) else 0.0
 
 
 @dataclass(frozen=True)
@@ -172,39 +176,41 @@ def judge(
     return lines
 
 
-# A function that computes nothing useful can leave its input alone, raise no warning, and keep the shape. That counts
-# once the function does what it is for: these properties say so; of any other kind, the first does.
-CORE = {
-    "softmax": ("a distribution", "ratios"),
-    "logsumexp": ("in two parts",),
-    "log_softmax": ("normalised", "differences kept"),
-    "nll_loss": ("the target's",),
-    "cross_entropy": ("the target's",),
-    "cross_entropy_backward": ("the formula",),
-    "softmax_backward": ("the Jacobian",),
-    "log_softmax_backward": ("the Jacobian",),
-    "top_k": ("kept as they are", "k of them"),
-    "top_p": ("kept as they are", "the smallest nucleus"),
-    "probs_at_temperature": ("as from the logits",),
-    "bigram_by_counts": ("the shares",),
-    "mlp_backward": ("the output layer",),
-}
-
-
 def _counted(part: Part, lines: list[Line]) -> list[Line]:
-    """Return the lines of a function, none of which earns anything while its core fails."""
-    core = CORE.get(part.kind) or tuple(p.name for p in properties_of(part)[:1])
-    failing = [line.name for line in lines if line.name in core and line.mark != HOLDS]
-    if part.starred or not failing:
+    """Return the lines of a function, with what waits for ordinary scores, and with one deduction for one cause."""
+    first = waits_for(part.kind, [line.name for line in lines])
+    if part.starred or part.kind == EXAMINER or not any(line.name == first for line in lines):
         return lines
-    why = f"counts once {failing[0]!r} holds"
-    return [replace(line, counts=False, note=why) if line.mark == HOLDS else line for line in lines]
+    if any(line.name == first and line.mark != HOLDS for line in lines):
+        why = f"counts once {first!r} holds"
+        held = {line.name for line in lines if line.mark == HOLDS and waits(part.kind, line.name)}
+        return [replace(line, counts=False, note=why) if line.name in held else line for line in lines]
+    failing = {line.name: line for line in lines if line.mark == FAILS}
+    cause = one_cause([(name, line.raised) for name, line in failing.items() if waits(part.kind, name)])
+    for leader in dict.fromkeys(cause.values()):
+        group = [leader, *(other for other in cause if cause[other] == leader)]
+        charged = max(group, key=lambda name: failing[name].possible)
+        for name in group:
+            if name != charged:
+                failing[name] = _forgiven(failing[name], f"of the same cause as {charged!r}")
+    if ROW in failing:
+        failing[ROW] = _forgiven(failing[ROW], f"{ROWS} are right")
+    return [failing.get(line.name, line) for line in lines]
 
 
-def _possible(exercise: Exercise, starred: bool) -> float:
-    """Return what a property is worth, required or starred: each as much as the others."""
-    count = sum(len(_asked_of(part)) for part in exercise.parts if part.starred == starred)
-    return (BONUS if starred else POINTS) / count
+def _forgiven(line: Line, why: str) -> Line:
+    return replace(line, forgiven=True, note=f"{why}: it costs nothing more")
+
+
+def _points(exercise: Exercise, part: Part) -> list[float]:
+    """Return the points for all that is asked of a function, one by one."""
+    parts = [each for each in exercise.parts if each.starred == part.starred]
+    worth = {each.function: 1.0 if part.starred else WORTH.get(each.function, 1.0) for each in parts}
+    total = (BONUS if part.starred else POINTS) * worth[part.function] / sum(worth.values())
+    if part.kind == EXAMINER:
+        count = len(_asked_of(part))
+        return [total / count] * count
+    return shares_of(part.kind, properties_of(part), total)
 
 
 def _asked_of(part: Part) -> list[tuple[str, str, str]]:
@@ -219,8 +225,8 @@ def _asked_of(part: Part) -> list[tuple[str, str, str]]:
 
 def _all(exercise: Exercise, part: Part, mark: str, note: str) -> Iterator[Line]:
     """Give a line for all that is asked of a function, with the same mark and note."""
-    for name, identity, _ in _asked_of(part):
-        yield Line(part.function, name, identity, mark, part.starred, _possible(exercise, part.starred), note=note)
+    for (name, identity, _), possible in zip(_asked_of(part), _points(exercise, part), strict=True):
+        yield Line(part.function, name, identity, mark, part.starred, possible, note=note)
 
 
 def _part(
@@ -258,8 +264,7 @@ def _property_by_property(
 ) -> Iterator[Line]:
     """Judge one function, property by property, as long as its process is not lost too often."""
     losses, raised_before = 0, set()
-    for p in properties_of(part):
-        line = Line(part.function, p.name, p.identity, FAILS, part.starred, _possible(exercise, part.starred))
+    for p, line in zip(properties_of(part), _all(exercise, part, FAILS, ""), strict=True):
         if losses >= LOSSES_ALLOWED:
             yield replace(line, note="not tried any more")
             continue
@@ -332,14 +337,14 @@ class _Calls:
         if stopped and isinstance(self.stopped, NotImplementedError):
             return replace(line, mark=UNTOUCHED, note="it raised NotImplementedError here", counterexample=self.case)
         if stopped and self.stopped:
-            return replace(line, note=_said(self.stopped), counterexample=self.case)
+            return replace(line, note=_said(self.stopped), counterexample=self.case, raised=_said(self.stopped))
         if verdict.passed:
             return replace(line, mark=HOLDS)
         hint = "" if verdict.raised or _is_nothing(verdict.actual) else verdict.property.hint
         message = "it returned None: is there a `return`?" if _is_nothing(verdict.actual) else verdict.message
         seen = [_few_lines(text) for text in (verdict.counterexample, verdict.expected, verdict.actual)]
         line = replace(line, counterexample=seen[0], expected=seen[1], actual=seen[2], diagnosis=verdict.diagnosis)
-        return replace(line, message=in_one_line(message), hint=hint)
+        return replace(line, message=in_one_line(message), hint=hint, raised=verdict.actual if verdict.raised else "")
 
     def _refuse_to_judge_what_is_ours(self, verdict: Verdict | None) -> None:
         """Raise Unable if the property failed because something was not to be had on this side of the wall."""
@@ -397,8 +402,8 @@ def _tells_apart(submission: Functions, exercise: Exercise, part: Part, seed: in
             answers[name] = f"raised {_said(error)}"
     alarms = [name for name, (_, right) in CANDIDATES.items() if right and answers[name] is not True]
     wrong = [name for name, (_, right) in CANDIDATES.items() if not right]
-    for (title, identity, hint), name in zip(_asked_of(part), ["", *wrong], strict=True):
-        line = Line(part.function, title, identity, FAILS, part.starred, _possible(exercise, part.starred))
+    hints = [hint for _, _, hint in _asked_of(part)]
+    for line, hint, name in zip(_all(exercise, part, FAILS, ""), hints, ["", *wrong], strict=True):
         fine = not alarms and (not name or answers[name] is False)  # who calls everything wrong has caught nothing
         if fine:
             yield replace(line, mark=HOLDS)

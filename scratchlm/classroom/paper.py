@@ -42,7 +42,9 @@ def shown(line: Line, width: int = 100, without_note: bool = False) -> list[str]
     """Return a property as lines of text: its mark, and if it fails, on what."""
     mark = line.mark if line.counts or line.mark != HOLDS else f"({line.mark})"
     head = f"  {mark:3} {line.name:30}{' ☆' if line.starred else '':2} "
-    identity = textwrap.wrap(line.identity, width, initial_indent=head, subsequent_indent=" " * len(head))
+    lost = line.mark == FAILS and not line.forgiven and not line.starred
+    worth = f" ({line.possible:.2g} point{'s' * (line.possible != 1)})" if lost else ""
+    identity = textwrap.wrap(line.identity + worth, width, initial_indent=head, subsequent_indent=" " * len(head))
     return identity + [f"      {text}" for text in details(line, width - 6, without_note)]
 
 

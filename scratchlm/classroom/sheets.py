@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from scratchlm.classroom.exercises import EXERCISES
-from scratchlm.classroom.grader import POINTS, Line, Report
+from scratchlm.classroom.grader import HOLDS, POINTS, Line, Report
 from scratchlm.classroom.paper import details
 from scratchlm.classroom.rules import Enrolled, Marks, Rules, days_late, marks_of
 from scratchlm.classroom.students import Student
@@ -169,7 +169,7 @@ def as_test(report: Report, line: Line) -> dict[str, Any]:
         "name": f"exercise {report.exercise}, {line.function}: {line.name}" + (" ☆" if line.starred else ""),
         "score": round(line.points, 4),
         "max_score": 0 if line.starred else round(line.possible, 4),
-        "status": "passed" if line.points else "failed",
+        "status": "passed" if line.mark == HOLDS and line.counts else "failed",
         "output": escaped(why, keep="\n"),
         "output_format": "text",
         "visibility": "visible",

@@ -339,13 +339,15 @@ def _small_nets(draw: st.DrawFn) -> Case:
 ATOL_NET = 1e-12
 
 
-def _gradients(f: Implementation, params: Case, contexts: Array, grad_logits: Array) -> dict[str, Array]:
-    """Return the gradients, if they are a dict with the right names and shapes."""
+def _gradients(
+    f: Implementation, params: Case, contexts: Array, grad_logits: Array, names: tuple[str, ...] = PARAMS
+) -> dict[str, Array]:
+    """Return the gradients of these names, if they are in a dict and have the right shapes."""
     result = f({name: value.copy() for name, value in params.items()}, contexts.copy(), grad_logits.copy())
-    if not isinstance(result, dict) or set(result) != set(PARAMS):
+    if not isinstance(result, dict) or not set(names) <= set(result) <= set(PARAMS):
         got = ", ".join(map(str, result)) if isinstance(result, dict) else f"{type(result).__name__}: {result!r:.80}"
-        raise Mismatch("the names of the gradients", "a dict with " + ", ".join(PARAMS), got)
-    grads = {name: numbers(result[name], f"the gradient of {name}") for name in PARAMS}
+        raise Mismatch("the names of the gradients", "a dict with " + ", ".join(names), got)
+    grads = {name: numbers(result[name], f"the gradient of {name}") for name in names}
     for name, grad in grads.items():
         wanted = params[name].shape
         demand(grad.shape == wanted, f"the shape of the gradient of {name}", str(wanted), str(grad.shape))
@@ -363,7 +365,7 @@ def _net(params: Case, contexts: Array) -> MLPLM:
 def _of_a_layer(name: str, identity: str, names: tuple[str, ...], why: str, hint: str) -> None:
     @task("mlp_backward", name, identity, why=why, hint=hint, cases=_small_nets())
     def is_right_for_a_layer(f: Implementation, contexts: Array, grad_logits: Array, **params: Array) -> None:
-        grads, net = _gradients(f, params, contexts, grad_logits), _net(params, contexts)
+        grads, net = _gradients(f, params, contexts, grad_logits, names), _net(params, contexts)
         net.forward(contexts)
         expected = net.backward(grad_logits)
         for each in names:

@@ -16,13 +16,13 @@ def softmax(logits, axis=-1):
     Formula: p_k = exp(z_k) / sum_j exp(z_j), for each row z.
     Shapes: logits (..., V) -> (..., V); float32 gives float32, float64 gives float64.
 
-    In plain loops, for one row z:
+    In plain loops, for one row z and any number c (every c gives the same p on paper; which one is good for floats?):
 
         total = 0
         for j in range(V):
-            total += exp(z[j])
+            total += exp(z[j] - c)
         for k in range(V):
-            p[k] = exp(z[k]) / total
+            p[k] = exp(z[k] - c) / total
 
     A score of -inf is a masked token: its probability is 0. (No row is masked as a whole.) Leave `logits` as it was.
 

@@ -16,12 +16,12 @@ def logsumexp(logits, axis=-1, keepdims=False):
     Formula: Z = log sum_j exp(z_j), for each row z.
     Shapes: logits (..., V) -> (...), or (..., 1) with keepdims=True; the dtype stays.
 
-    In plain loops, for one row z:
+    In plain loops, for one row z and any number c (every c gives the same Z on paper; which one is good for floats?):
 
         total = 0
         for j in range(V):
-            total += exp(z[j])
-        Z = log(total)
+            total += exp(z[j] - c)
+        Z = c + log(total)
 
     A score of -inf is a masked token and adds nothing to the sum. (No row is masked as a whole.)
 

@@ -18,13 +18,13 @@ def log_softmax(logits, axis=-1):
     Formula: l_k = z_k - Z, with Z = log sum_j exp(z_j), for each row z.
     Shapes: logits (..., V) -> (..., V); the dtype stays. No entry is ever above 0.
 
-    In plain loops, for one row z:
+    In plain loops, for one row z and any number c (every c gives the same l on paper; which one is good for floats?):
 
         total = 0
         for j in range(V):
-            total += exp(z[j])
+            total += exp(z[j] - c)
         for k in range(V):
-            l[k] = z[k] - log(total)
+            l[k] = (z[k] - c) - log(total)
 
     A score of -inf is a masked token: it stays -inf. (No row is masked as a whole.)
 

@@ -36,13 +36,13 @@ def cross_entropy(logits, targets, reduction="mean"):
     Formula: loss_i = Z_i - z[i, y_i], with Z_i = log sum_j exp(z[i, j]).
     Shapes: logits (..., V), targets (...) -> a number, or (...) for "none"; the dtype stays.
 
-    In plain loops, for logits (N, V) and targets (N,):
+    In plain loops, for logits (N, V), targets (N,), and for each row any number c:
 
         for i in range(N):
             total = 0
             for j in range(V):
-                total += exp(logits[i, j])
-            loss[i] = log(total) - logits[i, targets[i]]
+                total += exp(logits[i, j] - c[i])
+            loss[i] = log(total) - (logits[i, targets[i]] - c[i])
 
     Goal with a star: a model that is sure and right has a loss that is tiny, but not 0. The probability of the target
     is 1 / (1 + odds). What is minus its logarithm, and when are the odds against it tiny?

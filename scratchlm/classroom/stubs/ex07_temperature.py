@@ -16,13 +16,13 @@ def probs_at_temperature(log_probs, temperature):
     Formula: p_k = exp(l_k / T) / sum_j exp(l_j / T), for each row l.
     Shapes: log_probs (..., V), temperature a number above 0 -> (..., V).
 
-    In plain loops, for one row l of log-probabilities:
+    In plain loops, for one row l of log-probabilities and any number c:
 
         total = 0
         for j in range(V):
-            total += exp(l[j] / T)
+            total += exp((l[j] - c) / T)
         for k in range(V):
-            p[k] = exp(l[k] / T) / total
+            p[k] = exp((l[k] - c) / T) / total
 
     A log-probability of -inf is a masked token, and stays at probability 0. (No row is masked as a whole.)
 

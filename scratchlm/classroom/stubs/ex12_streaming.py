@@ -25,11 +25,11 @@ def absorb(running_max, running_sum, chunk):
             if x > running_max:
                 running_sum = running_sum * exp(running_max - x) + 1
                 running_max = x
-            else:
+            elif x > -inf:
                 running_sum = running_sum + exp(x - running_max)
 
-    (Even these loops have a trap: x is -inf, and nothing came before it. Then nothing has come yet, and the state is
-    still (-inf, 0.0).)
+    (Why `x > -inf`? If x is -inf and nothing came before it, exp(x - running_max) would be nan. Nothing has come yet
+    then, and the state is still (-inf, 0.0).)
 
     Think: what does `chunk.max()` do with an empty chunk? See its argument `initial`.
     Think: exp(-inf - (-inf)) is what? When does it occur?
