@@ -150,8 +150,8 @@ _ALL = (
             "0 times -inf is no number.",
             "For the star: the loss is log1p(odds), with the odds against the target. For a hopeless target they "
             "overflow; so take those against the favourite, and add what the target lacks: (m - z[y]) + log1p(odds). "
-            "Here m is the largest score, and the odds are the sum of exp(z_j - m) over all but the favourite. Nothing "
-            "in it cancels. That is minus the target's entry of exercise 3: if yours has its star, use it.",
+            "Nothing in it cancels. Take the odds as in exercise 3's star, in float64 and with the shift c of exercise "
+            "1's: the sum of the exps of z - c over all but the favourite, divided by the favourite's own, np.exp(m - c).",
         ),
     ),
     Exercise(
