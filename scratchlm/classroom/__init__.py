@@ -1,1 +1,28 @@
-"""The classroom: exercises, and a grader that runs a submission behind a wall and judges it with the battery."""
+"""Exercises, and a grader for them. In a notebook: `from scratchlm.classroom import check`."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scratchlm.classroom.notebook import Answer
+
+
+def check(*functions: Callable[..., Any], exercise: int | None = None, seed: int = 0, budget: int = 30) -> "Answer":
+    """Judge functions for an exercise, here and now: in a notebook, with a table as the answer.
+
+    The exercise is known by the names of the functions; `exercise` says which it is if they have other names. `budget`
+    is the number of cases for each property, and another seed gives other cases. The functions run in this process:
+    nothing limits their time, so interrupt the kernel if one does not end.
+    Errors: TypeError for what cannot be called; ValueError if no exercise asks for such a function.
+
+    >>> import numpy as np
+    >>> def softmax(logits, axis=-1):
+    ...     e = np.exp(logits)
+    ...     return e / np.sum(e)
+    >>> print(check(softmax, budget=5))  # doctest: +ELLIPSIS
+    Exercise 1: softmax, 2 of 10 points, and 0 of 2 for stars
+    mistake:  This computes exactly what ...
+    """
+    from scratchlm.classroom.notebook import checked  # here: the far side of the wall has no need of the judge
+
+    return checked(functions, exercise, seed, budget)

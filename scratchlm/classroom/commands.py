@@ -19,6 +19,7 @@ from scratchlm.classroom.exercises import EXERCISES, hand_out
 from scratchlm.classroom.found import Source, found_at
 from scratchlm.classroom.gradebook import UNREAD, Effort, grade
 from scratchlm.classroom.grader import Report, check
+from scratchlm.classroom.notebook import write_notebook
 from scratchlm.classroom.paper import as_text, next_step, summary, width_of_terminal
 from scratchlm.classroom.rules import Rules, read, roster_in, rules_in
 from scratchlm.classroom.sandbox import Unable
@@ -68,6 +69,7 @@ def _parser(prog: str) -> _Parser:
     p = command("start", _start, "copy exercises into a folder, and never overwrite a file")
     p.add_argument("folder", type=Path, metavar="DIR")
     p.add_argument("numbers", nargs="*", type=_number, metavar="N", help="numbers of exercises (default: all)")
+    p.add_argument("--notebook", action="store_true", help="as one notebook, with a check below each exercise")
     p = command("check", _check, "check a file, or those of a folder; exit status 0 if all that is required holds")
     p.add_argument("path", type=Path, metavar="FILE|DIR")
     p.add_argument("numbers", nargs="*", type=_number, metavar="N", help="numbers of exercises (default: all there)")
@@ -117,14 +119,21 @@ def _start(options: argparse.Namespace) -> int:
         raise ValueError(f"{options.folder} is a file; start wants a folder")
     options.folder.mkdir(parents=True, exist_ok=True)
     numbers = options.numbers or list(EXERCISES)
+    if options.notebook:
+        notebook, made = write_notebook(options.folder, [EXERCISES[number] for number in numbers])
+        _say(f"{_name(notebook)}: {_handed_out(made)}")
+        return 0
     for number in numbers:
         place = options.folder / EXERCISES[number].file
-        made = hand_out(EXERCISES[number], place)
-        _say(f"{_name(place)}: {'yours to fill in' if made else 'is there already, and was left as it is'}")
+        _say(f"{_name(place)}: {_handed_out(hand_out(EXERCISES[number].stub, place))}")
     place = str(options.folder / EXERCISES[numbers[0]].file)
     first = escaped(shlex.quote(f"./{place}" if place.startswith("-") else place))  # it would be taken for an option
     _say(f"\nOpen {first}, then: python -m scratchlm exercise check {first}")
     return 0
+
+
+def _handed_out(made: bool) -> str:
+    return "yours to fill in" if made else "is there already, and was left as it is"
 
 
 def _asked_for(options: argparse.Namespace) -> dict[int, list[Source]]:

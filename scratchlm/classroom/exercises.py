@@ -46,7 +46,7 @@ class Exercise:
         return (STUBS / self.file).read_text(encoding="utf-8")
 
 
-def hand_out(exercise: Exercise, place: Path) -> bool:
+def hand_out(text: str, place: Path) -> bool:
     """Write what a student starts from, whole or not at all; return False if there is a file already.
 
     Errors: OSError if it cannot be written.
@@ -54,7 +54,7 @@ def hand_out(exercise: Exercise, place: Path) -> bool:
     if os.path.lexists(place):
         return False
     with beside(place) as written:
-        written.write_text(exercise.stub, encoding="utf-8", newline="\n")
+        written.write_text(text, encoding="utf-8", newline="\n")
         try:
             os.link(written, place)  # which replaces nothing, should a file have come meanwhile
         except FileExistsError:
@@ -151,7 +151,7 @@ _ALL = (
             "For the star: the loss is log1p(odds), with the odds against the target. For a hopeless target they "
             "overflow; so take those against the favourite, and add what the target lacks: (m - z[y]) + log1p(odds). "
             "Nothing in it cancels. Take the odds as in exercise 3's star, in float64 and with the shift c of exercise "
-            "1's: the sum of the exps of z - c over all but the favourite, divided by the favourite's own, np.exp(m - c).",
+            "1's: the sum of exp(z_j - c) over all but the favourite, divided by the favourite's own, np.exp(m - c).",
         ),
     ),
     Exercise(

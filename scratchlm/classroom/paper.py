@@ -26,11 +26,11 @@ def as_text(report: Report, width: int = 100) -> str:
         lines += [f"    (✓) {uncounted[0]}"] if uncounted else []
     if report.printed:
         lines += ["it printed:", textwrap.indent(report.printed[:2000].expandtabs().rstrip(), "    | ")]
-    lines.append(_points(report))
+    lines.append(points_of(report))
     return escaped("\n".join(lines), keep="\n")
 
 
-def _points(report: Report) -> str:
+def points_of(report: Report) -> str:
     stars = sum(line.points for line in report.lines if line.starred)
     required = f"{round(report.points - stars, 2):g} of {POINTS:g} points"
     if not any(line.starred for line in report.lines):
@@ -43,30 +43,42 @@ def shown(line: Line, width: int = 100, without_note: bool = False) -> list[str]
     mark = line.mark if line.counts or line.mark != HOLDS else f"({line.mark})"
     head = f"  {mark:3} {line.name:30}{' ☆' if line.starred else '':2} "
     lost = line.mark == FAILS and not line.forgiven and not line.starred
-    worth = f" ({line.possible:.2g} point{'s' * (line.possible != 1)})" if lost else ""
+    worth = f" ({_points(line.possible)})" if lost else ""
     identity = textwrap.wrap(line.identity + worth, width, initial_indent=head, subsequent_indent=" " * len(head))
     return identity + [f"      {text}" for text in details(line, width - 6, without_note)]
 
 
+def _points(number: float) -> str:
+    """Return a number of points in words.
+
+    >>> _points(1.0), _points(0.14285)
+    ('1 point', '0.14 points')
+    """
+    return f"{number:.2g} point{'' if f'{number:.2g}' == '1' else 's'}"
+
+
 def details(line: Line, width: int = 94, without_note: bool = False) -> list[str]:
     """Return, of a property that fails, on what and why."""
-    lines = []
-    said = [("for", line.counterexample), ("expected:", line.expected), ("actual:", line.actual)]
-    for title, text in said:
-        for i, part in enumerate(text.splitlines()):
-            lines.append(f"{title if i == 0 else '':9} {part}")
     note = "" if without_note or line.mark == HOLDS else line.note
-    for title, text in (("mistake:", line.diagnosis), ("what:", line.message), ("note:", note), ("hint:", line.hint)):
-        for i, part in enumerate(textwrap.wrap(text, width - 10)):
-            lines.append(f"{title if i == 0 else '':9} {part}")
+    seen = [("for", line.counterexample), ("expected:", line.expected), ("actual:", line.actual)]
+    told = [("what:", line.message), ("note:", note), ("hint:", line.hint)]
+    lines = _titled("mistake:", textwrap.wrap(line.diagnosis, width - 10))
+    for title, text in seen:
+        lines += _titled(title, text.splitlines())
+    for title, text in told:
+        lines += _titled(title, textwrap.wrap(text, width - 10))
     return lines
+
+
+def _titled(title: str, lines: list[str]) -> list[str]:
+    return [f"{title if i == 0 else '':9} {line}" for i, line in enumerate(lines)]
 
 
 def summary(reports: list[Report]) -> str:
     """Return a line for each exercise, if there are several."""
     if len(reports) < 2:
         return ""
-    lines = [f"{report.exercise:3}  {report.title:30} {_points(report)}" for report in reports]
+    lines = [f"{report.exercise:3}  {report.title:30} {points_of(report)}" for report in reports]
     return "\n".join(lines) + "\n"
 
 
