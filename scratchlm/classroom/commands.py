@@ -16,7 +16,7 @@ from typing import NoReturn
 from scratchlm.classroom.answers import is_answered, may_answer
 from scratchlm.classroom.apart import done_apart
 from scratchlm.classroom.exercises import EXERCISES, hand_out
-from scratchlm.classroom.found import Source, found_at
+from scratchlm.classroom.found import Source, found_at, found_in
 from scratchlm.classroom.gradebook import UNREAD, Effort, grade
 from scratchlm.classroom.grader import Report, check
 from scratchlm.classroom.notebook import write_notebook
@@ -24,7 +24,9 @@ from scratchlm.classroom.paper import as_text, next_step, summary, width_of_term
 from scratchlm.classroom.rules import Rules, read, roster_in, rules_in
 from scratchlm.classroom.sandbox import Unable
 from scratchlm.classroom.sheets import UNGRADED
-from scratchlm.classroom.students import students_in
+from scratchlm.classroom.similar import Pair, similar
+from scratchlm.classroom.similar import as_text as as_lines
+from scratchlm.classroom.students import Student, students_in
 from scratchlm.classroom.wall import lacks
 from scratchlm.terminal import escaped, in_words, interrupt, requests_to_end
 
@@ -88,6 +90,7 @@ def _parser(prog: str) -> _Parser:
     )
     p.add_argument("--roster", type=Path, metavar="FILE", help="a table with the columns name and id (and handed_in)")
     p.add_argument("--gradescope", action="store_true", help="write Gradescope's results.json for each student as well")
+    p.add_argument("--similar", action="store_true", help="say whose code is the same but for names and comments")
     p.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="W", help="students at a time")
     _add_effort(p)
     return parser
@@ -271,7 +274,19 @@ def _grade(options: argparse.Namespace) -> int:
         _say(f"{ungraded} could not be graded; gradebook.csv says why, and the same command tries again")
     if unread:
         _say(f"{unread} could not be read as a whole; gradebook.csv says what, and what to do")
+    if options.similar:
+        _say("\n" + as_lines(_similar(students)))
     return 1 if ungraded or unread else 0
+
+
+def _similar(students: list[Student]) -> list[Pair]:
+    """Return whose code is the same."""
+    texts = {}
+    for student in students:
+        with contextlib.suppress(OSError):  # who cannot be read is told of already
+            sources = found_in(student.places).sources
+            texts[student.label] = [text for source in sources for _, text in source.cells]
+    return similar(texts, [exercise.stub for exercise in EXERCISES.values()])
 
 
 def _say_what_the_wall_lacks() -> None:

@@ -1,0 +1,49 @@
+"""Which submissions look alike: names, comments and spacing do not matter, and short functions accuse nobody."""
+
+from pathlib import Path
+
+import pytest
+from ladders import SOFTMAX
+
+from scratchlm.classroom.exercises import STUBS
+from scratchlm.classroom.similar import LEAST, Pair, _functions, as_text, similar
+
+SOLUTION = (Path(__file__).parent / "solutions" / "ex10_mlp_backward.py").read_text(encoding="utf-8")
+RENAMED = (
+    SOLUTION.replace("grad_a", "delta").replace("grad_x", "g").replace(" + ", "  +  ").replace("x = ", "inputs = ")
+)
+RENAMED = RENAMED.replace("x @", "inputs @").replace("x.T", "inputs.T").replace('"""A sol', '# mine\n"""Not a sol')
+STUB = (STUBS / "ex10_mlp_backward.py").read_text(encoding="utf-8")
+
+
+def test_other_names_comments_and_spaces_hide_nothing():
+    assert RENAMED != SOLUTION
+    annotated = RENAMED.replace("(params, contexts, grad_logits):", "(params: dict, contexts, grad_logits) -> dict:")
+    pairs = similar({"anna": [SOLUTION], "ben": ["x = 1\n" + RENAMED], "cem": [annotated], "dora": [STUB]})
+    assert {(pair.one, pair.other) for pair in pairs} == {("anna", "ben"), ("anna", "cem"), ("ben", "cem")}
+    assert {pair.functions for pair in pairs} == {("mlp_backward",)}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [SOLUTION.replace("1 - h**2", "1 - h * h"), SOLUTION.replace("axis=0", "axis=-1"), SOLUTION.replace(".T", ".t")],
+)
+def test_another_step_is_another_answer(other):
+    assert similar({"anna": [SOLUTION], "ben": [other]}) == []
+
+
+def test_what_is_short_handed_out_or_no_python_accuses_nobody():
+    assert similar({"anna": [SOFTMAX], "ben": [SOFTMAX]}) == []
+    assert similar({"anna": [SOLUTION], "ben": [RENAMED]}, handed_out=[SOLUTION]) == []
+    broken = ["def f(:", "\0", "(" * 10_000, SOLUTION]
+    assert similar({"anna": broken, "ben": broken}) == [Pair("anna", "ben", ("mlp_backward",))]
+    assert len(_functions(SOLUTION)) == 1
+    assert LEAST > 40
+
+
+def test_most_in_common_comes_first_and_nothing_commands_the_terminal():
+    two = SOLUTION + SOLUTION.replace("mlp_backward", "again").replace("1 - h**2", "1 - h * h")
+    pairs = similar({"anna": [SOLUTION], "ben": [two], "cem\x1b[2J": [two]})
+    assert pairs[0].functions == ("again", "mlp_backward")
+    assert "\x1b" not in as_text(pairs)
+    assert as_text([]) == "no two have the same code"
