@@ -20,6 +20,7 @@ from scratchlm.classroom.found import Source, found_at, found_in
 from scratchlm.classroom.gradebook import UNREAD, Effort, grade
 from scratchlm.classroom.grader import Report, check
 from scratchlm.classroom.notebook import write_notebook
+from scratchlm.classroom.own import OwnExercise, enter, new_exercise, solution_of
 from scratchlm.classroom.paper import as_text, next_step, summary, width_of_terminal
 from scratchlm.classroom.rules import Rules, read, roster_in, rules_in
 from scratchlm.classroom.sandbox import Unable
@@ -28,11 +29,12 @@ from scratchlm.classroom.similar import Pair, similar
 from scratchlm.classroom.similar import as_text as as_lines
 from scratchlm.classroom.students import Student, students_in
 from scratchlm.classroom.wall import lacks
-from scratchlm.terminal import escaped, in_words, interrupt, requests_to_end
+from scratchlm.terminal import escaped, in_words, interrupt, requests_to_end, shell_word
 
 
 def run(arguments: Sequence[str], prog: str) -> int:
     """Run a command; return its exit status. Errors: ValueError and OSError, to be told in one line."""
+    _enter_own(arguments)
     options = _parser(prog).parse_args(arguments)
     for name in ("budget", "workers", "step"):
         if (given := getattr(options, name, None)) is not None and given < 1:
@@ -42,6 +44,15 @@ def run(arguments: Sequence[str], prog: str) -> int:
     with requests_to_end(interrupt):  # whatever runs is ended and removed first
         status: int = options.run(options)
     return status
+
+
+def _enter_own(arguments: Sequence[str]) -> None:
+    """Add a teacher's own exercises to those that there are, before their numbers are read."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--exercises", type=Path)
+    with contextlib.suppress(argparse.ArgumentError):
+        if own := first.parse_known_args(arguments)[0].exercises:
+            enter(own)
 
 
 def _name(path: Path) -> str:
@@ -65,6 +76,8 @@ def _parser(prog: str) -> _Parser:
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         p = commands.add_parser(name, help=text, description=text)
         p.set_defaults(run=run)
+        if name not in ("new", "try"):
+            p.add_argument("--exercises", type=Path, metavar="DIR", help="your own exercises as well, from a folder")
         return p
 
     command("list", _list, "say which exercises there are")
@@ -93,6 +106,12 @@ def _parser(prog: str) -> _Parser:
     p.add_argument("--similar", action="store_true", help="say whose code is the same but for names and comments")
     p.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="W", help="students at a time")
     _add_effort(p)
+    p = command("new", _new, "write an exercise of your own: a stub, a page of properties and a solution")
+    p.add_argument("folder", type=Path, metavar="DIR")
+    p.add_argument("number", type=int, metavar="N", help="a number that is free, from 14 on")
+    p.add_argument("name", metavar="NAME", help="of the function, as in entropy")
+    p = command("try", _try, "hold the solutions in a folder of your own exercises against their pages")
+    p.add_argument("folder", type=Path, metavar="DIR")
     return parser
 
 
@@ -131,7 +150,8 @@ def _start(options: argparse.Namespace) -> int:
         _say(f"{_name(place)}: {_handed_out(hand_out(EXERCISES[number].stub, place))}")
     place = str(options.folder / EXERCISES[numbers[0]].file)
     first = escaped(shlex.quote(f"./{place}" if place.startswith("-") else place))  # it would be taken for an option
-    _say(f"\nOpen {first}, then: python -m scratchlm exercise check {first}")
+    own = f" --exercises {shell_word(options.exercises)}" if options.exercises else ""
+    _say(f"\nOpen {first}, then: python -m scratchlm exercise check {first}{own}")
     return 0
 
 
@@ -222,6 +242,27 @@ def _saved(options: argparse.Namespace, before: Collection[int] = ()) -> dict[in
         return dict.fromkeys(before, str(error)) if options.path.exists() else {}
 
 
+def _new(options: argparse.Namespace) -> int:
+    for place, made in new_exercise(options.folder, options.number, options.name):
+        _say(f"{_name(place)}: {_handed_out(made)}")
+    _say(f"\nIt passes as it is. Change it, and see: python -m scratchlm exercise try {shell_word(options.folder)}")
+    return 0
+
+
+def _try(options: argparse.Namespace) -> int:
+    passed = True
+    for number, exercise in enter(options.folder).items():
+        assert isinstance(exercise, OwnExercise)
+        place = solution_of(exercise)
+        if not place.exists():
+            raise ValueError(f"{exercise.place} has no solution to try; it would be {place}")
+        report = check(exercise, place)
+        passed = passed and report.passed
+        _say(as_text(report, width_of_terminal()) + "\n")
+        _say(f"Exercise {number}: {'its solution passes' if report.passed else 'its solution does not pass'}.")
+    return 0 if passed else 1
+
+
 def _hint(options: argparse.Namespace) -> int:
     exercise = EXERCISES[options.number]
     given = exercise.hints[: options.step]
@@ -245,6 +286,9 @@ def _rules_of(options: argparse.Namespace) -> Rules:
     folder = options.folder if options.folder.is_dir() else options.folder.parent
     place = folder / "class.toml"
     rules = read(place, rules_in) if place.exists() else Rules()
+    if own := options.exercises or rules.own:
+        rules = replace(rules, own=own)
+        enter(own)
     for number in (*rules.exercises, *rules.points, *rules.weights):
         if number not in EXERCISES:
             raise ValueError(f"{place}: there is no exercise {number}; they have the numbers 1 to {max(EXERCISES)}")
@@ -259,7 +303,7 @@ def _grade(options: argparse.Namespace) -> int:
     _say_what_the_wall_lacks()
     for name in skipped:
         _say(f"skipped: {escaped(name)} is nothing of a student")
-    effort = Effort(numbers, rules.seed, rules.budget, rules.seconds)
+    effort = Effort(numbers, rules.seed, rules.budget, rules.seconds, rules.own)
     more = {"rules": rules, "roster": roster, "gradescope": options.gradescope, "workers": options.workers}
     notes = []
     with contextlib.closing(grade(students, options.out, effort, **more)) as graded:

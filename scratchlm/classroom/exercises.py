@@ -22,12 +22,13 @@ class Part:
     """One function of an exercise, and what it is held against.
 
     `kind` is a kind of the battery, or of TASKS, or "looks_like_softmax". A starred part is a goal for who wants more,
-    and not required: the accuracy tier of the battery.
+    and not required: the accuracy tier of the battery. A teacher's own function brings its properties with it.
     """
 
     function: str
     kind: str
     starred: bool = False
+    own: tuple[Property, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ def properties_of(part: Part) -> list[Property]:
     >>> [p.name for p in properties_of(Part("softmax", "softmax", starred=True))]
     ['accurate in float64', 'accurate in float32']
     """
-    if part.kind == EXAMINER:
-        return []
+    if part.kind == EXAMINER or part.own:
+        return list(part.own)
     if part.kind in TASKS:
         return [*ordinary_properties(part.kind), *TASKS[part.kind]]
     if part.kind not in PROPERTIES:

@@ -16,9 +16,10 @@ from typing import Any
 
 from scratchlm.classroom.answers import is_answered
 from scratchlm.classroom.apart import done_apart
-from scratchlm.classroom.exercises import EXERCISES
+from scratchlm.classroom.exercises import EXERCISES, Exercise
 from scratchlm.classroom.found import Found, found_in
-from scratchlm.classroom.grader import Report, checked
+from scratchlm.classroom.grader import Report, check, checked
+from scratchlm.classroom.own import enter
 from scratchlm.classroom.paper import as_text
 from scratchlm.classroom.rules import Enrolled, Rules
 from scratchlm.classroom.sandbox import Submission, Unable
@@ -34,12 +35,28 @@ NOT_READ, FAILED = " could not be read: ", " failed: "  # how a file is said to 
 
 @dataclass(frozen=True)
 class Effort:
-    """What is graded, and how: the numbers of the exercises, the seed, cases for a property, the limit for a call."""
+    """What is graded, and how: the numbers of the exercises, the seed, cases for a property, the limit for a call.
+
+    `own` is a folder of a teacher's own exercises.
+    """
 
     numbers: list[int]
     seed: int
     budget: int
     seconds: float
+    own: Path | None = None
+
+    def exercises(self) -> list[Exercise]:
+        """Return the exercises, in a process that may have begun anew."""
+        if self.own:
+            enter(self.own)
+        return [EXERCISES[number] for number in self.numbers]
+
+
+def check_one(path: Path, effort: Effort) -> Report:
+    """Return what becomes of the one exercise in a file or folder. Errors: as `check`."""
+    (exercise,) = effort.exercises()
+    return check(exercise, path, seed=effort.seed, budget=effort.budget, seconds=effort.seconds)
 
 
 def grade(
@@ -91,12 +108,13 @@ def _graded(student: Student, effort: Effort) -> dict[str, Any]:
     What is wrong with the files becomes part of it. Errors: whatever is no fault of the student's, Unable above all.
     """
     found = found_in(student.places)
-    answered = [EXERCISES[number] for number in effort.numbers if is_answered(EXERCISES[number], found.sources)]
+    exercises = effort.exercises()
+    answered = [exercise for exercise in exercises if is_answered(exercise, found.sources)]
     reports: list[Report] = []
     if answered:
         with Submission(found, effort.seconds) as submission:
             reports = [checked(exercise, submission, seed=effort.seed, budget=effort.budget) for exercise in answered]
-    missing = [number for number in effort.numbers if EXERCISES[number] not in answered]
+    missing = [exercise.number for exercise in exercises if exercise not in answered]
     told = [*student.remarks, *found.unread, *_not_handed_in(missing, found), *chain(*map(_troubles_of, reports))]
     troubles = list(dict.fromkeys(told))
     points = round(sum(report.points for report in reports), 2)
@@ -153,6 +171,8 @@ def _examination() -> bytes:
 def _looked_at(student: Student, effort: Effort) -> tuple[str, float | None]:
     """Return what changes when anything changes that the grade depends on; and when the last file was changed."""
     text = hashlib.sha256(_examination() + repr((student.name, effort)).encode())
+    for path in sorted(effort.own.glob("*.py")) if effort.own else ():
+        text.update(path.read_bytes())
     changed = None
     try:
         found = found_in(student.places)

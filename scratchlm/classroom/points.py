@@ -27,6 +27,7 @@ from scratchlm.properties.kinds import KINDS
 
 ROW, ROWS = "one ordinary row", "ordinary rows"
 SHARES = {ROW: 2.0, ROWS: 3.0, "the lesson": 3.0, "identities": 1.0, "manners": 1.0}
+SHARES |= {"own identities": 7.0, "own manners": 3.0}  # of a teacher's own exercise
 SHARES["identities and manners"] = SHARES["identities"] + SHARES["manners"]
 LESSONS = {
     "softmax": ("blind to a shift", "rows keep to themselves", "huge, tiny, alone"),
@@ -76,7 +77,9 @@ def shares_of(kind: str, properties: Sequence[Property], total: float) -> list[f
     """
     parts = PARTS.get(kind)
     groups = ["a part" if parts else _group(kind, p) for p in properties]
-    if "manners" not in groups:  # nobody asks for any: then the identities have their share
+    if kind == "own":
+        groups = [f"own {group}" for group in groups]
+    if kind != "own" and "manners" not in groups:  # nobody asks for any: then the identities have their share
         groups = [f"{g} and manners" if g == "identities" else g for g in groups]
     shares = [parts[p.name] if parts else SHARES[g] / groups.count(g) for p, g in zip(properties, groups, strict=True)]
     return [total * share / sum(shares) for share in shares]
@@ -91,6 +94,8 @@ def _group(kind: str, p: Property) -> str:
 
 def waits_for(kind: str, names: Sequence[str]) -> str:
     """Return the property that the others wait for: a function that computes nothing useful leaves its input alone."""
+    if kind == "own":  # the first one says what the function is for
+        return names[0]
     return ROWS if ROWS in names else "the output layer" if kind in PARTS else ""
 
 

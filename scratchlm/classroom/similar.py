@@ -39,7 +39,7 @@ def similar(sources: Mapping[str, Sequence[str]], handed_out: Sequence[str] = ()
     pairs = []
     for one, other in itertools.combinations(own, 2):
         if common := own[one].keys() & own[other].keys():
-            pairs.append(Pair(one, other, tuple(sorted(own[one][code] for code in common))))
+            pairs.append(Pair(one, other, tuple(sorted({own[one][code] for code in common}))))
     return sorted(pairs, key=lambda pair: -len(pair.functions))
 
 
