@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from scratchlm.classroom.answers import is_answered, may_answer
 from scratchlm.classroom.apart import done_apart
+from scratchlm.classroom.autograder import write_autograder
 from scratchlm.classroom.exercises import EXERCISES, hand_out
 from scratchlm.classroom.found import Source, found_at, found_in
 from scratchlm.classroom.gradebook import UNREAD, Effort, grade
@@ -105,6 +106,15 @@ def _parser(prog: str) -> _Parser:
     p.add_argument("--gradescope", action="store_true", help="write Gradescope's results.json for each student as well")
     p.add_argument("--similar", action="store_true", help="say whose code is the same but for names and comments")
     p.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="W", help="students at a time")
+    _add_effort(p)
+    p = command(
+        "autograder", _autograder, "write the archive that a platform takes, so that it grades what is handed in"
+    )
+    platforms = p.add_mutually_exclusive_group(required=True)
+    platforms.add_argument("--gradescope", type=Path, metavar="FILE.zip")
+    platforms.add_argument("--classroom50", type=Path, metavar="FILE.zip")
+    p.add_argument("numbers", nargs="*", type=_number, metavar="N", help="numbers of exercises (default: the rules')")
+    p.add_argument("--rules", type=Path, metavar="FILE", help="a class.toml")
     _add_effort(p)
     p = command("new", _new, "write an exercise of your own: a stub, a page of properties and a solution")
     p.add_argument("folder", type=Path, metavar="DIR")
@@ -281,11 +291,9 @@ def _with(options: argparse.Namespace, rules: Rules) -> Rules:
     return replace(rules, **{name: value for name, value in given.items() if value is not None})
 
 
-def _rules_of(options: argparse.Namespace) -> Rules:
-    """Return the rules of the class that is graded. Errors: ValueError."""
-    folder = options.folder if options.folder.is_dir() else options.folder.parent
-    place = folder / "class.toml"
-    rules = read(place, rules_in) if place.exists() else Rules()
+def _rules_in(place: Path | None, options: argparse.Namespace) -> Rules:
+    """Return the rules in a class.toml, if there is one, and those that options give. Errors: ValueError."""
+    rules = read(place, rules_in) if place else Rules()
     if own := options.exercises or rules.own:
         rules = replace(rules, own=own)
         enter(own)
@@ -295,8 +303,20 @@ def _rules_of(options: argparse.Namespace) -> Rules:
     return _with(options, rules)
 
 
+def _autograder(options: argparse.Namespace) -> int:
+    rules = _rules_in(options.rules, options)
+    numbers = tuple(sorted(set(options.numbers or rules.exercises or EXERCISES)))
+    platform = "gradescope" if options.gradescope else "classroom50"
+    place = options.gradescope or options.classroom50
+    write_autograder(place, platform, replace(rules, exercises=numbers))
+    _say(f"{_name(place)}: grades {'exercises' if len(numbers) > 1 else 'exercise'} {', '.join(map(str, numbers))}")
+    return 0
+
+
 def _grade(options: argparse.Namespace) -> int:
-    rules = _rules_of(options)
+    folder = options.folder if options.folder.is_dir() else options.folder.parent
+    place = folder / "class.toml"
+    rules = _rules_in(place if place.exists() else None, options)
     numbers = sorted(set(options.only or rules.exercises or EXERCISES))
     roster = read(options.roster, roster_in) if options.roster else None
     students, skipped = students_in(options.folder, options.out)

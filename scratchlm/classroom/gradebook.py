@@ -23,7 +23,7 @@ from scratchlm.classroom.own import enter
 from scratchlm.classroom.paper import as_text
 from scratchlm.classroom.rules import Enrolled, Rules
 from scratchlm.classroom.sandbox import Submission, Unable
-from scratchlm.classroom.sheets import UNGRADED, Book, as_test, ungraded
+from scratchlm.classroom.sheets import UNGRADED, Book, as_test, not_handed_in, ungraded
 from scratchlm.classroom.students import Student
 from scratchlm.files import try_to_write
 from scratchlm.terminal import in_one_line
@@ -86,8 +86,8 @@ def grade(
             del left[student]
             total = book.write(student, before)
             yield student.label, total, f"(as graded before) {_note(before)}".rstrip()
-    with contextlib.closing(done_apart(functools.partial(_graded, effort=effort), left, workers)) as graded:
-        for student, outcome in graded:
+    with contextlib.closing(done_apart(functools.partial(graded, effort=effort), left, workers)) as outcomes:
+        for student, outcome in outcomes:
             result = _result(student, outcome, left[student])
             total = book.write(student, result, anew=True)
             yield student.label, total, _note(book.results[student.label])
@@ -102,7 +102,7 @@ def _note(result: dict[str, Any]) -> str:
     return UNREAD if result["unread"] else ""
 
 
-def _graded(student: Student, effort: Effort) -> dict[str, Any]:
+def graded(student: Student, effort: Effort) -> dict[str, Any]:
     """Grade one student; return the result.
 
     What is wrong with the files becomes part of it. Errors: whatever is no fault of the student's, Unable above all.
@@ -127,7 +127,10 @@ def _graded(student: Student, effort: Effort) -> dict[str, Any]:
         "exercises": [report.to_json() for report in reports],
         "troubles": troubles,
         "unread": bool(found.unread) or any(NOT_READ in trouble for trouble in troubles),
-        "tests": [as_test(report, line) for report in reports for line in report.lines],
+        "tests": [
+            *(as_test(report, line) for report in reports for line in report.lines),
+            *(not_handed_in(EXERCISES[number]) for number in missing),
+        ],
     }
     return {**result, "report": "\n\n".join([*map(as_text, reports), *troubles])}
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from scratchlm.classroom.exercises import EXERCISES
+from scratchlm.classroom.exercises import EXERCISES, Exercise
 from scratchlm.classroom.grader import HOLDS, POINTS, Line, Report
 from scratchlm.classroom.paper import details
 from scratchlm.classroom.rules import Enrolled, Marks, Rules, days_late, marks_of
@@ -162,15 +162,29 @@ def classroom50(result: dict[str, Any], numbers: list[int], environment: Mapping
 
 def as_test(report: Report, line: Line) -> dict[str, Any]:
     """Return a property as a test in Gradescope's results.json has it; in `output` the identity, and what fails."""
-    why = "\n".join([line.identity, *([report.trouble] if report.trouble else []), *details(line)])
+    output = "\n".join([line.identity, *([report.trouble] if report.trouble else []), *details(line)])
+    name = f"exercise {report.exercise}, {line.function}: {line.name}" + (" ☆" if line.starred else "")
+    passed = line.mark == HOLDS and line.counts
+    possible = 0.0 if line.starred else line.possible
+    return _test(report.exercise, name, output, line.points, possible, passed, line.starred)
+
+
+def not_handed_in(exercise: Exercise) -> dict[str, Any]:
+    """Return what stands for an exercise that nothing was handed in for: so that its points are not forgotten."""
+    return _test(exercise.number, f"exercise {exercise.number}: {exercise.title}", "not handed in", 0.0, POINTS)
+
+
+def _test(
+    number: int, name: str, output: str, score: float, possible: float, passed: bool = False, starred: bool = False
+) -> dict[str, Any]:
     return {
-        "exercise": report.exercise,
-        "starred": line.starred,
-        "name": f"exercise {report.exercise}, {line.function}: {line.name}" + (" ☆" if line.starred else ""),
-        "score": round(line.points, 4),
-        "max_score": 0 if line.starred else round(line.possible, 4),
-        "status": "passed" if line.mark == HOLDS and line.counts else "failed",
-        "output": escaped(why, keep="\n"),
+        "exercise": number,
+        "starred": starred,
+        "name": name,
+        "score": round(score, 4),
+        "max_score": round(possible, 4),
+        "status": "passed" if passed else "failed",
+        "output": escaped(output, keep="\n"),
         "output_format": "text",
         "visibility": "visible",
     }
