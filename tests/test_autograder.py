@@ -57,6 +57,8 @@ def test_the_wheel_is_this_package_whole_and_the_same_every_time():
     assert autograder.wheel() == (name, data)
     with zipfile.ZipFile(io.BytesIO(data)) as made:
         names = set(made.namelist())
+        (about,) = (made.read(name).decode() for name in names if name.endswith("/METADATA"))
+    assert "\nName: scratchlm\n" in about
     assert {"scratchlm/py.typed", "scratchlm/classroom/stubs/ex01_softmax.py"} <= names
     assert {"scratchlm/classroom/templates/stub.txt", "scratchlm/classroom/README.md"} <= names
     assert not any("solution" in name and "templates" not in name for name in names)
@@ -130,6 +132,6 @@ def test_the_scripts_run_as_gradescope_runs_them(tmp_path):
     (root / "submission" / "src" / "homework.py").write_text(SOFTMAX)
     environment = os.environ | {"AUTOGRADER": str(root)}
     for script in ("setup.sh", "run_autograder"):
-        subprocess.run([root / "source" / script], env=environment, check=True, capture_output=True, timeout=300)
+        subprocess.run([root / "source" / script], env=environment, check=True, timeout=300)
     results = json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
     assert results["score"] == 10

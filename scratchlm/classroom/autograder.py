@@ -84,9 +84,10 @@ def wheel() -> tuple[str, bytes]:
     known = importlib.metadata.distribution("scratchlm")
     info = f"scratchlm-{known.version}.dist-info"
     files = {f"scratchlm/{path.relative_to(PACKAGE).as_posix()}": path.read_bytes() for path in _of_the_package()}
-    files[f"{info}/METADATA"] = str(known.read_text("METADATA")).encode()
+    about = known.read_text("METADATA") or known.read_text("PKG-INFO") or ""  # installed, or from where it is developed
+    files[f"{info}/METADATA"] = about.encode()
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: scratchlm\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    files[f"{info}/entry_points.txt"] = str(known.read_text("entry_points.txt") or "").encode()
+    files[f"{info}/entry_points.txt"] = (known.read_text("entry_points.txt") or "").encode()
     record = [f"{name},sha256={_digest(data)},{len(data)}" for name, data in files.items()]
     files[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""]).encode()
     return f"scratchlm-{known.version}-py3-none-any.whl", _zipped(files)
