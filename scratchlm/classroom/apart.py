@@ -116,7 +116,8 @@ def _serve(work: Callable[[Item], Any], item: Item, told: Connection, folder: Pa
         os._exit(2)
 
     on_request_to_end(end)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)  # those that came meanwhile
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)  # those that came meanwhile
     die_with(parent, signal.SIGTERM)
     tempfile.tempdir = str(folder)
     outcome: Any

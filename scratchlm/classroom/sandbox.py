@@ -225,13 +225,14 @@ class Submission:
         """End the process and all that it started; for a handler of signals, too, whatever it has interrupted."""
         if self.process is None:
             return
-        if hasattr(os, "killpg"):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+        if not hasattr(os, "killpg"):  # Windows
+            self.process.kill()
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        if hasattr(os, "waitid"):
             with contextlib.suppress(ChildProcessError):  # not `self.process.wait`: it may be that what was interrupted
                 os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
-        else:
-            self.process.kill()
 
     def stop(self) -> None:
         """End the process, and keep what it has printed."""
