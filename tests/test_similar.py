@@ -13,6 +13,8 @@ RENAMED = (
     SOLUTION.replace("grad_a", "delta").replace("grad_x", "g").replace(" + ", "  +  ").replace("x = ", "inputs = ")
 )
 RENAMED = RENAMED.replace("x @", "inputs @").replace("x.T", "inputs.T").replace('"""A sol', '# mine\n"""Not a sol')
+STEPS = "".join(f"        a = a * {i} + a ** {i}\n" for i in range(12))
+LOOPED = f"async def f(a):\n    for i in range(3):\n{STEPS}        total = (lambda t: t * a)(i)\n    return total\n"
 STUB = (STUBS / "ex10_mlp_backward.py").read_text(encoding="utf-8")
 
 
@@ -22,14 +24,20 @@ def test_other_names_comments_and_spaces_hide_nothing():
     pairs = similar({"anna": [SOLUTION], "ben": ["x = 1\n" + RENAMED], "cem": [annotated], "dora": [STUB]})
     assert {(pair.one, pair.other) for pair in pairs} == {("anna", "ben"), ("anna", "cem"), ("ben", "cem")}
     assert {pair.functions for pair in pairs} == {("mlp_backward",)}
+    assert similar({"anna": [LOOPED], "ben": [LOOPED.replace("t:", "u:").replace("t *", "u *")]})
 
 
 @pytest.mark.parametrize(
     "other",
-    [SOLUTION.replace("1 - h**2", "1 - h * h"), SOLUTION.replace("axis=0", "axis=-1"), SOLUTION.replace(".T", ".t")],
+    [
+        SOLUTION.replace("1 - h**2", "1 - h * h"),
+        SOLUTION.replace("axis=0", "axis=-1"),
+        SOLUTION.replace(".T", ".t"),
+        LOOPED.replace("        total", "    total"),
+    ],
 )
 def test_another_step_is_another_answer(other):
-    assert similar({"anna": [SOLUTION], "ben": [other]}) == []
+    assert similar({"anna": [SOLUTION, LOOPED], "ben": [other]}) == []
 
 
 def test_what_is_short_handed_out_or_no_python_accuses_nobody():

@@ -26,7 +26,8 @@ from scratchlm.terminal import REQUESTS, in_one_line, in_words, on_request_to_en
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 # A fork is ready at once, and Linux bears it. The libraries of other systems may not: there a process begins anew.
-CONTEXT = multiprocessing.get_context("fork") if sys.platform == "linux" else multiprocessing.get_context("spawn")
+FORKS = sys.platform == "linux" and hasattr(os, "fork")
+CONTEXT = multiprocessing.get_context("fork") if FORKS else multiprocessing.get_context("spawn")
 
 
 def done_apart(

@@ -5,8 +5,9 @@ short functions are alike by nature, so only those of some size are compared.
 """
 
 import ast
+import copy
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from scratchlm.terminal import escaped
@@ -14,6 +15,11 @@ from scratchlm.terminal import escaped
 # Nodes of a syntax tree. The textbook softmax has about 40, and there is one way to write it; from 80 on, as in the
 # gradients of a network, two students who think alike still choose other steps, and another order of them.
 LEAST = 80
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+NAMED = dict.fromkeys([ast.FunctionDef, ast.AsyncFunctionDef, ast.ExceptHandler], "name") | {
+    ast.Name: "id",
+    ast.arg: "arg",
+}
 
 
 class Pair(NamedTuple):
@@ -40,7 +46,7 @@ def similar(sources: Mapping[str, Sequence[str]], handed_out: Sequence[str] = ()
     for one, other in itertools.combinations(own, 2):
         if common := own[one].keys() & own[other].keys():
             pairs.append(Pair(one, other, tuple(sorted({own[one][code] for code in common}))))
-    return sorted(pairs, key=lambda pair: -len(pair.functions))
+    return sorted(pairs, key=lambda pair: (-len(pair.functions), pair))
 
 
 def as_text(pairs: Sequence[Pair]) -> str:
@@ -49,8 +55,8 @@ def as_text(pairs: Sequence[Pair]) -> str:
     >>> print(as_text([Pair("anna", "ben", ("mlp_backward",))]))
     anna and ben: mlp_backward
     """
-    lines = [f"{pair.one} and {pair.other}: {', '.join(pair.functions)}" for pair in pairs]
-    return escaped("\n".join(lines) or "no two have the same code", keep="\n")
+    lines = [escaped(f"{pair.one} and {pair.other}: {', '.join(pair.functions)}") for pair in pairs]
+    return "\n".join(lines) or "no two have the same code"
 
 
 def _of_all(texts: Iterable[str], given: Iterable[str]) -> dict[str, str]:
@@ -62,40 +68,50 @@ def _of_all(texts: Iterable[str], given: Iterable[str]) -> dict[str, str]:
 def _functions(text: str) -> dict[str, str]:
     """Return the code of each function in a text, as it is whatever things are called, with its name."""
     try:
-        tree = ast.parse(text)
-        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, Function)]
         return {_plain(function): function.name for function in functions if _size(function) >= LEAST}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
 
 
-def _size(function: ast.FunctionDef) -> int:
+def _size(function: Function) -> int:
     return sum(1 for statement in _body(function) for _ in ast.walk(statement))
 
 
-def _body(function: ast.FunctionDef) -> list[ast.stmt]:
+def _body(function: Function) -> list[ast.stmt]:
     """Return what a function does, without its docstring."""
     first = function.body[0]
     has_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
     return function.body[has_docstring:]
 
 
-def _plain(function: ast.FunctionDef) -> str:
+def _plain(function: Function) -> str:
     """Return the code of a function with its own names numbered in the order in which they come."""
-    own = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
-    own |= {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    numbers: dict[str, str] = {}
+    code = ast.Module([ast.Expr(ast.Lambda(function.args, ast.Constant(None))), *_body(function)], [])
+    return ast.dump(_Numbered(code).visit(copy.deepcopy(code)))
 
-    def words(node: ast.AST) -> Iterator[str]:
-        yield type(node).__name__
-        if isinstance(node, ast.Name | ast.arg):
-            name = node.id if isinstance(node, ast.Name) else node.arg
-            yield numbers.setdefault(name, f"#{len(numbers)}") if name in own else name
-            return
-        for field, value in ast.iter_fields(node):
-            parts = value if isinstance(value, list) else [value]
-            for part in parts if field not in ("annotation", "returns", "type_comment") else ():
-                yield from words(part) if isinstance(part, ast.AST) else [repr(part)]
 
-    body = ast.Module(_body(function), [])
-    return " ".join([*words(function.args), *words(body)])
+class _Numbered(ast.NodeTransformer):
+    """Replace the names that some code gives: those of arguments, variables, inner functions and exceptions."""
+
+    def __init__(self, code: ast.AST) -> None:
+        self.numbers: dict[str, str] = {}
+        self.own = {given for node in ast.walk(code) if (given := _given(node))}
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        field = NAMED.get(type(node))
+        name = getattr(node, field) if field else None
+        if field and name in self.own:
+            setattr(node, field, self.numbers.setdefault(name, f"#{len(self.numbers)}"))
+        for hint in ("annotation", "returns"):
+            if hasattr(node, hint):
+                setattr(node, hint, None)
+        return self.generic_visit(node)
+
+
+def _given(node: ast.AST) -> str | None:
+    """Return the name that a node gives to something, if it does."""
+    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
+        return None
+    name: str | None = getattr(node, NAMED.get(type(node), ""), None)
+    return name
