@@ -159,7 +159,7 @@ page.save(figure)
 page.close(
     """
 Remember: softmax does not change when a number is subtracted from all scores, so subtract one that keeps exp in range.
-Exercise: which of these three rows break naive.softmax in float32, and which breaks its logarithm only?
+Your turn: which of these three rows break naive.softmax in float32, and which breaks its logarithm only?
           [90, 0]   [0, -110]   [-110, -111]      Guess first; then try them.
 """
 )

@@ -182,7 +182,7 @@ page.keep(
 page.close(
     """
 Remember: log-softmax is stable if it never goes through the probabilities: subtract, sum the odds, log1p.
-Exercise: what does d - log(sum) give for the loss of a float16 model that leads by s = 8? Compute it by hand first:
+Your turn: what does d - log(sum) give for the loss of a float16 model that leads by s = 8? Compute it by hand first:
           the float16 numbers just above 1 are 1.001 and 1.002, and exp(-8) is 0.0003.
 """
 )

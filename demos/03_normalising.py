@@ -216,7 +216,7 @@ page.save(figure, "underflow")
 page.close(
     """
 Remember: normalising loses one number a row, the level Z. Distances between scores stay, until exp is taken.
-Exercise: two rows of logits, [3, 1] and [30, 10]. Are they the same model? And [3, 1] and [13, 11]? Say it without
+Your turn: two rows of logits, [3, 1] and [30, 10]. Are they the same model? And [3, 1] and [13, 11]? Say it without
           a computer, and name the number that the second pair would need to tell its rows apart.
 """
 )

@@ -205,7 +205,7 @@ page.save(figure)
 page.close(
     """
 Remember: softmax(log_softmax(z) / T) = softmax(z / T). Temperature needs the distances between scores; they are kept.
-Exercise: you are given only p, in float64, and none of it is 0. Get softmax(z / 2) from p in one line, without log and
+Your turn: you are given only p, in float64, and none of it is 0. Get softmax(z / 2) from p in one line, without log and
           without exp. (What is sqrt(p), once it is made to add up to 1?)
 """
 )

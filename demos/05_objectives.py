@@ -247,7 +247,7 @@ page.save(figure, "twins")
 page.close(
     """
 Remember: a falling loss proves nothing. Know what your loss expects, and measure the true NLL beside it.
-Exercise: log_softmax + cross_entropy normalises twice, and learns all the same. Why does the second time change
+Your turn: log_softmax + cross_entropy normalises twice, and learns all the same. Why does the second time change
           nothing? (What is the Z of a row of log-probs?)
 """
 )

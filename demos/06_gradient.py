@@ -181,7 +181,7 @@ page.close(
     """
 Remember: the gradient of cross-entropy is p - onehot; at the target, compute it as -odds / (1 + odds), minus what the
           others have.
-Exercise: a batch of two rows, in both of which token 0 came: z = [[0, 0], [9, 0]]. Which row moves the model more, and
+Your turn: a batch of two rows, in both of which token 0 came: z = [[0, 0], [9, 0]]. Which row moves the model more, and
           by what factor? First by hand; then ask cross_entropy_backward.
 """
 )

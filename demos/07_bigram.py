@@ -116,7 +116,7 @@ page.keep(counted_nll=counted_nll, gap=gap, farthest=farthest)
 page.close(
     """
 Remember: for a table, log(counts) is the exact minimum of the cross-entropy, and the gradient leads there from 0.
-Exercise: fit_counts gives -inf to pairs that never occur. What does one new name with such a pair cost? Repair it with
+Your turn: fit_counts gives -inf to pairs that never occur. What does one new name with such a pair cost? Repair it with
           fit_counts(..., smoothing=1), and look at the price on the names above.
 """
 )

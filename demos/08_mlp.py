@@ -153,7 +153,7 @@ page.close(
     """
 Remember: a gradient by hand is an algebra exercise; a gradient check makes it a fact. Do it in float64, and before you
           train.
-Exercise: set context_length to 1 in recipe.py. Which number in the table should the MLP now approach, and why can it
+Your turn: set context_length to 1 in recipe.py. Which number in the table should the MLP now approach, and why can it
           not pass it by much?
 """
 )

@@ -289,7 +289,7 @@ page.close(
     """
 Remember: a decoder that only looks at distances between scores of one row cannot tell log-probs from logits. One that
           looks at signs or sizes, or compares scores of different rows, can; then normalise first, so that all agree.
-Exercise: mend the repetition penalty, so that it writes the same text from z, from l and from z + 10. (Subtract a
+Your turn: mend the repetition penalty, so that it writes the same text from z, from l and from z + 10. (Subtract a
           number from a token's score instead; or let it know Z.)
 """
 )

@@ -480,7 +480,7 @@ page.save(figure)
 page.close(
     """
 Remember: a claim about models is a number that nobody has measured yet. Measure it; then give the verdict.
-Exercise: pick the verdict that you believe least. Change the page that measures it so that the claim gets its best
+Your turn: pick the verdict that you believe least. Change the page that measures it so that the claim gets its best
           chance, run this page again, and see whether the verdict moves.
 """
 )

@@ -268,7 +268,7 @@ page.close(
     """
 Remember: an example tests one input, a property every input that a machine can think of; and a property is worth the
           wrong functions that it catches, so write these down first.
-Exercise: five of softmax's identities let none of its wrong ones through. Which? Begin with a wrong one that only one
+Your turn: five of softmax's identities let none of its wrong ones through. Which? Begin with a wrong one that only one
           identity catches. (PROPERTIES["softmax"] lists them; `examine` takes names=[...].)
 """
 )

@@ -327,7 +327,7 @@ page.close(
     """
 Remember: digits are lost where a small number is added to a large one. So subtract before you add, and do not add the
           odds to 1 (log1p); and shift before exp by a whole number, which hardly rounds.
-Exercise: find two float32 scores for which softmax, shifted by max z, is off by more than 50 ulps. What has their
+Your turn: find two float32 scores for which softmax, shifted by max z, is off by more than 50 ulps. What has their
           distance to do with it, and why can no two scores less than 8 apart be off by more than 10?
 """
 )

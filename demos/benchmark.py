@@ -529,6 +529,6 @@ page.close(
 Remember: measure in turns, side by side, and tell the spread. A time alone says as much about the machine as about the
 code. Where we lose, PyTorch's loops read an array once, and NumPy reads it again for each step of a formula.
 
-Exercise: SCRATCHLM_THREADS=1, --threads=1: which rows change, and which do not?
+Your turn: SCRATCHLM_THREADS=1, --threads=1: which rows change, and which do not?
 """
 )

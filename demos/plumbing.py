@@ -137,7 +137,7 @@ class Page:
         return script
 
     def close(self, text: str) -> None:
-        """Print what to remember and the exercise, and which page comes next."""
+        """Print what to remember and what to try, and which page comes next."""
         print(f"\n{text.strip()}")
         later = [path for path in sorted(Path(__file__).parent.glob("[0-9]*.py")) if path.stem > self.name]
         if later:

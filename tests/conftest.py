@@ -123,3 +123,14 @@ def few_cases(monkeypatch):
 
     really = grader.judged
     monkeypatch.setattr(grader, "judged", lambda *a, budget, **more: really(*a, budget=min(budget, 3), **more))
+
+
+@pytest.fixture
+def afterwards_as_before():
+    """Let a teacher's own exercises be gone when the test ends."""
+    from scratchlm.classroom.exercises import EXERCISES
+
+    before = dict(EXERCISES)
+    yield
+    EXERCISES.clear()
+    EXERCISES.update(before)

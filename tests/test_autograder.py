@@ -12,19 +12,13 @@ import pytest
 
 from scratchlm import cli
 from scratchlm.classroom import autograder
-from scratchlm.classroom.exercises import EXERCISES
 from scratchlm.classroom.own import new_exercise
 
 SOFTMAX = (Path(__file__).parent / "solutions" / "textbook_softmax.py").read_text(encoding="utf-8")
 NAIVE = "import numpy as np\ndef softmax(z, axis=-1):\n    e = np.exp(z)\n    return e / e.sum(axis, keepdims=True)\n"
 
 
-@pytest.fixture(autouse=True)
-def afterwards_as_before():
-    before = dict(EXERCISES)
-    yield
-    EXERCISES.clear()
-    EXERCISES.update(before)
+pytestmark = pytest.mark.usefixtures("afterwards_as_before")
 
 
 def unpacked(tmp_path, platform, *options):

@@ -23,7 +23,7 @@ PAGES = [int(path.name[:2]) for path in sorted(DEMOS.glob("[0-9]*.py"))]
 def test_a_page_opens_with_its_question_and_closes_with_what_to_remember(number, run):
     _, text, pictures = run(number)
     assert text.splitlines()[0].endswith("?") or "?" in text.splitlines()[0]
-    assert re.search(r"^Remember: .*^Exercise: ", text, flags=re.DOTALL | re.MULTILINE)
+    assert re.search(r"^Remember: .*^Your turn: ", text, flags=re.DOTALL | re.MULTILINE)
     assert pictures
     if number != PAGES[-1]:
         assert re.search(rf"^Next: python .*{number + 1:02}_\w+\.py$", text, flags=re.MULTILINE)

@@ -9,13 +9,7 @@ from scratchlm import cli
 from scratchlm.classroom.exercises import EXERCISES
 from scratchlm.classroom.own import enter, new_exercise, own_exercises
 
-
-@pytest.fixture(autouse=True)
-def afterwards_as_before():
-    before = dict(EXERCISES)
-    yield
-    EXERCISES.clear()
-    EXERCISES.update(before)
+pytestmark = pytest.mark.usefixtures("afterwards_as_before")
 
 
 @pytest.fixture

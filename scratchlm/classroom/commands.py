@@ -319,7 +319,7 @@ def _grade(options: argparse.Namespace) -> int:
     rules = _rules_in(place if place.exists() else None, options)
     numbers = sorted(set(options.only or rules.exercises or EXERCISES))
     roster = read(options.roster, roster_in) if options.roster else None
-    students, skipped = students_in(options.folder, options.out)
+    students, skipped = students_in(options.folder, options.out, rules.own)
     _say_what_the_wall_lacks()
     for name in skipped:
         _say(f"skipped: {escaped(name)} is nothing of a student")

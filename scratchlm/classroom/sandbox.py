@@ -155,9 +155,10 @@ class Submission:
     def start(self) -> None:
         """Start the process, and let it load again what it had loaded. Errors: Unable; Lost."""
         self.stop()
+        printed_before = self.output
         with our_side("no process could be started for it: "):
             self._start_process()
-        self._wait_until_it_begins()
+        self._wait_until_it_begins(printed_before)
         for index in [index for index in self.loaded if index in self.places.values()]:
             self._load(index, self.loaded[index].definitions_only)
 
@@ -203,7 +204,7 @@ class Submission:
         with contextlib.suppress(OSError):
             pipe.close()
 
-    def _wait_until_it_begins(self) -> None:
+    def _wait_until_it_begins(self, printed_before: str) -> None:
         """Wait until NumPy is imported and the wall is up. Errors: Unable: nothing of the submission has run yet."""
         config = {
             "sources": [_as_values(source) for source in self.sources],
@@ -212,7 +213,7 @@ class Submission:
             "grader": os.getpid(),
             "readable": list(READABLE),
         }
-        printed_before, begun = self.output, time.monotonic()
+        begun = time.monotonic()
         try:
             self._exchange(config, LOADING)
         except Lost as lost:

@@ -46,18 +46,20 @@ class Entry(NamedTuple):
     place: Place
 
 
-def students_in(collected: Path, out: Path) -> tuple[list[Student], list[str]]:
+def students_in(collected: Path, out: Path, own: Path | None = None) -> tuple[list[Student], list[str]]:
     """Return the students, sorted by name, and what else is there: in a folder, or in one archive of all.
 
     A folder is a student's, and so is an archive; loose files are, as platforms name them, or else after whom they are
-    called. A link, a hidden folder, a folder that archives leave behind, and `out` are no student's.
+    called. A link, a hidden folder, what archives leave behind, and `out` are no student's, nor is `own`, the teacher's
+    exercises.
+
     Errors: OSError if the folder cannot be read; ValueError if there is no student, or `out` is the folder itself, or a
     student's.
     """
     is_students = _is_same(collected, out.parent) and any((out / known.file).exists() for known in EXERCISES.values())
     if _is_same(collected, out) or is_students:
         raise ValueError(f"{out} is what was handed in; --out must be another folder")
-    entries, others = _entries_of_archive(collected) if collected.is_file() else _entries_of_folder(collected, out)
+    entries, others = _entries_of_archive(collected) if collected.is_file() else _entries_of_folder(collected, out, own)
     archives = [entry for entry in entries if _is_archive(entry.name)]
     if len(entries) == len(archives) == 1 and collected.is_dir():  # one archive: of all, or of the only student
         inside, more = _entries_of_archive(archives[0].place.path)
@@ -74,7 +76,7 @@ def students_in(collected: Path, out: Path) -> tuple[list[Student], list[str]]:
     return _labelled(by_student), sorted(others + [entry.name for entry in loose])
 
 
-def _entries_of_folder(folder: Path, out: Path) -> tuple[list[Entry], list[str]]:
+def _entries_of_folder(folder: Path, *teachers: Path | None) -> tuple[list[Entry], list[str]]:
     """Return what may be students' in a folder, and what is not."""
     found, others = list[Entry](), list[str]()
     with os.scandir(folder) as entries:
@@ -82,9 +84,10 @@ def _entries_of_folder(folder: Path, out: Path) -> tuple[list[Entry], list[str]]
             is_folder = entry.is_dir(follow_symlinks=False)
             is_file = entry.is_file(follow_symlinks=False) and _may_be_handed_in(entry.name)
             hidden = entry.name.startswith(".") or entry.name in NO_STUDENTS
-            if (is_folder or is_file) and not hidden and not _is_same(Path(entry), out):
+            is_teachers = entry.name in RULES or any(other and _is_same(Path(entry), other) for other in teachers)
+            if (is_folder or is_file) and not hidden and not is_teachers:
                 found.append(Entry(entry.name, is_folder, Place(Path(entry))))
-            elif entry.name not in RULES:
+            elif not is_teachers:
                 others.append(entry.name)
     return found, others
 

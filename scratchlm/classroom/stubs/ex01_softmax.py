@@ -7,7 +7,7 @@ exp(710) is more than a float64 can hold, and then inf / inf is no number. You w
 Next: logsumexp, the logarithm of the sum that you divide by here.
 """
 
-import numpy as np
+import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
 
 
 def softmax(logits, axis=-1):

@@ -7,7 +7,7 @@ scores are normalised.
 Next: log_softmax, which is z - Z.
 """
 
-import numpy as np
+import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
 
 
 def logsumexp(logits, axis=-1, keepdims=False):

@@ -9,7 +9,7 @@ After you have solved it, read `scratchlm/ladder.py`: four ways to the same, eac
 Next: the loss of a prediction, which is a log-probability with a minus.
 """
 
-import numpy as np
+import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
 
 
 def log_softmax(logits, axis=-1):

@@ -8,7 +8,7 @@ doors.
 Next: which way to move the scores so that the loss falls.
 """
 
-import numpy as np
+import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
 
 
 def nll_loss(log_probs, targets, reduction="mean"):

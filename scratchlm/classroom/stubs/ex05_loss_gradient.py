@@ -7,7 +7,7 @@ learns from this difference.
 Next: the gradient of softmax itself, when something else than this loss stands above it.
 """
 
-import numpy as np
+import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
 
 
 def cross_entropy_backward(logits, targets, reduction="mean"):

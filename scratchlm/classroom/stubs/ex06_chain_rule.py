@@ -8,7 +8,7 @@ work the product out on paper first, and compute only what remains.
 Next: a claim from an article, and your turn to refute it.
 """
 
-import numpy as np
+import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
 
 
 def softmax_backward(grad_output, probs, axis=-1):

@@ -7,7 +7,7 @@ stuck with T = 1. Show that this is wrong. You get log-probabilities, and nothin
 Next: what log-probabilities really lack.
 """
 
-import numpy as np
+import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
 
 
 def probs_at_temperature(log_probs, temperature):

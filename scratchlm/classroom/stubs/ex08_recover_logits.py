@@ -6,7 +6,7 @@ is lost. Whoever stores it beside the log-probabilities can have the logits back
 Next: a language model that only counts.
 """
 
-import numpy as np
+import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
 
 
 def recover_logits(log_probs, Z):

@@ -7,7 +7,7 @@ gradient descent on a table of scores would arrive at, given enough time.
 Next: a network that looks further back, and its gradients by hand.
 """
 
-import numpy as np
+import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
 
 
 def bigram_by_counts(previous, following, vocab_size):

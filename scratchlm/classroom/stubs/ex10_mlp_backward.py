@@ -8,7 +8,7 @@ up, and ask of each line: how does what it made depend on what it was made from?
 Next: filters for writing text, top-k and top-p.
 """
 
-import numpy as np
+import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
 
 
 def mlp_forward(params, contexts):

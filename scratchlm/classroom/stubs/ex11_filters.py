@@ -7,7 +7,7 @@ together have probability p: few when the model is sure, many when it is in doub
 Next: a sum that never sees the whole row.
 """
 
-import numpy as np
+import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
 
 
 def top_k(scores, k):

@@ -8,7 +8,7 @@ old sum was measured from the wrong level, and has to be corrected. This is the 
 Next: you write the examination yourself.
 """
 
-import numpy as np
+import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
 
 
 def absorb(running_max, running_sum, chunk):

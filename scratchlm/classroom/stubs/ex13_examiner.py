@@ -8,7 +8,7 @@ the more of them you catch.
 This was the last one. The package examines the same way: see `python -m scratchlm examine --help`.
 """
 
-import numpy as np
+import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
 
 
 def looks_like_softmax(softmax):
