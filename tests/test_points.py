@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ladders import LADDERS, NLL, SOFTMAX, TOP_P
+from hinted import HINTED
+from ladders import LADDERS, SOFTMAX
 
 from scratchlm.classroom.exercises import EXERCISES, properties_of
 from scratchlm.classroom.grader import FAILS, HOLDS, POINTS, Report, judge
@@ -224,51 +225,15 @@ def test_the_loops_of_the_last_layer_earn_its_share():
     assert report_of(10, text).points == PARTS["mlp_backward"]["the output layer"]
 
 
-# --- the last hints, followed to the letter --------------------------------------------------------------------------
-
-STAR_OF_2 = """
-def logsumexp(logits, axis=-1, keepdims=False):
-    m = logits.max(axis=axis, keepdims=True)
-    e = np.exp(logits - m)
-    np.put_along_axis(e, np.expand_dims(logits.argmax(axis=axis), axis), 0, axis=axis)
-    Z = m + np.log1p(e.sum(axis=axis, keepdims=True))
-    return Z if keepdims else Z.squeeze(axis)
-"""
-STAR_OF_4 = (
-    NLL
-    + """
-def cross_entropy(logits, targets, reduction='mean'):
-    z = logits.astype(np.float64)
-    m = z.max(axis=-1, keepdims=True)
-    c = np.floor(m - np.clip(m, 0, 600))
-    e = np.exp(z - c)
-    np.put_along_axis(e, z.argmax(axis=-1)[..., None], 0, axis=-1)
-    odds = e.sum(axis=-1, keepdims=True) / np.exp(m - c)
-    loss = ((m - np.take_along_axis(z, targets[..., None], axis=-1)) + np.log1p(odds))[..., 0].astype(logits.dtype)
-    return loss if reduction == 'none' else loss.mean() if reduction == 'mean' else loss.sum()
-"""
-)
-TOP_K_HINT = """
-def top_k(scores, k):
-    k = min(k, scores.shape[-1])
-    stays = scores >= np.sort(scores, axis=-1)[..., -k, None]
-    return np.where(stays, scores, -np.inf).astype(scores.dtype)
-"""
+# --- the hints, followed to the letter --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("number", "text", "stars"),
-    [
-        (1, SOFTMAX, 0),
-        (2, LADDERS[2]["the textbook"], 0),
-        (2, STAR_OF_2, 2),
-        (3, LADDERS[3]["the textbook"], 0),
-        (4, STAR_OF_4, 2),
-        (6, LADDERS[6]["both"], 0),
-        (11, TOP_K_HINT + SOFTMAX + "def top_p(scores, p):\n" + textwrap.indent("\n".join(TOP_P), "    "), 0),
-    ],
-    ids=lambda value: value if isinstance(value, int) else "",
-)
-def test_the_last_hint_followed_to_the_letter_is_accepted(number, text, stars):
-    report = report_of(number, text)
+@pytest.mark.parametrize(("number", "stars"), HINTED)
+def test_the_hints_followed_to_the_letter_are_accepted(number, stars):
+    report = report_of(number, HINTED[number, stars])
     assert (report.required_points, report.star_points) == (10, stars)
+
+
+def test_the_hints_of_every_exercise_and_every_star_are_followed():
+    stars = {number: 2 * any(part.starred for part in exercise.parts) for number, exercise in EXERCISES.items()}
+    assert set(HINTED) == {(number, 0) for number in EXERCISES} | {(number, n) for number, n in stars.items() if n}
