@@ -175,6 +175,33 @@ def test_of_several_definitions_one_is_taken_and_the_report_says_which(files, ta
     assert f"{taken} was taken: {why}" in " ".join(report.split())
 
 
+BROKEN = """
+@np.vectorize
+def logsumexp(z, axis=-1:
+    return (np.log(np.exp(z).sum(axis))
+
+x = = 3
+plot(softmax)
+"""
+
+
+@pytest.mark.parametrize("text", [BROKEN + SOFTMAX, SOFTMAX + BROKEN, SOFTMAX.replace("\n    ", "\n\t", 1) + BROKEN])
+def test_a_function_that_is_no_python_costs_itself_only_and_is_said_once(text, tmp_path):
+    hand_in(tmp_path / "in" / "anna", {"hw.py": "import numpy as np\n" + text})
+    done = run("exercise", "grade", "in", "--out", "out", "--only", "1", "2", "--budget", "2", cwd=tmp_path)
+    (row,) = rows_of(tmp_path / "out")
+    assert (done.returncode, row["exercise 1 (of 10)"], row["exercise 2 (of 10)"]) == (1, "10", "0")
+    assert row["troubles"].count("could not be read: SyntaxError") == 1
+    assert "logsumexp is not there when it runs: hw.py, line" in row["troubles"]
+
+
+def test_what_is_handed_in_as_it_was_handed_out_is_said_to_be(tmp_path):
+    run("exercise", "start", tmp_path / "in" / "anna", "1", "4")
+    done = run("exercise", "grade", "in", "--out", "out", "--only", "1", "4", cwd=tmp_path)
+    (row,) = rows_of(tmp_path / "out")
+    assert (done.returncode, row["total"], row["troubles"]) == (0, "0", "exercises 1, 4 not attempted: as handed out")
+
+
 # --- who handed in ----------------------------------------------------------------------------------------------------
 
 

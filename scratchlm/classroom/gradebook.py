@@ -115,8 +115,9 @@ def graded(student: Student, effort: Effort) -> dict[str, Any]:
         with Submission(found, effort.seconds) as submission:
             reports = [checked(exercise, submission, seed=effort.seed, budget=effort.budget) for exercise in answered]
     missing = [exercise.number for exercise in exercises if exercise not in answered]
-    told = [*student.remarks, *found.unread, *_not_handed_in(missing, found), *chain(*map(_troubles_of, reports))]
-    troubles = list(dict.fromkeys(told))
+    general = [*student.remarks, *found.unread, *_not_handed_in(missing, found), *_not_attempted(reports)]
+    told = list(dict.fromkeys([*general, *chain(*map(_troubles_of, reports))]))
+    troubles = [text for text in told if not any(text in other for other in told if other != text)]  # said once
     points = round(sum(report.points for report in reports), 2)
     result = {
         "student": student.name,
@@ -132,7 +133,7 @@ def graded(student: Student, effort: Effort) -> dict[str, Any]:
             *(not_handed_in(EXERCISES[number]) for number in missing),
         ],
     }
-    return {**result, "report": "\n\n".join([*map(as_text, reports), *troubles])}
+    return {**result, "report": "\n\n".join([*map(as_text, reports), *general])}
 
 
 def _not_handed_in(numbers: list[int], found: Found) -> list[str]:
@@ -146,6 +147,12 @@ def _not_handed_in(numbers: list[int], found: Found) -> list[str]:
         what = f"the folder holds {there}, which is no code: hand in .py, .ipynb or .zip" if there else "it is empty"
         return [f"{which} not handed in: {what}"]
     return [f"{which} not handed in (there is {there})"]
+
+
+def _not_attempted(reports: list[Report]) -> list[str]:
+    """Return what there is to say of exercises that came back as they were handed out."""
+    numbers = [str(report.exercise) for report in reports if not report.attempted and not report.trouble]
+    return [f"exercise{'s' * (len(numbers) > 1)} {', '.join(numbers)} not attempted: as handed out"] if numbers else []
 
 
 def _troubles_of(report: Report) -> list[str]:

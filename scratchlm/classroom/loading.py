@@ -10,11 +10,12 @@ import contextlib
 import importlib.abc
 import importlib.machinery
 import inspect
+import itertools
 import re
 import sys
 import traceback
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ MAGIC = re.compile(r"^([ \t]*)(?:[\w, \t]+=[ \t]*)?(?:[%!](?![ =])|\?).*$|^([ \t
 PACKAGE = "handed_in"  # where `from .utils import x` looks
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 MOST_TROUBLES = 10
+NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)  # what a parser says of it
 
 
 class Source(NamedTuple):
@@ -71,12 +73,13 @@ class Sources:
         for label, text in self.sources[index].cells:
             try:
                 statements = parsed(text, label).body
-            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                only_definitions = definitions_only
+            except NO_PYTHON as error:
                 self.note(index, error, label, "could not be read")
-                continue
+                statements, only_definitions = list(salvaged(text, label)), True
             for statement in statements:
                 flags |= _future(statement)
-                if definitions_only and not _defines(statement):
+                if only_definitions and not _defines(statement):
                     continue
                 try:
                     code = compile(ast.Module([statement], []), label, "exec", flags, dont_inherit=True)
@@ -154,10 +157,25 @@ def parsed(text: str, label: str) -> ast.Module:
         return ast.parse(text, label)
     except SyntaxError:
         text = MAGIC.sub(lambda found: f"{found[1] or found[2] or ''}pass", text)
-    for spaces in (text.expandtabs(4), text.expandtabs(8)):  # as the student's editor may have shown it
+    for attempt in (text, text.expandtabs(8)):  # then with the other width, and what is wrong with that is said
         with contextlib.suppress(SyntaxError):
-            return ast.parse(spaces, label)
-    return ast.parse(text, label)
+            return ast.parse(attempt, label)
+    return ast.parse(text.expandtabs(4), label)
+
+
+def salvaged(text: str, label: str) -> Iterator[ast.stmt]:
+    """Give the statements of a text that is no Python as a whole, but for those that are none themselves.
+
+    A piece begins wherever a line begins at the margin.
+    """
+    lines = text.expandtabs(4).split("\n")
+    starts = [n for n, line in enumerate(lines) if line and line[0] not in " #)]}"]
+    decorated = {after for before, after in itertools.pairwise(starts) if lines[before].startswith("@")}
+    starts = [n for n in starts if n not in decorated]
+    for start, end in itertools.pairwise([*starts, len(lines)]):
+        with contextlib.suppress(*NO_PYTHON):
+            for statement in ast.parse("\n".join(lines[start:end]), label).body:
+                yield ast.increment_lineno(statement, start)
 
 
 def _future(statement: ast.stmt) -> int:
