@@ -105,10 +105,10 @@ table(
     ],
 )
 say(f"""p - 1 is 0 from s = {dead_from:g} on; ours is never off by more than {in_ulps(ours_ulps)} ulps. SciPy's users
-compute p - 1, and so does PyTorch, in effect (pytorch/pytorch#113708; page 12 asks both). Does it matter? AdamW, which
-trains most models, takes its steps in units of the recent gradient, down to its epsilon, 1e-8. Just above s = 17 a
-gradient that is there can still move a weight; far above, no optimizer would notice. What is lost for certain is the
-answer to: how sure?""")
+compute p - 1, and so does PyTorch, in effect (pytorch/pytorch#113708; page 12 asks both). Does it matter? The gradient
+at the target is 0 then, and those of the others are not: the row says "down" to all, and nobody pushes back. AdamW,
+which trains most models, takes its steps in units of the recent gradient, so that even a whisper moves the weights.
+Page 13 lets a training go on from there, and it explodes.""")
 
 # %% When all logits are large: the loss itself goes
 #

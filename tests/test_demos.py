@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchlm.functional import log_softmax
+from scratchlm.functional import cross_entropy, log_softmax
+from scratchlm.gradcheck import numerical_gradient
 from scratchlm.models import BigramLM
 
 ROOT = Path(__file__).parent.parent
@@ -103,6 +104,43 @@ def test_temperature(run):
     assert found["mass_lost"]["float16"] > 0.05
     assert found["falls"] == 0
     assert found["entropies"][0].mean() < 0.2 < 3.2 < found["entropies"][-1].mean() < math.log(27)
+
+
+def test_collapse(run):
+    found, text, pictures = run(13)
+    assert pictures == ["13_collapse.png"]
+    (usual,), (ours,) = found["courses"]["p - 1"], found["courses"]["ours"]
+    before = min(usual.loss[: usual.top])
+    assert usual.loss[usual.top] > 100 * max(before, usual.loss[usual.top - 100])
+    assert ours.jump < 1.01 > found["exact"].jump
+    # Both have float32's p; one has float64's gradient, but for rounding, and so its course.
+    assert ours.loss[-1] == pytest.approx(found["exact"].loss[-1], rel=0.2)
+    assert max(usual.silent) > 0.5
+    assert max(ours.silent) == 0
+    assert usual.level[-1] < -500
+    assert abs(ours.level[-1]) < 20
+    assert found["further"].loss[-1] < 1e-6 * ours.loss[-1]
+    assert found["longer"].loss[-1] > 100 * before
+    assert found["guessed"] < 0.1
+    assert f"{usual.jump:,.0f} times" in text
+
+
+def test_the_network_of_the_collapse_has_the_gradient_that_nudging_finds(run):
+    found, _, _ = run(13)
+    (pairs, answers), _ = found["sums"](0)
+    pairs, answers, params = pairs[:7], answers[:7], found["new_network"](0, np.float64)
+    layers = found["forward"](params, pairs)
+    grads = found["backward"](params, pairs, layers, found["ours"](layers[-1], answers))
+    for name in params:
+        entry = np.unravel_index(np.abs(grads[name]).argmax(), grads[name].shape)
+
+        def loss(x, name=name, entry=entry):
+            nudged = {**params, name: params[name].copy()}
+            nudged[name][entry] = x[0]
+            return cross_entropy(found["forward"](nudged, pairs)[-1], answers)
+
+        by_nudging = numerical_gradient(loss, params[name][entry][None])
+        assert grads[name][entry] == pytest.approx(by_nudging[0], rel=1e-6)
 
 
 def test_tests(run):
