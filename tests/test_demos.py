@@ -143,6 +143,37 @@ def test_the_network_of_the_collapse_has_the_gradient_that_nudging_finds(run):
         assert grads[name][entry] == pytest.approx(by_nudging[0], rel=1e-6)
 
 
+def test_sixteen_bits(run):
+    found, _, pictures = run(14)
+    assert pictures == ["14_sixteen_bits.png"]
+    errors, changed = found["errors"], found["changed"]
+    assert errors["logits"] == sorted(errors["logits"])
+    assert changed["logits"] == sorted(changed["logits"])
+    assert errors["logits"][-1] > 0.5
+    assert changed["logits"][-1] > 0.1
+    # A score of at most log 100 is off by half a step, 1/256 of it, and so is what the sum of all exps is off by.
+    assert max(errors["log-probs"] + errors["logits - max"]) < math.expm1(2 * math.log(100) / 256)
+    assert max(changed["log-probs"]) < 0.01
+    assert max(changed["logits - max"]) == 0
+    assert found["cast_errors"]["before"] < 1e-4 < 0.01 < found["cast_errors"]["after"]
+    for exact, rounded in zip(found["nlls"]["32"], found["nlls"]["16"], strict=True):
+        assert 0 < abs(exact - rounded) < 0.02
+
+
+def test_bfloat16_is_the_nearest_and_of_two_the_even_one(run):
+    bfloat16 = run(14).found["bfloat16"]
+    rng = np.random.default_rng(0)
+    x = (rng.normal(0, 1, 2000) * 10.0 ** rng.integers(-20, 20, 2000)).astype(np.float32)
+    x[:500] = (x[:500].view(np.uint32) & np.uint32(0xFFFF0000) | 0x8000).view(np.float32)  # halfway
+    below = (x.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)  # towards 0
+    above = (below.view(np.uint32) + np.uint32(0x10000)).view(np.float32)
+    to_below, to_above = (abs(x.astype(float) - side.astype(float)) for side in (below, above))
+    is_even = (below.view(np.uint32) >> 16) % 2 == 0
+    nearest = np.where((to_below < to_above) | ((to_below == to_above) & is_even), below, above)
+    assert (to_below == to_above).sum() >= 500
+    np.testing.assert_array_equal(bfloat16(x), nearest)
+
+
 def test_tests(run):
     found, text, pictures = run(11)
     assert pictures == ["11_tests.png"]

@@ -60,10 +60,10 @@ def test_the_lesson_plans_name_every_page_and_every_exercise():
     plan, answers = plans.split("<details>")
     rows = [line.split("|") for line in plan.splitlines() if re.match(r"\| \d\.\d", line)]
     named = {column: [set(map(int, re.findall(r"\d+", row[column]))) for row in rows] for column in (4, 5)}
-    assert len(rows) == 7
+    assert len(rows) == 8
     assert set().union(*named[4]) == {int(path.name[:2]) for path in (ROOT / "demos").glob("[0-9]*.py")}
     assert sorted(number for numbers in named[5] for number in numbers) == list(EXERCISES)
-    for number in range(1, 14):
+    for number in range(1, 15):
         assert re.search(rf"^{number}\. ", answers, flags=re.MULTILINE)
 
 
