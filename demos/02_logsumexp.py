@@ -64,7 +64,7 @@ one: in 1 + exp(-20) the 1 swallows the odds. The fourth has them all.""")
 
 # %% How common is that? Rows of 27 scores, more and more spread out
 #
-# 27 tokens are the letters a to z and the end of a name, as in the models of pages 7 and 8, whose rows are 5 to 18 nats
+# 27 tokens are the letters a to z and the end of a name, as in the models of pages 6 and 7, whose rows are 5 to 18 nats
 # wide. The spread is the distance from the lowest to the highest score that a row may have.
 
 WAYS = {name: way for name, way in LADDER.items() if way is not ladder.naive}  # page 1 tells where that one breaks

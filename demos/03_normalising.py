@@ -67,7 +67,7 @@ thing: already a hundredth more distance between the scores makes another model.
 #
 # Nudge the logits in every possible direction and see which nudge leaves l where it is. The matrix of all the slopes,
 # dl_i / dz_j, tells: its rank is the number of directions in which l does move. (A `_backward` function returns how one
-# number made of l moves with each logit; page 6 explains it. Row i of np.eye makes that number l_i itself.)
+# number made of l moves with each logit; page 5 explains it. Row i of np.eye makes that number l_i itself.)
 
 V = 27
 scores = rng.normal(0, 3, size=V)

@@ -37,7 +37,7 @@ plus one each, so its Z is the logarithm of how often a letter was seen, plus 27
 # %% The decoders
 #
 # Each takes the scores s of a model and s2 of a second one, and returns scores whose softmax is what is drawn from.
-# Temperature is page 4's, and the three cuts are page 8's.
+# Temperature is page 4's, and the three cuts are page 7's.
 
 IS_A = np.arange(len(vocabulary)) == vocabulary.encode("a")[0]
 DECODERS = {

@@ -1,7 +1,7 @@
 """Why does a training that went well explode?
 
 The loss falls below a ten-millionth, every answer is right; and hundreds of steps later it is a million times higher,
-for no reason that anybody sees. It is fought with clipping, with weight decay, with float64. The reason is on page 6:
+for no reason that anybody sees. It is fought with clipping, with weight decay, with float64. The reason is on page 5:
 when the model is sure, p - 1 is 0 in float32, though the gradient is not. Here a small network learns a table by heart,
 twice, from the same start; the only difference is one subtraction.
 """

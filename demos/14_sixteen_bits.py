@@ -101,7 +101,7 @@ print(f"cast to float32 before the cap: {cast_errors['before']:.5%};   after it:
 
 # %% And does training mind?
 #
-# The network of page 8, with its logits rounded to bfloat16 in every step, and their gradient, too.
+# The network of page 7, with its logits rounded to bfloat16 in every step, and their gradient, too.
 
 
 class Sixteen:
@@ -123,7 +123,7 @@ def held_out_nll(wrap, seed):
 
 
 nlls = {name: [held_out_nll(wrap, seed) for seed in (0, 1)] for name, wrap in [("32", lambda m: m), ("16", Sixteen)]}
-heading(f"The network of page 8, {page.steps:,} steps from two starts: NLL on held-out names (nats)")
+heading(f"The network of page 7, {page.steps:,} steps from two starts: NLL on held-out names (nats)")
 table(["logits in", "start 0", "start 1"], [[f"{bits} bits", *(f"{x:.4f}" for x in nlls[bits])] for bits in nlls])
 say("""That is less than two starts lie apart: its scores are small, and the roundings of many rows cancel. A record for
 training speed was set with bfloat16 losses (KellerJordan/modded-nanogpt#133). It is not harmless everywhere: a training

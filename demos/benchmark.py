@@ -206,7 +206,7 @@ for dtype in ("float32", "float64"):
             rows.append([f"{function} {shape[0]} x {shape[1]}", *cells, f"{ours * 1e6:,.0f} us"])
     table(["", NAIVE, SCIPY, TORCH, EXP, COPY, "ours"], rows)
 
-# %% A training step: forward, loss, backward, AdamW, for the network of page 8
+# %% A training step: forward, loss, backward, AdamW, for the network of page 7
 
 V, C, E, H = 27, 8, 24, 128
 

@@ -1,6 +1,6 @@
 """How these pages train: 5,163 given names, a tenth of them held out, and one recipe for both models.
 
-Page 7 explains the bigram and page 8 the network; here is only what several pages would otherwise say twice.
+Page 6 explains the bigram and page 7 the network; here is only what several pages would otherwise say twice.
 """
 
 from scratchlm.data import Vocabulary, contexts_and_targets, load_names, split_texts
@@ -49,6 +49,6 @@ def new_bigram(vocab_size: int = len(vocabulary)) -> BigramLM:
     return BigramLM(vocab_size)
 
 
-def new_mlp(vocab_size: int = len(vocabulary), seed: int = 0) -> MLPLM:
+def new_mlp(vocab_size: int = len(vocabulary), seed: int = 0, letters: int = 8) -> MLPLM:
     """Return the network of these pages: it looks at the last eight letters."""
-    return MLPLM(vocab_size, context_length=8, embedding_dim=24, hidden_dim=128, seed=seed)
+    return MLPLM(vocab_size, context_length=letters, embedding_dim=24, hidden_dim=128, seed=seed)

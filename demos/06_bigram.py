@@ -50,9 +50,9 @@ print("the surest pairs:  " + ", ".join(f"{tokens[i]}{tokens[j]} {share:.0%}" fo
 
 # %% The second road: gradient descent
 #
-# Start from a table of zeros. Each step looks at all pairs, and moves the logits against the gradient. AdamW measures
-# its steps in units of the recent gradient. A pair that never occurs has a gradient that shrinks with its probability:
-# beta2 = 0.9 makes "recent" short enough to keep up.
+# Start from a table of zeros. Each step looks at all pairs, and moves the logits against the gradient. How far, the
+# *optimizer* says: AdamW measures its steps in units of the recent gradient. A pair that never occurs has a gradient
+# that shrinks with its probability: beta2 = 0.9 makes "recent" short enough to keep up.
 
 learned = BigramLM(len(vocabulary), dtype=np.float64)
 history = train(

@@ -9,9 +9,10 @@ check them, then we train, then we let it invent names.
 
 # %% Trust first: the gradient check
 #
-# For each parameter of a small model, and for each of the six pairs of head and loss, nudge every number a little in
-# both directions, and see by how much the loss moves. That knows nothing of our algebra: if both agree, it would be a
-# strange accident if both were wrong.
+# For each parameter of a small model, nudge every number a little in both directions, and see by how much the loss
+# moves. That knows nothing of our algebra: if both agree, it would be a strange accident if both were wrong. Six losses
+# are tried: a model may hand out z, log_softmax(z) or softmax(z) (its *head*), to cross_entropy or to nll_loss. Page 8
+# asks which of the six teach.
 from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, plt, say, table
 
 import math
@@ -27,7 +28,7 @@ from scratchlm.objectives import HEADS, LOSSES, Objective
 from scratchlm.sampling import generate
 from scratchlm.training import Data, mean_nll
 
-page = Page(__file__, __doc__, steps=(4000, 400), names=(1000, 100))
+page = Page(__file__, __doc__, steps=(4000, 400), names=(1000, 100), letters=(8, 8))
 
 
 def gradient_errors(objective):
@@ -70,7 +71,7 @@ bigram = new_bigram()
 pairs, held_out_pairs = data_for(bigram)
 floor = mean_nll(bigram.fit_counts(*pairs, smoothing=1), held_out_pairs)
 
-mlp = new_mlp()
+mlp = new_mlp(letters=page.letters)
 history = learn(mlp, page.steps)
 final = history[-1].nll
 _, held_out = data_for(mlp)
@@ -142,7 +143,7 @@ axes.text(0.84 * page.steps, (floor + final) / 2, f"{floor - final:.2f} nats", h
 axes.set_ylim(1.5, 3.4)
 axes.set_xlabel("step (a minibatch of 128 letters)")
 axes.set_ylabel("NLL (nats per letter)")
-axes.set_title(f"Eight letters of context instead of one: {floor - final:.2f} nats per letter less")
+axes.set_title(f"{page.letters} letters of context instead of 1: {floor - final:.2f} nats per letter less")
 axes.legend()
 page.save(figure)
 
@@ -153,7 +154,7 @@ page.close(
     """
 Remember: a gradient by hand is an algebra exercise; a gradient check makes it a fact. Do it in float64, and before you
           train.
-Your turn: set context_length to 1 in recipe.py. Which number in the table should the MLP now approach, and why can it
+Your turn: let the MLP look at one letter: --letters 1. Which number in the table should it now approach, and why can it
           not pass it by much?
 """
 )
