@@ -124,6 +124,31 @@ def repetition_penalty(scores: ArrayLike, previous_tokens: ArrayLike, penalty: f
     return result
 
 
+def scores_kind(scores: ArrayLike) -> str:
+    """Return what scores are, by what their rows sum to: "logits", "log_probs", "truncated log_probs" or "probs".
+
+    Formula: sum p = 1 for probs, none of them negative; sum exp(l) = 1 for log_probs, which are truncated if some of
+    them are -inf, as after top-p. All else is logits. A sum is 1 if it is so to half of the dtype's digits.
+    Shapes: scores (..., V) -> one answer, for all rows together.
+    Blind spot: logits whose exps happen to sum to 1 are log-probs to everybody, and a masked row of raw log-probs sums
+    to less than 1, like logits.
+
+    >>> scores_kind([2.0, 1.0]), scores_kind(np.log([0.75, 0.25])), scores_kind([0.75, 0.25])
+    ('logits', 'log_probs', 'probs')
+    """
+    z = double(_scores(scores))
+    tolerance = float(np.finfo(_scores(scores).dtype).eps) ** 0.5
+
+    def is_one(values: FloatArray) -> bool:
+        return bool((np.abs(values.sum(axis=-1) - 1) <= tolerance).all())
+
+    if (z >= 0).all() and is_one(z):
+        return "probs"
+    if (z <= tolerance).all() and is_one(np.exp(z)):
+        return "truncated log_probs" if np.isneginf(z).any() else "log_probs"
+    return "logits"
+
+
 def sample(scores: ArrayLike, rng: np.random.Generator) -> Any:
     """Return a token id for each row, drawn with probability softmax(scores).
 

@@ -88,6 +88,7 @@ GOOD = {
     sampling.top_k: {"scores": ROWS, "k": 2},
     sampling.top_p: {"scores": ROWS, "p": 0.5},
     sampling.min_p: {"scores": ROWS, "p": 0.5},
+    sampling.scores_kind: {"scores": ROWS},
     sampling.repetition_penalty: {"scores": ROWS, "previous_tokens": CONTEXTS, "penalty": 2.0},
     sampling.sample: {"scores": ROWS, "rng": 0},
     sampling.generate: {"model": BIGRAM, "count": 1, "rng": 0, "max_length": 3},
@@ -187,7 +188,7 @@ ARRAYS = {
     "bias": [F.linear_cross_entropy_with_grad],
     "scores": [
         *(sampling.apply_temperature, sampling.top_k, sampling.top_p, sampling.min_p),
-        *(sampling.repetition_penalty, sampling.sample),
+        *(sampling.repetition_penalty, sampling.sample, sampling.scores_kind),
     ],
 }
 VALUE_AND_GRAD = next(function for function in GOOD if function.__qualname__ == "Objective.value_and_grad")
@@ -349,7 +350,7 @@ for value, error in (("1", TypeError), (1.5, TypeError), (NAN, TypeError), ({}, 
 
 says = "no token to choose from ... (2, 0)"
 FILTERS = [sampling.apply_temperature, sampling.top_k, sampling.top_p, sampling.min_p, sampling.repetition_penalty]
-bad("no token", ValueError, says, *FILTERS, scores=NO_CLASS)
+bad("no token", ValueError, says, *FILTERS, sampling.scores_kind, scores=NO_CLASS)
 bad("no token", ValueError, "nothing to draw from", sampling.sample, scores=NO_CLASS)
 bad("every token masked", ValueError, "every token of a row is masked", sampling.sample, scores=ROWS - INF)
 bad("a score is nan", ValueError, "hold nan", sampling.sample, scores=[0.0, NAN])

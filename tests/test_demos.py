@@ -174,6 +174,38 @@ def test_bfloat16_is_the_nearest_and_of_two_the_even_one(run):
     np.testing.assert_array_equal(bfloat16(x), nearest)
 
 
+def test_whose_log_probs(run):
+    found, _, pictures = run(15)
+    assert pictures == ["15_whose_log_probs.png"]
+    assert found["row_difference"] < 1e-13
+    # l / T lies below the log-prob at T, since exp(l / T) sums to less than 1 for T < 1.
+    assert found["gap"].max() <= 1e-12
+    assert found["factor"] > 1.5
+    assert found["per_100"] > 50
+    assert np.isfinite(found["processed"][found["of_letter"]]).all()
+    assert found["processed_nll"] < found["raw_nll"] - 0.1
+    kinds = list(found["kinds"].values())
+    assert kinds == ["logits", "log_probs", "truncated log_probs", "probs", *["logits"] * 3, "log_probs"]
+    assert found["chance"] == 0
+
+
+def test_what_they_give_away(run):
+    found, _, pictures = run(16)
+    assert pictures == ["16_what_they_give_away.png"]
+    for width in (4, 8, 16):
+        count, step = found["found"][width, "log-probs"]
+        assert count == width + 1
+        assert step > 1000
+        rounded, of_rounded = found["found"][width, "log-probs, 3 decimals"]
+        assert rounded <= width + 1
+        assert of_rounded < step / 10
+        assert found["found"][width, "probabilities"][1] < 10
+    for halvings, error in found["errors"].items():
+        # Each distance is off by half an interval, and Z by no more than the worst of them.
+        assert error <= 2 * 64 / 2 ** (halvings + 1) + 1e-12
+        assert found["recovered"][halvings][1] == 1 + 26 * halvings
+
+
 def test_tests(run):
     found, text, pictures = run(11)
     assert pictures == ["11_tests.png"]

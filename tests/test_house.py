@@ -52,7 +52,7 @@ PUBLIC = {
     "models": "BigramLM MLPLM",
     "objectives": "Objective HEADS LOSSES",
     "properties": "examine PROPERTIES",
-    "sampling": "apply_temperature top_k top_p min_p repetition_penalty sample generate",
+    "sampling": "apply_temperature top_k top_p min_p repetition_penalty scores_kind sample generate",
 }
 FORMULAS = [
     (room, name)

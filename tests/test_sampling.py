@@ -168,3 +168,28 @@ def test_generate_gives_a_model_the_context_it_was_trained_with():
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_gumbel_draws_in_any_dtype(dtype):
     assert sampling.sample(np.array([[0, 50], [50, 0]], dtype), np.random.default_rng(0)).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("size", [2, 27, 1000])
+def test_scores_tell_their_kind_by_what_they_sum_to(dtype, size):
+    z = np.random.default_rng(size).normal(0, 3, (5, size)).astype(dtype)
+    log_probs = log_softmax(z)
+    assert sampling.scores_kind(z) == "logits"
+    assert sampling.scores_kind(log_probs) == sampling.scores_kind(log_probs[0]) == "log_probs"
+    assert sampling.scores_kind(softmax(z)) == "probs"
+    cut = sampling.top_k(z, size - 1)
+    assert sampling.scores_kind(log_softmax(cut)) == "truncated log_probs"
+    assert sampling.scores_kind(softmax(cut)) == "probs"
+    mixed = log_probs.copy()
+    mixed[3] += dtype(1)
+    assert sampling.scores_kind(mixed) == sampling.scores_kind(mixed[3]) == "logits"
+    assert sampling.scores_kind(np.full((2, size), np.nan, dtype)) == "logits"
+
+
+def test_the_blind_spots_of_scores_kind():
+    assert sampling.scores_kind([np.log(0.5), np.log(0.5)]) == "log_probs"  # whoever made them
+    assert sampling.scores_kind(sampling.top_k(np.log([0.5, 0.3, 0.2]), 2)) == "logits"  # what is left of a raw row
+    assert sampling.scores_kind([1.0, 0.0]) == "probs"
+    assert sampling.scores_kind([0.0, -np.inf]) == "truncated log_probs"
+    assert sampling.scores_kind([-np.inf, -np.inf]) == "logits"

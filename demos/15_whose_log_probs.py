@@ -1,0 +1,135 @@
+"""Which log-probs were you handed?
+
+An API answers with "logprobs", and rarely says which. Of the whole row, of a few best tokens, or of the token that
+came? Before temperature and top-p, or after? From a whole row everything can be made again (page 4). From one number a
+token it cannot, and a sum of the wrong ones is off by many nats, silently. So know which you hold; here is how to ask.
+"""
+
+# %% A model, and what it wrote
+#
+# The network of page 7 invents names, at T = 0.6 and with top-p 0.9; we keep its scores for every letter.
+from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, plt, say, table
+
+import math
+
+import numpy as np
+
+from recipe import learn, new_mlp
+from scratchlm.functional import log_softmax, softmax
+from scratchlm.sampling import apply_temperature, generate, scores_kind, top_k, top_p
+
+page = Page(__file__, __doc__, steps=(2000, 300), texts=(200, 40), rows=(20_000, 2_000))
+T, P = 0.6, 0.9
+mlp = new_mlp()
+learn(mlp, page.steps)
+
+
+def contexts_of(texts):
+    """Return the context of every letter of some texts, with what came: the letter, and at the end the boundary."""
+    padded = [[0] * mlp.context_length + list(map(int, text)) + [0] for text in texts]
+    pairs = [(row[i : i + 8], row[i + 8]) for row in padded for i in range(len(row) - 8)]
+    return np.array([context for context, _ in pairs]), np.array([letter for _, letter in pairs])
+
+
+contexts, letters = contexts_of(generate(mlp, page.texts, rng=0, temperature=T, top_p=P))
+z = mlp.forward(contexts).astype(np.float64)
+of_letter = (np.arange(len(letters)), letters)
+
+# %% Of the whole row, or of the token that came?
+#
+# l = z - Z, and at temperature T the log-prob is z / T - (the Z of z / T). From a whole row of l both are the same
+# numbers. From l of the token alone there is no Z to be had, and l / T is not a log-prob: over all tokens such numbers
+# do not sum to 1.
+
+log_probs = log_softmax(z)
+at_temperature = log_softmax(z / T)[of_letter]
+from_whole_rows = log_softmax(log_probs / T)[of_letter]
+from_the_token = log_probs[of_letter] / T
+row_difference = float(np.abs(from_whole_rows - at_temperature).max())
+gap = from_the_token - at_temperature
+factor = float(np.exp(np.median(np.abs(gap))))
+per_100 = float(np.abs(gap).mean() * 100)
+
+heading(f"{len(letters):,} letters: their log-prob at T = {T}, made of log-probs at T = 1")
+table(
+    ["from", "off by, median", "100 letters, off by"],
+    [
+        ["log_softmax(l / T), whole rows", f"a factor of {1 + row_difference:.0f}", f"{100 * row_difference:.0e} nats"],
+        ["l[y] / T, the letter's own", f"a factor of {factor:.2f}", f"{per_100:.0f} nats"],
+    ],
+)
+
+# %% Before the sampler, or after?
+#
+# vLLM lets you choose (logprobs_mode: raw_logprobs, or processed_logprobs, after temperature, top-k and top-p); others
+# choose for you, and differ (ollama/ollama#16196). The same text has another log-probability under each.
+
+processed = log_softmax(top_p(apply_temperature(z, T), P))
+raw_nll, processed_nll = (-float(scores[of_letter].mean()) for scores in (log_probs, processed))
+heading("The same names, as their log-probs are reported (nats per letter, and perplexity)")
+table(
+    ["reported", "nats", "perplexity"],
+    [
+        ["raw: what the model believed", f"{raw_nll:.3f}", f"{math.exp(raw_nll):.2f}"],
+        [f"processed: after T = {T} and top-p {P}", f"{processed_nll:.3f}", f"{math.exp(processed_nll):.2f}"],
+    ],
+)
+print("The second number is lower, and the model no better: it is the sampler that is surer.")
+
+# %% Ask the numbers themselves
+#
+# Probabilities sum to 1; so do the exps of log-probs; logits sum to what they like.
+
+HANDED = {
+    "logits": z,
+    "raw log-probs": log_probs,
+    "processed log-probs": processed,
+    "probabilities": softmax(z),
+    "the 5 best raw log-probs": np.sort(log_probs, axis=-1)[:, -5:],
+    "raw log-probs, others masked": top_k(log_probs, 5),
+    "log-probs, divided by T": log_probs / T,
+    "log-probs in float16": log_probs.astype(np.float16),
+}
+kinds = {name: scores_kind(scores) for name, scores in HANDED.items()}
+heading("scores_kind, asked about all rows of what may be handed to you")
+table(["handed", "scores_kind says"], [[name, kinds[name]] for name in HANDED])
+say("""What is left of raw log-probs when the others are cut off sums to less than 1, and is called logits: rightly, as
+all that can be done with it is what can be done with logits. Divided by T, log-probs are logits again.""")
+
+# Its blind spot: logits that happen to sum to 1. Every row of logits can be shifted until they do, and then they *are*
+# log-probs. How often does it happen by chance?
+rng = np.random.default_rng(0)
+chance = sum(scores_kind(row) != "logits" for row in rng.normal(0, 3, (page.rows, 27)).astype(np.float32))
+print(f"taken for something else by chance: {chance} of {page.rows:,} random rows of logits (float32)")
+
+# %% The picture
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.6))
+low = float(min(at_temperature.min(), from_the_token.min()))
+left.plot([low, 0], [low, 0], color=GREY, linestyle=":", linewidth=1.5)
+left.plot(at_temperature, from_the_token, "o", color=PINK, markersize=4, alpha=0.5, label="l[y] / T, from one number")
+left.plot(at_temperature, from_whole_rows, "s", color=BLUE, markersize=2, label="from the whole row")
+left.set_xlabel(f"true log-prob at T = {T} (nats)")
+left.set_ylabel("log-prob made of those at T = 1 (nats)")
+left.legend(loc="upper left", fontsize=13, markerscale=2)
+left.set_title("Temperature needs the whole row", fontsize=15)
+right.bar([0, 1], [raw_nll, processed_nll], 0.6, color=[BLUE, ORANGE])
+for place, value in enumerate((raw_nll, processed_nll)):
+    right.text(place, value + 0.02, f"{value:.2f}", ha="center")
+right.set_xticks([0, 1], ["raw", f"after T = {T},\ntop-p {P}"])
+right.set_ylabel("NLL of the same text (nats per letter)")
+right.set_title("One text, two reports", fontsize=15)
+figure.suptitle("Log-probs, but which?", x=0.01, ha="left", fontsize=18, fontweight="bold")
+page.save(figure)
+
+page.keep(row_difference=row_difference, factor=factor, per_100=per_100, raw_nll=raw_nll, processed_nll=processed_nll)
+
+# %% Remember
+page.close(
+    """
+Remember: from whole rows of log-probs every temperature can be had; from the token's own number none. Ask whether they
+          are raw or processed, and let scores_kind ask the numbers.
+Your turn: you are handed the 5 best raw log-probs of a row of 27, and no more. Between which bounds does the best
+          token's log-prob lie at T = 0.5? (What can the squares of the other 22 probabilities sum to?)
+"""
+)
