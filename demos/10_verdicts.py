@@ -1,4 +1,4 @@
-"""Should a model hand out logits or log-softmax? Fifteen claims, and what became of them when they were measured.
+"""Should a model hand out logits or log-softmax? Sixteen claims, and what became of them when they were measured.
 
 An article on language models asked this question and answered it by reasoning. Some of its claims are right, some are
 wrong, and some need a second half of the sentence. The pages before this one measured. Here we add what they left open
@@ -25,7 +25,7 @@ from scratchlm.training import Data
 page = Page(__file__, __doc__, seeds=(5, 3), steps=(2000, 100))
 if page.seeds < 2:
     page.end("one seed says nothing about others; ask for --seeds 2 or more")
-measured = {number: page.measured(number) for number in (1, 2, 3, 4, 8, 9)}
+measured = {number: page.measured(number) for number in (1, 2, 3, 4, 8, 9, 14)}
 
 # %% What they left open: two heads, two architectures, several seeds
 #
@@ -270,8 +270,9 @@ CLAIMS = [
         lambda m: any(a["moved"] < 0.1 or a["of_bound"] > 1 for a in m["agreement"].values()),
         never,
         lambda m: (
-            f"softmax(l / T) is softmax(z / T), to {m['agreement']['float64']['difference']:.0e}, for T from 0.05 to 20"
-        ),
+            "whole rows: softmax(l / T) is softmax(z / T), to {difference:.0e}, T from 0.05 to 20; l[y] alone will not "
+            "do (page 15)"
+        ).format(**m["agreement"]["float64"]),
     ),
     Claim(
         "A6",
@@ -333,7 +334,10 @@ CLAIMS = [
         # Farther apart than twins that began one ulp apart, and to its advantage.
         lambda m: m["drift"] > 10 * m["control"] and m["twin_nll"][1] < m["twin_nll"][0] - A_GAIN,
         never,
-        lambda m: f"weights end {m['drift']:.0e} apart; a start 1 ulp away makes {m['control']:.0e}",
+        lambda m: (
+            f"weights end {m['drift']:.0e} apart; a start 1 ulp away makes {m['control']:.0e}; what makes one "
+            "explode is p - 1 (page 13)"
+        ),
     ),
     Claim(
         "A11",
@@ -393,6 +397,19 @@ CLAIMS = [
             + ("; beam search needs log-probs" if len(set(m["beam_texts"].values())) > 1 else "")
         ),
     ),
+    Claim(
+        "B1",
+        "(ours) logits lose nothing that log-probs keep",
+        14,
+        # In float32, 160 is stored in steps of 1.5e-5: half a step for p, and as much for the sum. The limit: in 16
+        # bits they are 10 times as far off as log-probs, or more.
+        lambda m: m["in_32_bits"] < 4e-5,
+        lambda m: m["errors"]["logits"][-1] > 10 * m["errors"]["log-probs"][-1],
+        lambda m: (
+            f"stored in bfloat16, logits of 160 spoil probabilities by {m['errors']['logits'][-1]:.0%}, log-probs by "
+            f"{m['errors']['log-probs'][-1]:.1%}; in float32 logits do by {m['in_32_bits']:.0e}"
+        ),
+    ),
 ]
 
 
@@ -429,7 +446,7 @@ same_for = [number for number in ("A5", "A10", "A11", "A12") if verdicts[number]
 if len(same_for) == 4 and verdicts["A14"] == "confirmed":
     say("""Should a model hand out logits or log-softmax? For training, for classes and for nearly every way of writing
 text it is the same. So hand out logits, from which everything else can be made, say what they are, and normalise before
-scores of different rows are compared.""")
+scores of different rows are compared, or stored in 16 bits.""")
 
 lines = ["| | the article says | verdict | measured | page |", "|---|---|---|---|---|"]
 for claim in CLAIMS:

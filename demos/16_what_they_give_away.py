@@ -65,11 +65,11 @@ table(
     ["shown", *(f"hidden width {width}" for width in WIDTHS)],
     [[name, *(f"{found[width, name][0]} ({found[width, name][1]:,.0f} times)" for width in WIDTHS)] for name in SHOWN],
 )
-right = sum(found[width, "log-probs, 3 decimals"][0] == width + 1 for width in WIDTHS)
+told = sum(found[width, "log-probs, 3 decimals"][0] == width + 1 for width in WIDTHS)
 say(f"""One more than the hidden width: b is a direction of its own. So whoever sees whole rows of log-probs knows the
-width of the layer, and after that the space itself, which is W but for a mixing of its rows. With three decimals {right}
-of {len(WIDTHS)} are told: what is rounded hides the shortest directions. Probabilities end nowhere so clearly: exp bends
-the space. It was done to real APIs: Carlini and others 2024, arXiv:2403.06634; Finlayson and others 2024,
+width of the layer, and after that the space itself, which is W but for a mixing of its rows. With three decimals,
+{told} of {len(WIDTHS)} widths are told: rounding hides the shortest directions. Probabilities end nowhere so clearly:
+exp bends the space. It was done to real APIs: Carlini and others 2024, arXiv:2403.06634; Finlayson and others 2024,
 arXiv:2403.09539.""")
 
 # %% A whole row, from nothing but best tokens
