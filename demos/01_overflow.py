@@ -147,6 +147,9 @@ for row, name in enumerate(reversed(naive_band)):
     axes.annotate(
         f"{low:.1f} to {high:.1f}", (high, row + 0.19), (8, 0), textcoords="offset points", va="center", fontsize=13
     )
+    times = (our_band[name][1] - our_band[name][0]) / (high - low)
+    wider = f"{times:,.0f} times as wide" if times < 1e9 else f"{times / 1e12:.0f} million million times as wide"
+    axes.text(0, row - 0.19, wider, ha="center", va="center", color="white", fontsize=13)
 axes.set_xscale("symlog", linthresh=10)
 axes.set_xticks([-1e15, -1e10, -1e5, -100, 0, 100, 1e5, 1e10, 1e15])
 axes.set_yticks(range(len(DTYPES)), list(reversed(naive_band)))

@@ -8,14 +8,8 @@ each as far as you believed in it, and raise what came by the sum of that.
 
 # %% On the board
 #
-#   The loss of a row z whose token y came is       L = Z - z_y,   with Z = log(sum over j of exp(z_j)).
-#   How does Z move with z_k?                        dZ / dz_k = exp(z_k) / (sum over j of exp(z_j)) = p_k,
-#       since d log u = du / u, and since exp is its own slope.
-#   How does z_y move with z_k?                      by 1 if k is y, else not at all: that is onehot_k.
-#   So                                               dL / dz_k = p_k - onehot_k.
-#
-# Two things follow. The gradient sums to 0: what the target gains, the others lose. And it lies between -1 and 1: no
-# row can shout louder than "you gave no chance at all to what came".
+# Four lines of algebra, which are printed first; and two things follow. The gradient sums to 0: what the target gains,
+# the others lose. And it lies between -1 and 1: no row can shout louder than "you gave no chance at all to what came".
 from plumbing import BLUE, ORANGE, PINK, Page, heading, in_ulps, plt, say, table
 
 import math
@@ -27,6 +21,12 @@ from scratchlm.functional import cross_entropy, cross_entropy_backward, logsumex
 from scratchlm.gradcheck import max_relative_error, numerical_gradient
 
 page = Page(__file__, __doc__, rows=(50, 5))
+
+heading("On the board")
+print("""L       = Z - z_y,  with Z = log(sum over j of exp(z_j))      the loss, if token y came
+dZ/dz_k = exp(z_k) / (sum over j of exp(z_j)) = p_k           since d log u = du / u, and exp is its own slope
+dz_y/dz_k = 1 if k is y, else 0 = onehot_k
+so dL/dz_k = p_k - onehot_k""")
 TOKENS = ["a", "b", "c", "d", "e"]
 z, y = np.array([2.0, 1.0, 0.0, -1.0, 1.5]), 1
 p, onehot = softmax(z), np.eye(5)[y]

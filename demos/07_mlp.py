@@ -2,9 +2,9 @@
 
 The bigram forgets all but the last letter. Bengio's network (2003) looks at several: each letter becomes a few numbers,
 its embedding; the embeddings of the last eight stand side by side, and two layers turn them into logits. A layer
-multiplies a row of numbers by a matrix of weights and adds a row; after the first, tanh bends each number into -1 ...
-1. Such a network is called a multi-layer perceptron, an MLP. Its derivative is some twenty lines of ours. So first we
-check them, then we train, then we let it invent names.
+multiplies a row of numbers by a matrix of weights and adds a row; after the first, tanh bends each number to between
+-1 and 1. Such a network is called a multi-layer perceptron, an MLP. Its derivative is some twenty lines of ours. So
+first we check them, then we train, then we let it invent names.
 """
 
 # %% Trust first: the gradient check
