@@ -12,6 +12,13 @@ def softmax(logits, axis=-1):
     e = np.exp(z - c)
     return (e / e.sum(axis=axis, keepdims=True)).astype(logits.dtype)
 """
+TEXTBOOK_2 = """
+def logsumexp(logits, axis=-1, keepdims=False):
+    z = logits
+    m = z.max(axis=axis, keepdims=True)
+    Z = m + np.log(np.exp(z - m).sum(axis=axis, keepdims=True))
+    return Z if keepdims else Z.squeeze(axis)
+"""
 STAR_OF_2 = """
 def logsumexp(logits, axis=-1, keepdims=False):
     m = logits.max(axis=axis, keepdims=True)
@@ -48,9 +55,10 @@ GRADIENT = (
     SOFTMAX
     + """
 def cross_entropy_backward(logits, targets, reduction='mean'):
-    grad = softmax(logits)
-    y = targets[..., None]
-    np.put_along_axis(grad, y, np.take_along_axis(grad, y, axis=-1) - 1, axis=-1)
+    p = softmax(logits)
+    y = np.asarray(targets)[..., None]
+    np.put_along_axis(p, y, np.take_along_axis(p, y, axis=-1) - 1, axis=-1)
+    grad = p
     return grad / targets.size if reduction == 'mean' else grad
 """
 )
@@ -161,7 +169,7 @@ def looks_like_softmax(softmax):
 NUCLEUS = "def top_p(scores, p):\n" + textwrap.indent("\n".join(TOP_P), "    ")
 HINTED = {
     (1, 0): SOFTMAX, (1, 2): STAR_OF_1,
-    (2, 0): LADDERS[2]["the textbook"], (2, 2): STAR_OF_2,
+    (2, 0): TEXTBOOK_2, (2, 2): STAR_OF_2,
     (3, 0): LADDERS[3]["the textbook"], (3, 2): STAR_OF_3,
     (4, 0): LADDERS[4]["the textbook"], (4, 2): STAR_OF_4,
     (5, 0): GRADIENT, (5, 2): STAR_OF_5,

@@ -76,7 +76,12 @@ def named(name, function=softmax):
     ("arguments", "options", "error", "message"),
     [
         ([named("soft_max")], {}, ValueError, "soft_max belongs to no exercise; is softmax meant? check(soft_max, exe"),
-        ([named("f")], {}, ValueError, "f belongs to no exercise; say which it is: check(f, exercise=1)"),
+        (
+            [named("f")],
+            {},
+            ValueError,
+            "f belongs to no exercise by its name; say which it is, check(..., exercise=N)",
+        ),
         ([named("f")], {"exercise": 4}, ValueError, "exercise 4 asks for nll_loss and cross_entropy, not f; rename it"),
         ([softmax], {"exercise": 99}, ValueError, "there is no exercise 99; they have the numbers 1 to 13"),
         ([softmax, nll_loss], {}, ValueError, "softmax and nll_loss belong to different exercises; check them one by"),
@@ -149,3 +154,21 @@ def test_in_a_fresh_kernel(tmp_path):
 
 
 WRONG = "def softmax(z, axis=-1):\n    e = np.exp(z)\n    return e / np.sum(e)\n"
+
+
+def test_a_function_that_writes_into_its_argument_loses_that_point_only_here_too():
+    names = {"np": np}
+    exec(
+        "def probs_at_temperature(l, T):\n    l /= T\n    l -= l.max(axis=-1, keepdims=True)\n    np.exp(l, out=l)\n"
+        "    l /= l.sum(axis=-1, keepdims=True)\n    return l",
+        names,
+    )
+    answer = check(names["probs_at_temperature"])
+    assert answer.report.required_points >= 7
+
+
+def test_a_part_of_an_exercise_says_what_is_asked_as_well():
+    from scratchlm.sampling import top_k
+
+    answer = check(top_k)
+    assert "All that is required here holds. The exercise asks for top_p as well." in str(answer)

@@ -55,6 +55,21 @@ def test_what_is_a_little_off_earns_more_than_what_overflows_and_nothing_useful_
     assert report_of(2, constant).points == 0
 
 
+OF_EVERYTHING = "def logsumexp(logits, axis=-1, keepdims=False): return np.log(np.exp(logits).sum())"
+WRONG_ENTRIES = "def nll_loss(log_probs, targets, reduction='mean'):\n    loss = -log_probs[..., targets]\n"
+WRONG_ENTRIES += "    return loss if reduction == 'none' else getattr(loss, reduction)()"
+MEAN_FOR_NONE = HINTED[5, 0].replace("reduction == 'mean'", "reduction != 'sum'")
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "failing"),
+    [(2, OF_EVERYTHING, ROWS), (4, WRONG_ENTRIES, ROWS), (5, MEAN_FOR_NONE, "every reduction")],
+)
+def test_what_is_right_by_chance_only_is_found_out(number, text, failing):
+    lines = {line.name: line.mark for line in report_of(number, text).lines}
+    assert lines[failing] == FAILS
+
+
 @pytest.mark.parametrize("number", EXERCISES)
 def test_what_is_right_for_ordinary_rows_earns_half_of_what_the_function_is_worth(number):
     parts = [part.function for part in EXERCISES[number].parts if not part.starred]

@@ -115,8 +115,8 @@ _ALL = (
             "Take the softmax of exercise 1, and look at what it divides by.",
             "log(exp(c) * S) = c + log S. Take the maximum out of the sum, and add it back after the logarithm. "
             "[1000, 999] tells whether you did: the answer is 1000.31, not inf.",
-            "m + np.log(np.exp(z - m).sum(...)), with m = z.max(axis=axis, keepdims=True) inside, and without keepdims "
-            "at the end.",
+            "With m = z.max(axis=axis, keepdims=True): Z = m + np.log(np.exp(z - m).sum(axis=axis, keepdims=True)). Z "
+            "has an axis of length 1 too many: return Z if keepdims else Z.squeeze(axis).",
             "For the star: the sum is the favourite's own 1 plus the odds against it. Do not add the 1: set the "
             "favourite's exp to 0 before you sum (np.put_along_axis with z.argmax), and return m + np.log1p(odds).",
         ),
@@ -162,7 +162,8 @@ _ALL = (
         _with_star("cross_entropy_backward"),
         (
             "You need softmax: copy yours from exercise 1.",
-            "One entry in each row is lowered by 1. targets[..., None] says which; np.put_along_axis writes there.",
+            "One entry in each row is lowered by 1: with y = np.asarray(targets)[..., None], read it by "
+            "np.take_along_axis(p, y, axis=-1), subtract 1, and write it back by np.put_along_axis.",
             "Divide by targets.size for 'mean', and by nothing for 'sum' and 'none'.",
             "For the star: never compute p - 1. At the target the gradient is -odds / (1 + odds), minus what the "
             "others have. Set the target's exp to 0, sum the others, and write minus that sum in its place. Then "

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 
 class Here:
     """Functions of this process, as the judge wants them: see `Functions` in grader.py."""
@@ -23,7 +25,7 @@ class Here:
         own = self.functions[name]
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            return own(*(self._ask if isinstance(a, str) and a == "<ask>" else a for a in args), **kwargs)
+            return own(*map(self._handed, args), **kwargs)
 
         kind = inspect.Parameter
         names = self.signatures[name]
@@ -33,6 +35,16 @@ class Here:
             else [kind(parameter, kind.POSITIONAL_OR_KEYWORD) for parameter in names]
         )
         return call
+
+    def _handed(self, argument: Any) -> Any:
+        """Return what the function is handed: a copy, unless it is to be seen what it does to its arguments."""
+        if isinstance(argument, str) and argument == "<ask>":
+            return self._ask
+        if self.mirrored or not isinstance(argument, np.ndarray):
+            return argument
+        copy = argument.copy(order="K")
+        copy.flags.writeable = argument.flags.writeable
+        return copy
 
     def _ask(self, *args: Any) -> Any:
         if self.candidate is None:

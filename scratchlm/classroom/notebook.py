@@ -58,7 +58,12 @@ class Answer:
         """Return what fails first, on its smallest counterexample, and the mistake, if it is a known one."""
         failing = [line for line in self.report.lines if line.mark == FAILS and not line.starred]
         if not failing:
-            return ["All that is required holds."] if self.report.attempted else []
+            if not self.report.attempted:
+                return []
+            asked = dict.fromkeys(part.function for part in EXERCISES[self.report.exercise].parts)
+            missing = [name for name in asked if name not in {line.function for line in self.report.lines}]
+            also = f" The exercise asks for {' and '.join(missing)} as well." if missing else ""
+            return [f"All that is required here holds.{also}"]
         named = next((line.diagnosis for line in failing if line.diagnosis), "")
         small = [line for line in failing if line.counterexample and line.name not in (ROW, ROWS)]
         first = replace((small or failing)[0], diagnosis=named)
@@ -115,7 +120,9 @@ def _belongs_nowhere(named: Iterable[str]) -> str:
     source = Source("", (("", f"def {unknown[0]}("),))
     meant = next((name for name in asked if nearly_called(name, [source])), None)
     if meant is None:
-        return f"{unknown[0]} belongs to no exercise; say which it is: check({unknown[0]}, exercise=1)"
+        called = "the function" if unknown[0] == "<lambda>" else unknown[0]
+        which = "python -m scratchlm exercise list tells the numbers"
+        return f"{called} belongs to no exercise by its name; say which it is, check(..., exercise=N): {which}"
     return f"{unknown[0]} belongs to no exercise; is {meant} meant? check({unknown[0]}, exercise={asked[meant]})"
 
 

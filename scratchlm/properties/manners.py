@@ -27,7 +27,7 @@ from scratchlm.properties.inputs import (
     with_targets,
 )
 from scratchlm.properties.kinds import KINDS
-from scratchlm.properties.way import NAMES, REDUCTIONS, Way
+from scratchlm.properties.way import NAMES, REDUCTIONS, Way, copies
 
 manners = functools.partial(property_of, tier="manners")
 
@@ -193,7 +193,16 @@ def _of_a_reduction(kind: str) -> None:
     def takes_every_reduction(f: Way) -> None:
         only = {"none": "one loss for each row", "sum": "the sum", "mean": "the mean"}[f.reductions[0]]
         demand(f.word, f"it takes no reduction; it was judged as {only}", "f(..., reduction=...)", f"always {only}")
-        demand(f.reductions == REDUCTIONS, "it does not take every reduction", str(REDUCTIONS), str(f.reductions))
+        demand(
+            f.reductions == REDUCTIONS,
+            "reductions answered in shape",
+            str(REDUCTIONS),
+            str(f.reductions),
+        )
+        if kind.endswith("_backward"):
+            case = f.cast(KINDS[kind].arguments(np.array([[0.0, 1.0, 2.0], [2.0, 0.0, 1.0]])))
+            total, each = (f.answer(*copies(case), reduction=told) for told in ("sum", "none"))
+            near(each, numbers(total), 'the gradient for "none", that of the sum', rtol=1e-5)
 
 
 def _listed(depths: tuple[int, ...]) -> str:
