@@ -17,6 +17,7 @@ from typing import NamedTuple
 from scratchlm.terminal import escaped
 
 SCRIPTS = {int(path.name[:2]): path for path in sorted(Path(__file__).parent.glob("[0-9][0-9]_*.py"))}
+WIDTH = max(len(path.stem) for path in SCRIPTS.values()) + 1
 VERDICTS = 10  # needs what the others measured, and so comes last
 
 
@@ -70,7 +71,7 @@ def _run(page: int, extra: list[str]) -> Run:
 
 
 def _report(ran: Run) -> None:
-    name = f"{SCRIPTS[ran.page].stem:<16}"
+    name = SCRIPTS[ran.page].stem.ljust(WIDTH)
     if ran.status:
         story = "" if ran.status == 2 else ran.stdout  # 2: one line on stderr says it all
         why = escaped(f"{story}{ran.stderr.rstrip()}", keep="\n")
@@ -78,7 +79,7 @@ def _report(ran: Run) -> None:
         return
     print(f"{name}{ran.seconds:4.1f} s   {ran.stdout.split(chr(10), 1)[0]}", flush=True)
     for picture in re.findall(r"^picture: (.*)$", ran.stdout, flags=re.MULTILINE):
-        print(f"{'':25}{picture}", flush=True)
+        print(f"{'':{WIDTH + 9}}{picture}", flush=True)
 
 
 if __name__ == "__main__":

@@ -289,7 +289,7 @@ def test_mlp(run):
 def test_decoders(run):
     found, text, _ = run(9)
     assert found["changed"] == ["repetition penalty 1.3", "soft-capping at 5"]
-    assert len(found["survives"]) == 11
+    assert len(found["survives"]) == 12
     assert min(found["change"][name] for name in found["changed"]) > 0.05
     assert max(found["change"][name] for name in found["survives"]) < 1e-14
     assert set(found["sets_differ"].values()) == {0}
@@ -305,6 +305,10 @@ def test_decoders(run):
         dropped = np.isneginf(keep(found["z"])).mean()
         assert 0.2 < dropped < 1, cut
     assert found["mixed_probs"] > 0.1
+    heat = found["moved_by_heat"]
+    assert heat["top-k"] == heat["top-nσ"] == 0
+    assert min(heat["top-p"], heat["min-p"]) > 0.5
+    assert len({tuple(texts) for texts in found["mended"].values()}) == 1
     assert f"0 of {found['rows_compared']:,} comparisons" in text
 
 

@@ -135,8 +135,9 @@ def test_what_is_made_to_do_harm_does_none_and_what_lies_beside_it_is_found(what
 
 
 @pytest.mark.long
-def test_a_class_with_all_of_it_is_graded_and_each_is_told(tmp_path):
-    for number, (name, make, _) in enumerate(HOSTILE.values(), start=10):
+def test_a_class_with_such_among_them_is_graded_and_each_is_told(tmp_path):
+    some = list(HOSTILE.values())[::4]  # all of them are read above
+    for number, (name, make, _) in enumerate(some, start=10):
         hand_in(tmp_path / "in" / str(number), {"softmax.py": SOFTMAX})
         make(tmp_path / "in" / str(number) / name)
     hand_in(tmp_path / "in" / "99", {"softmax.py": SOFTMAX})
@@ -144,8 +145,8 @@ def test_a_class_with_all_of_it_is_graded_and_each_is_told(tmp_path):
     done = run("exercise", "grade", "in", "--out", "out", "--only", "1", "--budget", "1", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     rows = rows_of(tmp_path / "out")
-    assert [row["total"] for row in rows] == ["10"] * (len(HOSTILE) + 1)
-    for row, (_, _, said) in zip(rows, HOSTILE.values(), strict=False):
+    assert [row["total"] for row in rows] == ["10"] * (len(some) + 1)
+    for row, (_, _, said) in zip(rows, some, strict=False):
         assert said in row["troubles"]
     assert "hw.ipynb has more than 20,000,000 bytes" in rows[-1]["troubles"]
 

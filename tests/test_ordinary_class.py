@@ -138,7 +138,7 @@ def test_a_class_that_hands_in_as_classes_do_gets_what_it_deserves(tmp_path, cap
         "1",
         "2",
         "--budget",
-        "10",
+        "4",
     ]
     status = cli.main([*command, "--seconds", "2"])
     rows = rows_of(tmp_path / "out")

@@ -124,7 +124,7 @@ def _twice_through(z: Array) -> Any:
     return np.exp(d - np.log(np.exp(d).sum(axis=-1, keepdims=True)))
 
 
-@candidate("P", False, "subtracts the largest score of the array, so that a quiet row beside a loud one underflows.")
+@candidate("P", False, "subtracts the largest score of the array, so that every exp of a row far below another is 0.")
 def _loudest_row(z: Array) -> Any:
     return _normalised(np.exp(z - z.max()))
 

@@ -145,10 +145,10 @@ _ALL = (
         (
             "Start with nll_loss and reduction='none': one entry of each row, with a minus. Then the mean and the sum "
             "of those.",
-            "np.take_along_axis(log_probs, targets[..., None], axis=-1) picks them, in an axis of length 1 that has to "
-            "go away: [..., 0].",
-            "cross_entropy is nll_loss of the log_softmax of exercise 3. Multiplying by a one-hot matrix will not do: "
-            "0 times -inf is no number.",
+            "With y = np.asarray(targets)[..., None], np.take_along_axis(log_probs, y, axis=-1) picks them, in an axis "
+            "of length 1 that has to go away: [..., 0].",
+            "cross_entropy is nll_loss of the log_softmax of exercise 3, (z - m) - log(sum of exp(z - m)), with m the "
+            "maximum of the row. Multiplying by a one-hot matrix will not do: 0 times -inf is no number.",
             "For the star: the loss is log1p(odds), with the odds against the target. For a hopeless target they "
             "overflow; so take those against the favourite, and add what the target lacks: (m - z[y]) + log1p(odds). "
             "Nothing in it cancels. Take the odds as in exercise 3's star, in float64 and with the shift c of exercise "

@@ -276,7 +276,7 @@ def _of_a_row(kind: str) -> None:
         kind,
         "rows keep to themselves",
         "f([row, other row])[0] = f(row)",
-        why="A shift by the maximum of the whole batch makes a quiet row underflow beside a loud one.",
+        why="A shift by the maximum of the whole batch makes every exp of a row 0 that lies far below another row.",
         hint="Take the maximum and the sum along the class axis, not over the whole array.",
         cases=only(batches_at_levels()),
         always=tuple({"logits": np.add(PAIR, [[0], [level]])} for level in (1000, -1000)),

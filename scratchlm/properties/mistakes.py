@@ -129,7 +129,8 @@ SLIPS: dict[str, tuple[Slip, ...]] = {
             "global_max",
             lambda z, axis: z.max(),
             "subtracting the maximum of the whole array",
-            "beside a loud row all of a quiet one underflows: each row needs its own maximum (axis, keepdims)",
+            "beside a row of large scores, every exp of a row of small ones is 0: each row needs its own maximum "
+            "(axis, keepdims)",
         ),
         Slip(
             "max_of_columns",
