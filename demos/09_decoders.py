@@ -79,38 +79,11 @@ drawn = [sampling.sample(scores, np.random.default_rng(0)) for scores in (z, log
 change["draw (Gumbel-max)"] = float((drawn[0] != drawn[1]).mean())
 
 
-# %% What is made of probabilities
-#
-# p = exp(l) is a third thing to hand out. log p brings l back, unless p underflowed to 0: then the token is gone. Hot
-# sampling shows it. And two models may be mixed in probabilities rather than in scores: that is not a matter of Z, but
-# another mixture.
-
-
-def hot_from_probs(dtype):
-    with np.errstate(divide="ignore"):
-        return softmax(np.log(softmax(z.astype(dtype)).astype(float)) / 20)
-
-
-from_probs = {
-    f"p in {dtype.__name__}, T = 20": (float(np.abs(hot_from_probs(dtype) - softmax(z / 20)).max()), dtype)
-    for dtype in (np.float16, np.float32, np.float64)
-}
-gone = {name: int((softmax(z.astype(dtype)) == 0).sum()) for name, (_, dtype) in from_probs.items()}
-mixed_probs = float(np.abs((softmax(z) + softmax(z2)) / 2 - softmax((z + z2) / 2)).max())
-
 heading("From z and from l: the largest change of a probability (of the drawn tokens: the share that differ)")
 table(
     ["decoder", "change", ""],
     [[name, f"{x:.0e}", "the same" if x <= ROUNDING else "another text"] for name, x in change.items()],
 )
-heading("From z and from the logarithm of p, likewise")
-table(
-    ["p", "change", "probabilities that are 0"],
-    [[name, f"{x:.0e}", f"{gone[name]:,} of {z.size:,}"] for name, (x, _) in from_probs.items()],
-)
-say(f"""This model's scores lie at most {np.ptp(z, axis=-1).max():.0f} apart, so nothing underflowed; in page 4 it
-did. And the average of two models' probabilities differs from the average of their scores by up to {mixed_probs:.2f},
-from z as from l: it is another mixture.""")
 
 # %% Are the sets that top-k, top-p and min-p keep the same?
 #
@@ -276,8 +249,6 @@ page.keep(
     rounding=ROUNDING,
     survives=survives,
     changed=changed,
-    from_probs={name: x for name, (x, _) in from_probs.items()},
-    gone=gone,
     sets_differ=sets_differ,
     rows_compared=rows_compared,
     penalised=penalised,

@@ -228,7 +228,7 @@ guess_passes = who_lets_pass("log_softmax", guess)
 global_max_passes = who_lets_pass("softmax", by_name["softmax: global_max"])
 famous_passes = who_lets_pass("cross_entropy", by_name["cross_entropy: log_of_the_probability"])
 say(f"""A log_softmax that looks at no score, and answers -log V for every class, passes: {", ".join(guess_passes)}. A
-softmax that subtracts the maximum of the whole batch, so that a quiet row beside a loud one is 0 / 0, passes:
+softmax that subtracts the maximum of the whole batch, so that a row far below another is 0 / 0, passes:
 {", ".join(global_max_passes)}. And the most famous mistake of all, -log(softmax(z)[y]), whose loss is inf once the
 probability underflows, passes: {", ".join(famous_passes) or "none"}.""")
 
@@ -236,7 +236,7 @@ probability underflows, passes: {", ".join(famous_passes) or "none"}.""")
 #
 # An example says: for this input, that output. It needs somebody who knows the output, so there are few, and they are
 # tame. A property says what is true of every input, and needs nobody who knows the answer: so a machine may look for
-# the input, and it finds the quiet row beside the loud one. But a property is worth what it says: "sums to 1" is true
+# the input, and it finds the row far below another. But a property is worth what it says: "sums to 1" is true
 # of many mistakes, however many inputs are drawn. It takes both: identities that together leave one function only, and
 # inputs that nobody would have thought of.
 
@@ -256,7 +256,8 @@ for test, bar, percent in zip(order, bars, share, strict=True):
     if refused[test]:
         label += f"\nrefuses {refused[test]} of {asked_right[test]} right ones"
     axes.text(percent + 1, bar.get_y() + bar.get_height() / 2, label, va="center", fontsize=12)
-axes.set_xlim(0, 105)
+axes.set_xlim(0, 140)  # with room for what is written beside the longest bar
+axes.set_xticks(range(0, 101, 20))
 axes.set_xlabel("wrong functions that pass (%)")
 axes.set_title("A test is worth what it catches")
 page.save(figure)

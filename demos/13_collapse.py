@@ -81,7 +81,7 @@ def backward(params, pairs, layers, grad):
 
 
 def usual(logits, targets):
-    """Return the gradient of the mean loss as a textbook, and every library, has it: p - 1 at the target."""
+    """Return the gradient of the mean loss as textbooks have it: p - 1 at the target."""
     grad = softmax(logits)
     grad[np.arange(len(targets)), targets] -= 1
     return grad / grad.dtype.type(len(targets))
