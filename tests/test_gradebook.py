@@ -205,7 +205,7 @@ def test_every_student_keeps_a_row_and_a_report_whatever_they_are_called(tmp_pat
     assert len(rows) == len(NAMES)
     for name in NAMES:
         assert json.loads((out / f"{label[name]}.json").read_text())["student"] == name
-        assert (out / f"{label[name]}.txt").read_text(encoding="utf-8").startswith(f"{label[name]}: 0 points")
+        assert (out / f"{label[name]}.txt").read_text(encoding="utf-8").startswith(f"{label[name]}: 0 of 10 points")
         assert (out / "gradescope" / label[name] / "results.json").exists()
         which = f"handed in as {name!a}" if label[name] != name else "exercise 8"
         assert rows[cell(label[name])]["troubles"].startswith(cell(which))

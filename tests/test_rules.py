@@ -58,7 +58,7 @@ def test_rules_change_points_and_late_days_cost_and_nothing_is_graded_anew(colle
         ("20", "-3", "7"),
         ("20", "-6", "4"),
     ]
-    assert "cem: 4 points (6 less: 2 days late)" in (tmp_path / "out" / "cem.txt").read_text(encoding="utf-8")
+    assert "cem: 4 of 10 points (6 less: 2 days late)" in (tmp_path / "out" / "cem.txt").read_text(encoding="utf-8")
 
 
 def test_a_roster_gives_ids_and_names_who_handed_in_nothing(collected, tmp_path):
@@ -118,3 +118,13 @@ def test_marks_are_numbers_and_stars_count_when_they_are_on(tmp_path):
     assert str(rules_in(tmp_path / "class.toml").deadline.time()) == "23:59:59"
     (tmp_path / "r.csv").write_text("name\tid\nanna\t7\n")
     assert [(row.name, row.id) for row in roster_in(tmp_path / "r.csv")] == [("anna", "7")]
+
+
+def test_a_report_adds_up_by_the_class_s_own_rules_and_a_roster_is_found_beside_them(collected):
+    (collected / "class.toml").write_text("points = { 8 = 20 }\nweights = { 8 = 0.5 }\nexercises = [8]\n")
+    (collected / "roster.csv").write_text("name,id\nanna,7\nzoe,8\n")
+    rows = grade(collected, "--budget", "2")
+    assert (rows["anna"]["id"], rows["zoe"]["troubles"]) == ("7", "handed in nothing")
+    report = (collected.parent / "out" / "anna.txt").read_text(encoding="utf-8").splitlines()
+    assert report[0] == f"anna: {rows['anna']['total']} of 10 points"
+    assert report[1] == f"exercise 8: {rows['anna']['exercise 8 (of 20)']} of 20, which counts 0.5 times"

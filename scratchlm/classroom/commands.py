@@ -5,6 +5,7 @@ import contextlib
 import functools
 import os
 import shlex
+import statistics
 import sys
 import textwrap
 import time
@@ -35,6 +36,7 @@ from scratchlm.terminal import escaped, in_words, interrupt, requests_to_end, sh
 
 def run(arguments: Sequence[str], prog: str) -> int:
     """Run a command; return its exit status. Errors: ValueError and OSError, to be told in one line."""
+    arguments = _flags_last(arguments)
     _enter_own(arguments)
     options = _parser(prog).parse_args(arguments)
     for name in ("budget", "workers", "step"):
@@ -45,6 +47,14 @@ def run(arguments: Sequence[str], prog: str) -> int:
     with requests_to_end(interrupt):  # whatever runs is ended and removed first
         status: int = options.run(options)
     return status
+
+
+def _flags_last(arguments: Sequence[str]) -> list[str]:
+    """Return arguments with those that take no value at the end: argparse takes no numbers behind them."""
+    if "--" in arguments:
+        return list(arguments)
+    flags = [argument for argument in arguments if argument in ("--notebook", "--watch")]
+    return [argument for argument in arguments if argument not in flags] + flags
 
 
 def _enter_own(arguments: Sequence[str]) -> None:
@@ -102,7 +112,12 @@ def _parser(prog: str) -> _Parser:
     p.add_argument(
         "--only", type=_number, nargs="+", action="extend", metavar="N", help="these exercises (default: all)"
     )
-    p.add_argument("--roster", type=Path, metavar="FILE", help="a table with the columns name and id (and handed_in)")
+    p.add_argument(
+        "--roster",
+        type=Path,
+        metavar="FILE",
+        help="a table: name, id (and handed_in); without it, the roster.csv in SUBMISSIONS, if there is one",
+    )
     p.add_argument("--gradescope", action="store_true", help="write Gradescope's results.json for each student as well")
     p.add_argument("--similar", action="store_true", help="say whose code is the same but for names and comments")
     p.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="W", help="students at a time")
@@ -318,20 +333,25 @@ def _grade(options: argparse.Namespace) -> int:
     place = folder / "class.toml"
     rules = _rules_in(place if place.exists() else None, options)
     numbers = sorted(set(options.only or rules.exercises or EXERCISES))
-    roster = read(options.roster, roster_in) if options.roster else None
+    beside = folder / "roster.csv"
+    listed = options.roster or (beside if beside.exists() else None)
+    roster = read(listed, roster_in) if listed else None
     students, skipped = students_in(options.folder, options.out, rules.own)
     _say_what_the_wall_lacks()
     for name in skipped:
         _say(f"skipped: {escaped(name)} is nothing of a student")
     effort = Effort(numbers, rules.seed, rules.budget, rules.seconds, rules.own)
     more = {"rules": rules, "roster": roster, "gradescope": options.gradescope, "workers": options.workers}
-    notes = []
+    notes, totals = [], list[float]()
     with contextlib.closing(grade(students, options.out, effort, **more)) as graded:
         for done, (label, total, note) in enumerate(graded, start=1):
             notes.append(note)
+            totals += [total] if total is not None else []
             shown = "     -" if total is None else f"{total:6.2f}"
             line = f"{done:{len(str(len(students)))}} of {len(students)}  {label:24} {shown}  {note}"
             _say(line.rstrip())
+    if totals:
+        _say(f"total: {min(totals):g} to {max(totals):g}, median {statistics.median(totals):g}")
     _say(f"gradebook: {_name(options.out / 'gradebook.csv')}")
     ungraded, unread = (sum(note.endswith(what) for note in notes) for what in (UNGRADED, UNREAD))
     if ungraded:

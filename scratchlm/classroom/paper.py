@@ -91,7 +91,7 @@ def next_step(reports: list[Report]) -> str:
     """Return the next thing to do, in one line."""
     for report in reports:
         if report.trouble:
-            return f"Next: repair {report.file}."
+            return f"Next: repair exercise {report.exercise}, as said above."
         if not report.attempted:
             return f"Next: open {report.file} and write {report.lines[0].function}."
         for line in report.lines:

@@ -65,7 +65,14 @@ class Book:
             return f"{label}: {UNGRADED}\n\n"
         days = days_late(self.rules, self.students[label][1])
         late = f" ({marks.late:g} less: {days} day{'s' * (days > 1)} late)" if marks.late else ""
-        return f"{label}: {marks.total:g} points{late}\n\n"
+        whole = sum(self.rules.worth(n) * self.rules.weights.get(n, 1.0) for n in self.numbers)
+        lines = [f"{label}: {marks.total:g} of {whole:g} points{late}"]
+        if self.rules.points or self.rules.weights:  # the reports below count 10 for each
+            for n, points in marks.exercises.items():
+                weight = self.rules.weights.get(n, 1.0)
+                times = f", which counts {weight:g} times" if weight != 1 else ""
+                lines.append(f"exercise {n}: {points:g} of {self.rules.worth(n):g}{times}")
+        return "\n".join(lines) + "\n\n"
 
     def close(self) -> None:
         """Write the gradebook: a row for each student, and for who is on the roster and handed in nothing."""
@@ -119,12 +126,13 @@ def write_gradescope(folder: Path, result: dict[str, Any], marks: Marks, rules: 
     for test in result["tests"]:
         worth = rules.worth(test["exercise"]) / POINTS * rules.weights.get(test["exercise"], 1.0)
         kept = {key: value for key, value in test.items() if key not in ("exercise", "starred")}
-        scores = {name: round(test[name] * worth, 4) for name in ("score", "max_score")}
+        scores = {name: round(test[name] * worth, 6) for name in ("score", "max_score")}
         if rules.stars or not test["starred"]:
             tests.append({**kept, **scores})
+    late = [f"handed in late: {marks.late:g} points less"] if marks.late else []
     known = {
         "score": marks.total,
-        "output": "\n".join(result["troubles"]) or "Every file was read.",
+        "output": "\n".join([*late, *result["troubles"]]) or "Every file was read.",
         "output_format": "text",
         "visibility": "visible",
         "tests": tests,
@@ -181,8 +189,8 @@ def _test(
         "exercise": number,
         "starred": starred,
         "name": name,
-        "score": round(score, 4),
-        "max_score": round(possible, 4),
+        "score": round(score, 6),
+        "max_score": round(possible, 6),
         "status": "passed" if passed else "failed",
         "output": escaped(output, keep="\n"),
         "output_format": "text",
