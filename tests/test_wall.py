@@ -171,7 +171,7 @@ def test_what_goes_wrong_at_import_is_told_in_one_line(what, graded):
     assert "there is no function softmax in it" in told
     assert re.search(message, told), told
     assert report.troubles[-1] in as_text(report, width=10_000)
-    assert next_step([report]).startswith("Next: repair exercise ")
+    assert next_step([report]).startswith("Next: repair two.py")
 
 
 def test_a_flood_of_output_is_cut_and_a_print_disturbs_nothing(graded):
