@@ -59,6 +59,7 @@ def test_what_may_be_handed_in_is_graded_as_the_page_says(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_the_commands_of_the_page_work_one_after_the_other(tmp_path):
     the_class_of_the_page(tmp_path)
     (rules,) = blocks("toml")
