@@ -10,7 +10,7 @@ better.
 """
 
 # %% Four ways to the same number
-from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, in_ulps, plt, say, table
+from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, headline, in_ulps, plt, say, table
 
 import math
 
@@ -162,7 +162,7 @@ axes[1].text(55, 0.06, "no error at all", ha="center", va="bottom", color=GREY)
 axes[0].text(90, 0.8, "from here on\ntoo small for\na full float32", va="bottom", color=GREY)
 axes[0].text(126, 0.4, "0.5: perfect", ha="right", va="top", color=GREY)
 axes[0].set_ylabel("error (ulps of float32, log scale)")
-figure.suptitle("Only log1p keeps both ends of a confident row", x=0.01, ha="left", fontsize=17, fontweight="bold")
+headline(figure, "Only log1p keeps both ends of a confident row")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 page.save(figure)
 

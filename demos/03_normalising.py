@@ -6,7 +6,7 @@ probabilities exp(l) add up to 1. People say that the scale of the logits is los
 """
 
 # %% Many rows of logits, one row of log-probs
-from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, in_ulps, plt, say, table
+from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, headline, in_ulps, plt, say, table
 
 import numpy as np
 
@@ -190,9 +190,7 @@ for panel, title, unit in zip(
     panel.set_xticks(range(4), ["a", "b", "c", "d"])
     panel.set_xlabel("token (the rows stand side by side)", fontsize=12)
 axes[2].set_ylim(-0.03, 1)
-figure.suptitle(
-    "Three rows of logits, one model: only the level Z is lost", x=0.01, ha="left", fontsize=17, fontweight="bold"
-)
+headline(figure, "Three rows of logits, one model: only the level Z is lost")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 page.save(figure, "level")
 

@@ -10,7 +10,7 @@ each as far as you believed in it, and raise what came by the sum of that.
 #
 # Four lines of algebra, which are printed first; and two things follow. The gradient sums to 0: what the target gains,
 # the others lose. And it lies between -1 and 1: no row can shout louder than "you gave no chance at all to what came".
-from plumbing import BLUE, ORANGE, PINK, Page, heading, in_ulps, plt, say, table
+from plumbing import BLUE, ORANGE, PINK, Page, heading, headline, in_ulps, plt, say, table
 
 import math
 
@@ -165,7 +165,7 @@ right.set_xlabel("s, the lead of the token that came (nats)")
 right.set_ylabel("size of the gradient at that token\n(nats per unit of logit, log scale)")
 right.legend(loc="lower left", fontsize=12)
 right.set_title("p - 1 is 0 too early", fontsize=15)
-figure.suptitle("The gradient is what you believed, minus what came", x=0.01, ha="left", fontsize=17, fontweight="bold")
+headline(figure, "The gradient is what you believed, minus what came")
 page.save(figure)
 
 page.keep(

@@ -9,7 +9,7 @@ per letter, measured on names that the model has never seen. A blind guess among
 """
 
 # %% On paper: cross_entropy(z) = nll_loss(log_softmax(z)). In a computer?
-from plumbing import BLUE, GREY, ORANGE, Page, heading, in_ulps, plt, say, table
+from plumbing import BLUE, GREY, ORANGE, Page, heading, headline, in_ulps, plt, say, table
 
 import inspect
 import math
@@ -222,13 +222,7 @@ for panel in axes[:, 0]:
 for panel in axes[1]:
     panel.set_xlabel("step")
 learning_pairs = sum(outcome["MLP", *pair] == "learns" for pair in PAIRS)
-figure.suptitle(
-    f"Six pairs report a falling loss; {learning_pairs} of them learn (MLP)",
-    x=0.01,
-    ha="left",
-    fontsize=17,
-    fontweight="bold",
-)
+headline(figure, f"Six pairs report a falling loss; {learning_pairs} of them learn (MLP)")
 figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 page.save(figure)
 

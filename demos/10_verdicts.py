@@ -10,7 +10,7 @@ rule that stands beside it.
 # %% What the other pages measured
 #
 # Each page leaves its numbers in a file beside its pictures. What is missing, or older than the code, is run again.
-from plumbing import BLUE, GREY, ORANGE, Page, heading, plt, say, table
+from plumbing import BLUE, GREY, ORANGE, Page, heading, headline, plt, say, table
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -483,13 +483,7 @@ axes[2].axvline(100 * np.mean(always_most), color=GREY, linestyle=":", linewidth
 axes[2].text(100 * np.mean(always_most), 1.45, " always the same answer", color=GREY, fontsize=11)
 axes[0].set_yticks(range(len(MODELS)), MODELS)
 no_gain = verdicts["A11"] == "refuted" and verdicts["A14"] == "confirmed"
-figure.suptitle(
-    "The model matters; the head does not" if no_gain else "Two models and two heads",
-    x=0.01,
-    ha="left",
-    fontsize=17,
-    fontweight="bold",
-)
+headline(figure, "The model matters; the head does not" if no_gain else "Two models and two heads")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 page.save(figure)
 

@@ -10,7 +10,7 @@ ulps off, 6 of them are right. We look for the worst entry, not the average: a l
 #
 # Each takes rows of scores z and a target y for each row, and returns softmax, log_softmax, cross_entropy (one loss a
 # row) and its gradient. SciPy has no cross-entropy; we compose one from its parts, as its users do.
-from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, in_ulps, plt, table
+from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, headline, in_ulps, plt, table
 
 import math
 from itertools import product
@@ -311,13 +311,10 @@ for left in axes[:, 0]:
     left.set_ylabel("decimal digits right\n(worst entry)")
 for bottom in axes[1]:
     bottom.set_xlabel(f"kind of row ({page.rows * len(LENGTHS)} rows of each)")
-figure.suptitle(
+headline(
+    figure,
     "The usual formulas lose every digit of a confident row's loss;\n"
     f"ours keep {math.floor(reliable['float32', 'ours'])} of 7 in every kind of row (float32)",
-    x=0.01,
-    ha="left",
-    fontsize=17,
-    fontweight="bold",
 )
 figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
 page.save(figure)

@@ -10,7 +10,7 @@ twice, from the same start; the only difference is one subtraction.
 #
 # There are 961 sums. The network learns 60 % of them by heart, all of them in every step, so nothing is left to chance
 # but the start. Nothing is noisy, and nothing is hard.
-from plumbing import BLUE, PINK, Page, heading, plt, say, table
+from plumbing import BLUE, PINK, Page, heading, headline, plt, say, table
 
 import math
 
@@ -210,13 +210,7 @@ right.plot(steps, other.level, color=BLUE, linestyle="--")
 right.set_xlabel("step of training")
 right.set_ylabel("mean of all scores (nats)")
 right.set_title("All scores sink", fontsize=15)
-figure.suptitle(
-    "A training that went well explodes, because of one subtraction: p - 1",
-    x=0.01,
-    ha="left",
-    fontsize=18,
-    fontweight="bold",
-)
+headline(figure, "A training that went well explodes, because of one subtraction: p - 1")
 page.save(figure)
 
 page.keep(

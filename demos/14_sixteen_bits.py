@@ -9,7 +9,7 @@ level of a row, which softmax cannot see (page 3), decides how many digits are l
 #
 # A float32 is a sign, 8 bits of exponent and 23 of fraction; a bfloat16 keeps 7 of these. Half of the last bit that
 # stays is added, and the rest cut off; a tie goes to the even one.
-from plumbing import BLUE, GREEN, PINK, Page, heading, plt, say, table
+from plumbing import BLUE, GREEN, PINK, Page, heading, headline, plt, say, table
 
 import numpy as np
 
@@ -147,7 +147,7 @@ left.set_title("The probabilities", fontsize=15)
 left.legend(loc="upper left", title="stored in bfloat16")
 right.set_ylabel("rows (%)")
 right.set_title("The best token is another", fontsize=15)
-figure.suptitle("In 16 bits logits lose what log-probs keep", x=0.01, ha="left", fontsize=18, fontweight="bold")
+headline(figure, "In 16 bits logits lose what log-probs keep")
 page.save(figure)
 
 page.keep(in_32_bits=in_32_bits, errors=errors, changed=changed, cast_errors=cast_errors, nlls=nlls)

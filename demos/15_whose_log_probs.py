@@ -8,7 +8,7 @@ token it cannot, and a sum of the wrong ones is off by many nats, silently. So k
 # %% A model, and what it wrote
 #
 # The network of page 7 invents names, at T = 0.6 and with top-p 0.9; we keep its scores for every letter.
-from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, plt, say, table
+from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, headline, plt, say, table
 
 import math
 
@@ -119,7 +119,7 @@ for place, value in enumerate((raw_nll, processed_nll)):
 right.set_xticks([0, 1], ["raw", f"after T = {T},\ntop-p {P}"])
 right.set_ylabel("NLL of the same text (nats per letter)")
 right.set_title("One text, two reports", fontsize=15)
-figure.suptitle("Log-probs, but which?", x=0.01, ha="left", fontsize=18, fontweight="bold")
+headline(figure, "Log-probs, but which?")
 page.save(figure)
 
 page.keep(row_difference=row_difference, factor=factor, per_100=per_100, raw_nll=raw_nll, processed_nll=processed_nll)

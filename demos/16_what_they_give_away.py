@@ -10,7 +10,7 @@ can be had by asking again and again.
 #
 # The network of page 7, with a hidden layer of 4, 8 and 16 numbers. Its logits are h W + b: mixtures of so many rows of
 # W, and of b. Log-probs are logits minus Z, one number in each entry. Take the mean from each row, and Z is gone.
-from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, plt, say, table
+from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, headline, plt, say, table
 
 import numpy as np
 
@@ -135,7 +135,7 @@ right.plot(truth, recovered[10][0], "o", color=BLUE, markersize=9)
 right.set_xlabel("log-prob, kept secret (nats)")
 right.set_ylabel("log-prob, found (nats)")
 right.set_title(f"{recovered[10][1]} best tokens show a row", fontsize=15)
-figure.suptitle("What is shown says more than it seems", x=0.01, ha="left", fontsize=18, fontweight="bold")
+headline(figure, "What is shown says more than it seems")
 page.save(figure)
 
 page.keep(directions={f"{width}, {name}": value for (width, name), value in found.items()}, errors=errors)

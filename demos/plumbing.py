@@ -164,6 +164,11 @@ def heading(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}")
 
 
+def headline(figure: Figure, text: str) -> None:
+    """Write above a picture of several panels what it shows."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize=17, fontweight="bold")
+
+
 def say(text: str) -> None:
     """Print a paragraph, filled to the width of the page."""
     print("\n" + textwrap.fill(" ".join(text.split()), width=112))

@@ -172,3 +172,14 @@ def test_a_part_of_an_exercise_says_what_is_asked_as_well():
 
     answer = check(top_k)
     assert "All that is required here holds. The exercise asks for top_p as well." in str(answer)
+
+
+@pytest.mark.parametrize("arguments", [["--notebook", "1", "2"], ["1", "--notebook", "2"], ["1", "2", "--notebook"]])
+def test_numbers_may_stand_before_and_behind_an_option(arguments, tmp_path, capsys):
+    assert cli.main(["exercise", "start", str(tmp_path), *arguments]) == 0
+    cells = json.loads((tmp_path / "exercises.ipynb").read_text(encoding="utf-8"))["cells"]
+    assert [cell["id"] for cell in cells if cell["id"].endswith("-check")] == ["exercise-1-check", "exercise-2-check"]
+    assert cli.main(["exercise", "start", str(tmp_path), "--notebook", "1", "99"]) == 2
+    assert "exercises have the numbers 1 to 13, not '99'" in capsys.readouterr().err
+    assert cli.main(["exercise", "list", "1"]) == 2
+    assert "unrecognized arguments: 1" in capsys.readouterr().err

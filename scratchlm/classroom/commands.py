@@ -36,9 +36,8 @@ from scratchlm.terminal import escaped, in_words, interrupt, requests_to_end, sh
 
 def run(arguments: Sequence[str], prog: str) -> int:
     """Run a command; return its exit status. Errors: ValueError and OSError, to be told in one line."""
-    arguments = _flags_last(arguments)
     _enter_own(arguments)
-    options = _parser(prog).parse_args(arguments)
+    options = _parsed(_parser(prog), arguments)
     for name in ("budget", "workers", "step"):
         if (given := getattr(options, name, None)) is not None and given < 1:
             raise ValueError(f"--{name} must be at least 1, not {given}")
@@ -49,12 +48,16 @@ def run(arguments: Sequence[str], prog: str) -> int:
     return status
 
 
-def _flags_last(arguments: Sequence[str]) -> list[str]:
-    """Return arguments with those that take no value at the end: argparse takes no numbers behind them."""
-    if "--" in arguments:
-        return list(arguments)
-    flags = [argument for argument in arguments if argument in ("--notebook", "--watch")]
-    return [argument for argument in arguments if argument not in flags] + flags
+def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options. Numbers may stand behind an option, too, where argparse leaves them over."""
+    options, left = parser.parse_known_args(arguments)
+    if left and (not hasattr(options, "numbers") or any(text.startswith("-") for text in left)):
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
+    try:
+        options.numbers = [*getattr(options, "numbers", ()), *map(_number, left)]
+    except argparse.ArgumentTypeError as error:
+        parser.error(str(error))
+    return options
 
 
 def _enter_own(arguments: Sequence[str]) -> None:

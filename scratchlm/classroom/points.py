@@ -138,13 +138,11 @@ def ordinary(seed: int) -> Array:
 
 
 def _asked(kind: str, scores: Array) -> Case:
-    """Return the arguments for some scores; the targets of rows are not the same."""
+    """Return the arguments for one row of scores, or for two, whose targets are not the same."""
     case = KINDS[kind].arguments(scores)
-    return (
-        case | {"targets": np.array([2, 1])[: len(scores)] if scores.ndim > 1 else np.array(1)}
-        if "targets" in case
-        else case
-    )
+    if "targets" in case:
+        case["targets"] = np.array([2, 1] if scores.ndim > 1 else 1)
+    return case
 
 
 def _temperature_of(log_probs: Array, temperature: float) -> Array:
@@ -228,24 +226,15 @@ def ordinary_properties(kind: str) -> list[Property]:
         if isinstance(f, Way) and 2 not in f.depths:  # it takes rows one by one; or takes several, and is wrong
             several = attempt(lambda: f.plain(*copies(case), **options))
             asked = f if isinstance(several, BaseException) else lambda *_, **__: several
-        seen = (
-            np.exp if kind == "bigram_by_counts" else np.asarray
-        )  # -1e9 in place of -inf is not ordinary scores' matter
+        seen = np.exp if kind == "bigram_by_counts" else np.asarray  # -1e9 in place of -inf does not matter here
         near(seen(asked(*case.values(), **options)), seen(ours(*case.values())), "the result", **SIX_DIGITS)
 
-    what = {
-        ROW: (
-            "right to six digits for three ordinary numbers" if kind != "bigram_by_counts" else "right for a few pairs",
-            one,
-        )
-    }
-    what |= {
-        ROWS: (
-            "right to six digits for two rows of them" if kind != "bigram_by_counts" else "right for more of them",
-            all_,
-        )
-    }
+    few, more = ("a few pairs", "more of them") if kind == "bigram_by_counts" else ("three numbers", "two such rows")
+    asked_for = {ROW: (few, one), ROWS: (more, all_)}
     why = "Before a function is right everywhere, it is right for ordinary numbers."
     hint = "Work out the example by hand, or print what each line makes of it, and compare."
     seeds = st.integers(0, 999)
-    return [Property(n, identity, why, hint, seeds.map(cases), check) for n, (identity, cases) in what.items()]
+    return [
+        Property(name, f"right to six digits for {told}", why, hint, seeds.map(cases), check)
+        for name, (told, cases) in asked_for.items()
+    ]
