@@ -73,6 +73,7 @@ def test_the_commands_of_the_page_work_one_after_the_other(tmp_path):
         arguments = shlex.split(line)[3:]
         done = run(*arguments, *less.get(arguments[1], []), cwd=tmp_path)
         assert done.returncode == (arguments[1] == "check"), (line, done.stderr)  # nothing is written yet
+    assert "exercises" not in book(tmp_path / "graded")  # the teacher's own, beside what was handed in
     assert "Exercise 14: its solution passes" in done.stdout or (tmp_path / "mine" / "ex14_entropy.py").exists()
 
 

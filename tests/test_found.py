@@ -1,5 +1,6 @@
 """What is handed in is found, whatever holds it; and a notebook or an archive made to do harm does none."""
 
+import ast
 import json
 import os
 import stat
@@ -12,6 +13,7 @@ from test_ordinary_class import SOFTMAX, archive, hand_in, notebook, rows_of
 
 from scratchlm.classroom import found
 from scratchlm.classroom.found import Place, found_in
+from scratchlm.classroom.loading import salvaged
 from scratchlm.classroom.students import students_in
 
 MB = 1_000_000
@@ -194,6 +196,12 @@ def test_a_function_that_is_no_python_costs_itself_only_and_is_said_once(text, t
     assert (done.returncode, row["exercise 1 (of 10)"], row["exercise 2 (of 10)"]) == (1, "10", "0")
     assert row["troubles"].count("could not be read: SyntaxError") == 1
     assert "logsumexp is not there when it runs: hw.py, line" in row["troubles"]
+
+
+def test_what_is_saved_of_a_broken_file_keeps_its_decorators_and_its_lines():
+    first, second = salvaged("import a\n\n@a.b\n@a.c\ndef f():\n    pass\n\nx = = 3\n", "hw.py")
+    assert (second.name, [ast.unparse(decorator) for decorator in second.decorator_list]) == ("f", ["a.b", "a.c"])
+    assert (first.lineno, second.lineno) == (1, 5)
 
 
 def test_what_is_handed_in_as_it_was_handed_out_is_said_to_be(tmp_path):

@@ -191,5 +191,6 @@ def test_the_blind_spots_of_scores_kind():
     assert sampling.scores_kind([np.log(0.5), np.log(0.5)]) == "log_probs"  # whoever made them
     assert sampling.scores_kind(sampling.top_k(np.log([0.5, 0.3, 0.2]), 2)) == "logits"  # what is left of a raw row
     assert sampling.scores_kind([1.0, 0.0]) == "probs"
+    assert sampling.scores_kind([1.5, -0.5]) == "logits"
     assert sampling.scores_kind([0.0, -np.inf]) == "truncated log_probs"
     assert sampling.scores_kind([-np.inf, -np.inf]) == "logits"

@@ -24,6 +24,8 @@ def test_other_names_comments_and_spaces_hide_nothing():
     pairs = similar({"anna": [SOLUTION], "ben": ["x = 1\n" + RENAMED], "cem": [annotated], "dora": [STUB]})
     assert {(pair.one, pair.other) for pair in pairs} == {("anna", "ben"), ("anna", "cem"), ("ben", "cem")}
     assert {pair.functions for pair in pairs} == {("mlp_backward",)}
+    caught = LOOPED.replace("    return total", "    try: pass\n    except ValueError as e: print(e)\n    return total")
+    assert similar({"anna": [caught], "ben": [caught.replace(" as e: print(e)", " as problem: print(problem)")]})
     assert similar({"anna": [LOOPED], "ben": [LOOPED.replace("t:", "u:").replace("t *", "u *")]})
 
 
