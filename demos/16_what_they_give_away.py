@@ -123,12 +123,12 @@ often one may ask, or noise; and none of it is a matter of logits or log-probs."
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.6))
 for width, colour in WIDTHS.items():
     values = reaches[width, "log-probs"][:-1]
-    left.semilogy(range(1, V), values, "o-", color=colour, markersize=5, label=f"hidden width {width}")
+    left.semilogy(range(1, V), values, "o-", color=colour, markersize=5)
+    left.text(width + 1.7, 1e-5, f"width\n{width}", fontsize=14)  # beside where it falls
     left.axvline(width + 1, color=colour, linestyle=":", linewidth=1.5)
 left.set_xlabel("direction, the longest first")
 left.set_ylabel("reach of the rows (share of the longest, log scale)")
-left.legend(loc="center right", fontsize=13)
-left.set_title("Log-probs show the width of the model", fontsize=15)
+left.set_title("Log-probs show the hidden layer's width", fontsize=15)
 truth = log_softmax(secret)
 right.plot([truth.min(), 0], [truth.min(), 0], color=GREY, linestyle=":", linewidth=1.5)
 right.plot(truth, recovered[10][0], "o", color=BLUE, markersize=9)
