@@ -1,31 +1,33 @@
-"""From which score on does softmax break, and what saves it?
+# %% [markdown]
+# # From which score on does softmax break, and what saves it?
+#
+# A language model reads the beginning of a text and gives every token (here: every letter) that could come next a
+# score: its logit, any real number, the higher the likelier. Softmax turns the scores z of a row into probabilities:
+# exp(z) of each, divided by the sum of all. exp grows fast, and the numbers of a computer end: float16, float32 and
+# float64 (its dtypes) hold 3, 7 and 16 digits, up to 65,504, 3.4e38 and 1.8e308. What is too large becomes inf; that is
+# overflow. What is too small becomes 0; that is underflow. We look for the places where the textbook formula
+# (scratchlm/naive.py) falls off, one dtype after another, and then ask the careful one (scratchlm/functional.py), which
+# first subtracts a number from all scores of a row that are too large for exp. Log is the natural logarithm, on all
+# these pages, and the unit of scores and logarithms is the nat.
 
-A language model reads the beginning of a text and gives every token (here: every letter) that could come next a score:
-its logit, any real number, the higher the likelier. Softmax turns the scores z of a row into probabilities: exp(z) of
-each, divided by the sum of all. exp grows fast, and the numbers of a computer end: float16, float32 and float64 (its
-dtypes) hold 3, 7 and 16 digits, up to 65,504, 3.4e38 and 1.8e308. What is too large becomes inf; that is overflow. What
-is too small becomes 0; that is underflow. We look for the places where the textbook formula (scratchlm/naive.py) falls
-off, one dtype after another, and then ask the careful one (scratchlm/functional.py), which first subtracts a number
-from all scores of a row that are too large for exp. Log is the natural logarithm, on all these pages, and the unit of
-scores and logarithms is the nat.
-"""
-
-# %% What a dtype can hold
-from plumbing import BLUE, ORANGE, Page, heading, plt, say, table
+# %%
+from scratchlm.pages.plumbing import BLUE, ORANGE, Page, heading, plt, table
 
 import numpy as np
 
 from scratchlm import functional, naive
 
-page = Page(__file__, __doc__)
+page = Page("01_overflow")
 DTYPES = [np.float16, np.float32, np.float64]
 
-# %% Bisection: halve the interval until its two ends are neighbouring floats
+# %% [markdown]
+# ## Bisection: halve the interval until its two ends are neighbouring floats
 #
 # `works` is true at `good` and false at `bad`. The last float at which it is true lies in between, and we find it in
 # about as many steps as a float has bits, without knowing anything about exp.
 
 
+# %%
 def last_that_works(works, good, bad, dtype):
     good, bad = dtype(good), dtype(bad)
     while True:
@@ -57,11 +59,13 @@ table(
     ],
 )
 
-# %% One row, lifted up and down
+# %% [markdown]
+# ## One row, lifted up and down
 #
 # The scores [s, s - 1, s - 2] mean the same for every s: softmax cannot see a number that is added to all of them. So
 # the answer is always [0.665, 0.245, 0.090], and a formula is as good as the band of s in which it says so.
 
+# %%
 EXPECTED = np.array([0.66524096, 0.24472847, 0.09003057])
 
 
@@ -85,14 +89,18 @@ table(
         for name in naive_band
     ],
 )
-say("""The first column ends a little before exp does, as the sum overflows before its largest term. The second ends
-where the dtype does: beyond it the floats are 2 apart, and s - 1 is not one of them.""")
 
-# %% The rescue: subtract, then exponentiate
+# %% [markdown]
+# The first column ends a little before exp does, as the sum overflows before its largest term. The second ends where
+# the dtype does: beyond it the floats are 2 apart, and s - 1 is not one of them.
+
+# %% [markdown]
+# ## The rescue: subtract, then exponentiate
 #
 # Subtract one number from all scores of the row. Each exp is divided by the same factor, and so is their sum: the
 # answer stays. But no exp overflows. (Textbooks subtract the largest score; page 12 tells why we subtract less.)
 
+# %%
 z = np.float32([1000, 999, 998])
 heading("float32, scores " + str(z))
 with np.errstate(over="ignore"):
@@ -103,11 +111,13 @@ print("shift  softmax(z)      ", functional.softmax(z))
 print("naive  log softmax(z)  ", naive.log_softmax(z))
 print("shift  log_softmax(z)  ", functional.log_softmax(z))
 
-# %% Is it the logarithm that saves, or the shift?
+# %% [markdown]
+# ## Is it the logarithm that saves, or the shift?
 #
 # "Log-softmax does not overflow" is often said. We put the largest score that each dtype has into a row, and see which
 # of the four give finite numbers: with the logarithm or without, with the shift or without.
 
+# %%
 CANDIDATES = {
     "softmax, naive": naive.softmax,
     "log_softmax, naive": naive.log_softmax,
@@ -125,7 +135,9 @@ survivors = {who: [t.__name__ for t in DTYPES if survives(f, t)] for who, f in C
 
 heading("The row [largest float, 0]: whose results are finite?")
 table(["function", "finite in"], [[who, ", ".join(names) or "none"] for who, names in survivors.items()])
-say("The shift saves, with the logarithm or without.")
+
+# %% [markdown]
+# The shift saves, with the logarithm or without.
 
 # %% Kept for the verdicts of page 10
 page.keep(overflow=overflow, underflow=underflow, naive_band=naive_band, our_band=our_band, survivors=survivors)
@@ -158,11 +170,12 @@ axes.set_title("The naive softmax works in a narrow band of scores,\nthe shifted
 axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
 page.save(figure)
 
-# %% Remember
-page.close(
-    """
-Remember: softmax does not change when a number is subtracted from all scores, so subtract one that keeps exp in range.
-Your turn: which of these three rows break naive.softmax in float32, and which breaks its logarithm only?
-          [90, 0]   [0, -110]   [-110, -111]      Guess first; then try them.
-"""
-)
+# %% [markdown]
+# **Remember:** softmax does not change when a number is subtracted from all scores, so subtract one that keeps exp in
+# range.
+#
+# **Your turn:** which of these three rows break naive.softmax in float32, and which breaks its logarithm only?
+# Guess first; then try them: [90, 0], [0, -110], [-110, -111].
+
+# %%
+page.close()

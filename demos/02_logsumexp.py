@@ -1,16 +1,16 @@
-"""Is log-softmax the same as the logarithm of softmax?
+# %% [markdown]
+# # Is log-softmax the same as the logarithm of softmax?
+#
+# On paper it is: l = log(softmax(z)) = z - Z, where Z = log(sum of exp(z)), the log-sum-exp of the row, is the one
+# number that makes the probabilities add up to 1. The l are called log-probs. They are wanted for training, which makes
+# a number small that is called the loss: if the token that came had probability p, the loss is -log p, and a model that
+# was sure and right pays 0. Its unit is the nat; log 2 nats are one bit. In a computer there are four ways to l, each
+# right where the one above it breaks (scratchlm/ladder.py), and we ask a judge who computes with 60 digits
+# (scratchlm/oracle.py) how far each is off. The unit of that is the ulp, the step from a float to the next: 0.5 is
+# perfect, nobody can round better.
 
-On paper it is: l = log(softmax(z)) = z - Z, where Z = log(sum of exp(z)), the log-sum-exp of the row, is the one number
-that makes the probabilities add up to 1. The l are called log-probs. They are wanted for training, which makes a number
-small that is called the loss: if the token that came had probability p, the loss is -log p, and a model that was sure
-and right pays 0. Its unit is the nat; log 2 nats are one bit. In a computer there are four ways to l, each right where
-the one above it breaks (scratchlm/ladder.py), and we ask a judge who computes with 60 digits (scratchlm/oracle.py) how
-far each is off. The unit of that is the ulp, the step from a float to the next: 0.5 is perfect, nobody can round
-better.
-"""
-
-# %% Four ways to the same number
-from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, headline, in_ulps, plt, say, table
+# %%
+from scratchlm.pages.plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, headline, in_ulps, plt, say, table
 
 import math
 
@@ -18,9 +18,12 @@ import numpy as np
 
 from scratchlm import functional, ladder, oracle
 
-page = Page(__file__, __doc__, rows=(40, 4))
+page = Page("02_logsumexp", rows=(40, 4))
 
+# %% [markdown]
+# ## Four ways to the same number
 
+# %%
 # A token with the score m, the largest of the row, is the favourite; d = z - m is how far each score lies below it. The
 # *odds* against a token are what the others have, divided by what it has. The favourite's own exp(d) is exp(0) = 1, so
 # the sum of all exp(d) is 1 + odds. The last way leaves the 1 out: log1p(odds) is log(1 + odds), computed without ever
@@ -56,17 +59,21 @@ table(
     ]
     + [["exact", *(f"{float(x):.8g}" for x in exact), ""]],
 )
-say("""The first way overflows: inf / inf is nan, not a number. The second shifts the row first, as page 1 does, and
-loses both ends. exp(-110) is smaller than any float32, so p is 0 and log 0 is -inf: a token that was unlikely has
-become impossible. And p of the sure token was rounded to 1, so its loss is 0. The third takes the logarithm of the
-numerator on paper, log(exp(d)) = d, as SciPy and PyTorch do (page 12). It saves the hopeless token, but not the sure
-one: in 1 + exp(-20) the 1 swallows the odds. The fourth has them all.""")
 
-# %% How common is that? Rows of 27 scores, more and more spread out
+# %% [markdown]
+# The first way overflows: inf / inf is nan, not a number. The second shifts the row first, as page 1 does, and loses
+# both ends. exp(-110) is smaller than any float32, so p is 0 and log 0 is -inf: a token that was unlikely has become
+# impossible. And p of the sure token was rounded to 1, so its loss is 0. The third takes the logarithm of the numerator
+# on paper, log(exp(d)) = d, as SciPy and PyTorch do (page 12). It saves the hopeless token, but not the sure one: in
+# 1 + exp(-20) the 1 swallows the odds. The fourth has them all.
+
+# %% [markdown]
+# ## How common is that? Rows of 27 scores, more and more spread out
 #
 # 27 tokens are the letters a to z and the end of a name, as in the models of pages 6 and 7, whose rows are 5 to 18 nats
 # wide. The spread is the distance from the lowest to the highest score that a row may have.
 
+# %%
 WAYS = {name: way for name, way in LADDER.items() if way is not ladder.naive}  # page 1 tells where that one breaks
 DTYPES = [np.float16, np.float32, np.float64]
 SPREADS = [1, 10, 30, 100, 300, 1000]
@@ -118,8 +125,10 @@ say(f"""The -inf are counted apart, in the last column; the other two ways make 
 another lies close below the best, so it takes a wider row than [0, -20] to lose all: what counts is its lead.)
 functional.log_softmax is the last way for rows of any shape, and off by {in_ulps(max(package_ulps.values()))} ulps at
 most.""")
-say("""People meet both. A loss of exactly 0 for a confident row is pytorch/pytorch#113708 (open); SciPy had it in
-logsumexp (scipy/scipy#18295 and #21597), and repaired it there with log1p.""")
+
+# %% [markdown]
+# People meet both. A loss of exactly 0 for a confident row is pytorch/pytorch#113708 (open); SciPy had it in logsumexp
+# (scipy/scipy#18295 and #21597), and repaired it there with log1p.
 
 # %% The picture: one row [s, 0], as the first token gets surer and surer
 
@@ -178,11 +187,11 @@ page.keep(
     lost_from=lost_from,
 )
 
-# %% Remember
-page.close(
-    """
-Remember: log-softmax is stable if it never goes through the probabilities: subtract, sum the odds, log1p.
-Your turn: what does d - log(sum) give for the loss of a float16 model that leads by s = 8? Compute it by hand first:
-          the float16 numbers just above 1 are 1.001 and 1.002, and exp(-8) is 0.0003.
-"""
-)
+# %% [markdown]
+# **Remember:** log-softmax is stable if it never goes through the probabilities: subtract, sum the odds, log1p.
+#
+# **Your turn:** what does d - log(sum) give for the loss of a float16 model that leads by s = 8? Compute it by hand
+# first: the float16 numbers just above 1 are 1.001 and 1.002, and exp(-8) is 0.0003.
+
+# %%
+page.close()

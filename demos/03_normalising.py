@@ -1,22 +1,26 @@
-"""What does normalising throw away, and what can bring it back?
+# %% [markdown]
+# # What does normalising throw away, and what can bring it back?
+#
+# A model hands out logits z. Log-softmax normalises them: l = z - Z, with Z = log(sum of exp(z)), so that the
+# probabilities exp(l) add up to 1. People say that the scale of the logits is lost in this. We look at which scale: the
+# *level* of a row (where its zero is), or the *distances* between its scores? And then at what exp throws away on top.
 
-A model hands out logits z. Log-softmax normalises them: l = z - Z, with Z = log(sum of exp(z)), so that the
-probabilities exp(l) add up to 1. People say that the scale of the logits is lost in this. We look at which scale: the
-*level* of a row (where its zero is), or the *distances* between its scores? And then at what exp throws away on top.
-"""
-
-# %% Many rows of logits, one row of log-probs
-from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, headline, in_ulps, plt, say, table
+# %%
+from scratchlm.pages.plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, headline, in_ulps, plt, say, table
 
 import numpy as np
 
 from scratchlm.functional import log_softmax, log_softmax_backward, logsumexp, softmax
 from scratchlm.oracle import ulp_error
 
-page = Page(__file__, __doc__, rows=(200, 20))
+page = Page("03_normalising", rows=(200, 20))
 rng = np.random.default_rng(0)
 DTYPES = [np.float16, np.float32, np.float64]
 
+# %% [markdown]
+# ## Many rows of logits, one row of log-probs
+
+# %%
 z = np.array([2.0, 1.0, 0.0, -3.0])
 heading("Four rows of logits, each the first plus a number c")
 table(
@@ -32,13 +36,17 @@ table(
         for c in (0, 5, -100, 1000)
     ],
 )
-say("Only Z moved, and by exactly c. All four are the same model: any real numbers will do as logits.")
 
-# %% Is it exactly the same? Measure
+# %% [markdown]
+# Only Z moved, and by exactly c. All four are the same model: any real numbers will do as logits.
+
+# %% [markdown]
+# ## Is it exactly the same? Measure
 #
 # To test the formula and not the addition, we draw logits that are whole multiples of 1/64 and add whole numbers: then
 # z + c is exact, in float16 too. An ulp is the step from a float to the next.
 
+# %%
 OFFSETS = [-16, -5, 1, 16]
 
 
@@ -60,15 +68,19 @@ table(
     ["dtype", "softmax(z + c)", "softmax(1.01 z)"],
     [[name, in_ulps(shift_ulps[name]), in_ulps(scale_ulps[name])] for name in shift_ulps],
 )
-say("""Two numbers that were each rounded a few times may be a few ulps apart: they are the same. A factor is another
-thing: already a hundredth more distance between the scores makes another model.""")
 
-# %% How much is lost? One number a row, not more
+# %% [markdown]
+# Two numbers that were each rounded a few times may be a few ulps apart: they are the same. A factor is another thing:
+# already a hundredth more distance between the scores makes another model.
+
+# %% [markdown]
+# ## How much is lost? One number a row, not more
 #
 # Nudge the logits in every possible direction and see which nudge leaves l where it is. The matrix of all the slopes,
 # dl_i / dz_j, tells: its rank is the number of directions in which l does move. (A `_backward` function returns how one
 # number made of l moves with each logit; page 5 explains it. Row i of np.eye makes that number l_i itself.)
 
+# %%
 V = 27
 scores = rng.normal(0, 3, size=V)
 slopes = log_softmax_backward(np.eye(V), np.tile(log_softmax(scores), (V, 1)))  # row i: how l_i moves with every z_j
@@ -79,13 +91,15 @@ heading(f"{V} logits have {V} directions to move in")
 print(f"directions that log-probs cannot see:              {directions_lost}")
 print(f"it is this one, every logit by the same amount: moving along it by 1 changes l by {all_alike:.0e}")
 
-# %% With Z stored, the logits come back
+# %% [markdown]
+# ## With Z stored, the logits come back
 #
 # z = l + Z. Each of the three numbers is rounded once, so z is off by at most half an ulp of each: of l, of Z, of z. We
 # measure in ulps of the largest of the three, so 1.5 is the most that the roundings explain; Z and l are computed, and
 # may add one more each. A small z beside a large Z has fewer digits of its own: that is the price of the round trip.
 
 
+# %%
 def in_ulps_of(largest, dtype):
     return 2.0 ** (np.floor(np.log2(largest.astype(float))) - np.finfo(dtype).nmant)
 
@@ -113,12 +127,14 @@ table(
     [[name, in_ulps(back_ulps[name]), in_ulps(distance_ulps[name])] for name in back_ulps],
 )
 
-# %% What exp throws away on top
+# %% [markdown]
+# ## What exp throws away on top
 #
 # l has room for a token that is e^800 times less likely than another. p = exp(l) has not: below e^-17 in float16,
 # e^-104 in float32 and e^-745 in float64 the number is 0, and log 0 is -inf. We let the scores of a row lie further and
 # further apart, and count the tokens whose probability is gone, and those whose log-prob is.
 
+# %%
 SPREADS = [10, 20, 30, 50, 100, 200, 300, 500, 1000]
 
 
@@ -137,8 +153,10 @@ table(
 )
 say(f"Tokens whose log-prob is gone, in any of these rows: {lost_as_log:.0%}.")
 
-# %% So, which scale is lost?
+# %% [markdown]
+# ## So, which scale is lost?
 
+# %%
 kept = f"kept, to {max(distance_ulps.values()):.1f} ulps"
 heading("The answer")
 table(
@@ -210,11 +228,11 @@ axes.set_title("exp throws away what log-probs keep:\nthe less likely tokens of 
 axes.legend(loc="upper left")
 page.save(figure, "underflow")
 
-# %% Remember
-page.close(
-    """
-Remember: normalising loses one number a row, the level Z. Distances between scores stay, until exp is taken.
-Your turn: two rows of logits, [3, 1] and [30, 10]. Are they the same model? And [3, 1] and [13, 11]? Say it without
-          a computer, and name the number that the second pair would need to tell its rows apart.
-"""
-)
+# %% [markdown]
+# **Remember:** normalising loses one number a row, the level Z. Distances between scores stay, until exp is taken.
+#
+# **Your turn:** two rows of logits, [3, 1] and [30, 10]. Are they the same model? And [3, 1] and [13, 11]? Say it
+# without a computer, and name the number that the second pair would need to tell its rows apart.
+
+# %%
+page.close()

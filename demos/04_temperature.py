@@ -1,13 +1,13 @@
-"""Is the temperature lost when a model hands out log-probs instead of logits?
+# %% [markdown]
+# # Is the temperature lost when a model hands out log-probs instead of logits?
+#
+# To write text, a model draws the next token by its probabilities. Before that, one often divides the scores by a
+# temperature T: softmax(z / T). Below 1 the likely becomes likelier, above 1 all become more alike. It is said that who
+# holds log-probs l = log_softmax(z) can no longer do this: the temperature is frozen at 1. Let us try, and then do the
+# two things that really go wrong.
 
-To write text, a model draws the next token by its probabilities. Before that, one often divides the scores by a
-temperature T: softmax(z / T). Below 1 the likely becomes likelier, above 1 all become more alike. It is said that
-who holds log-probs l = log_softmax(z) can no longer do this: the temperature is frozen at 1. Let us try, and then do
-the two things that really go wrong.
-"""
-
-# %% What temperature does
-from plumbing import BLUE, GREEN, GREY, ORANGE, SKY, Page, heading, in_ulps, plt, say, table
+# %%
+from scratchlm.pages.plumbing import BLUE, GREEN, GREY, ORANGE, SKY, Page, heading, in_ulps, plt, say, table
 
 import math
 
@@ -16,9 +16,13 @@ import numpy as np
 from scratchlm.functional import log_softmax, softmax
 from scratchlm.oracle import ulp_error
 
-page = Page(__file__, __doc__, rows=(200, 20))
+page = Page("04_temperature", rows=(200, 20))
 rng = np.random.default_rng(0)
 
+# %% [markdown]
+# ## What temperature does
+
+# %%
 z = np.array([2.0, 1.0, 0.0, -1.0])
 log_probs = log_softmax(z)
 heading("Logits " + str(z) + ", log-probs " + str(log_probs.round(3)))
@@ -29,16 +33,20 @@ table(
         for T in (0.5, 1, 2, 10)
     ],
 )
-say("""The same. On paper: l / T = (z - Z) / T = z / T - Z / T, and softmax does not see a number that is subtracted
-from all scores of a row.""")
 
-# %% The same to the last digit? Measure, from very cold to very hot
+# %% [markdown]
+# The same. On paper: l / T = (z - Z) / T = z / T - Z / T, and softmax does not see a number that is subtracted from all
+# scores of a row.
+
+# %% [markdown]
+# ## The same to the last digit? Measure, from very cold to very hot
 #
 # On the way scores are rounded: z / T, l, and l / T. exp makes a factor of what a rounding moved. (With S the largest
 # |s| / T, half a unit in the last place of a score becomes up to S ulps in a probability, and as many in the sum that
 # it is divided by. That is 2 S for z / T, 6 S for l / T, as l may be a whole ulp off, and a few for exp and the
 # division. So rounding explains 8 + 8 S; `of_bound` is the share of it that was seen, and page 10 asks for it.)
 
+# %%
 V = 27
 TEMPERATURES = np.geomspace(0.05, 20, 25)
 DTYPES = [np.float32, np.float64]
@@ -73,21 +81,27 @@ table(
 say(f"""Not to the last digit, then: at T = 0.05 a rounding is made 20 times larger before exp makes a factor of it.
 But to {agreement["float64"]["difference"]:.0e} in probability, and no farther apart than rounding explains. Not
 frozen.""")
-say("""A user who wanted logits for a temperature was told that log-probs serve as well: ml-explore/mlx-examples#1292.
-One who held probabilities was told to take their logarithm: soda-inria/tabicl#25. What a log-prob does not tell is
-whether a temperature went into it already; that is asked in standardcompletions/rfcs#11 and ollama/ollama#16196.""")
 
-# %% And exp(l)? Those are the probabilities, as they should be
+# %% [markdown]
+# A user who wanted logits for a temperature was told that log-probs serve as well: ml-explore/mlx-examples#1292. One
+# who held probabilities was told to take their logarithm: soda-inria/tabicl#25. What a log-prob does not tell is
+# whether a temperature went into it already; that is asked in standardcompletions/rfcs#11 and ollama/ollama#16196.
 
+# %% [markdown]
+# ## And exp(l)? Those are the probabilities, as they should be
+
+# %%
 z = rng.normal(0, 3, size=(page.rows, V))
 exp_difference = float(np.abs(np.exp(log_softmax(z)) - softmax(z)).max())
 say(f"exp(l) is softmax(z), to {exp_difference:.0e} (float64). What can be done with it is another question.")
 
-# %% The first thing that goes wrong: probabilities in place of logits
+# %% [markdown]
+# ## The first thing that goes wrong: probabilities in place of logits
 #
 # A probability lies between 0 and 1. If p is fed to softmax as if it were a row of logits, the largest score is 1 and
 # all others are at least 0. So the top probability cannot pass e / (e + V - 1), however sure the model was.
 
+# %%
 ceiling = math.e / (math.e + V - 1)
 SPREADS = np.geomspace(0.1, 100, page.rows)  # from rows in doubt to rows that are sure
 rows = rng.normal(0, 1, (page.rows, V)) * SPREADS[:, None]
@@ -104,11 +118,13 @@ table(
 say(f"""Highest of {page.rows} rows: {reached:.6f}. The ceiling, e / (e + {V - 1}), is {ceiling:.6f}, and a blind guess
 1 / {V} = {1 / V:.6f}. Hardly anything that the model knew is left.""")
 
-# %% The second: the logarithm of probabilities that underflowed
+# %% [markdown]
+# ## The second: the logarithm of probabilities that underflowed
 #
 # log p is l, if p is not too small for its dtype. If it is, p is 0 and log p is -inf, and no temperature brings it
 # back: -inf / T is -inf. Hot sampling, T = 10, wants just those unlikely tokens.
 
+# %%
 HOT = 10.0
 unlikely = np.linspace(0, -200, V)  # logits that fall in even steps; exact in float64
 
@@ -133,13 +149,15 @@ table(
     ],
 )
 
-# %% Does a higher temperature always mean more doubt?
+# %% [markdown]
+# ## Does a higher temperature always mean more doubt?
 #
 # The entropy of a distribution, -sum of p log p, is the doubt in it, in nats: 0 for certainty, log V for a blind guess.
 # Its slope is dH / d log T = the variance of z / T under p (differentiate, and compare), and a variance is never
 # negative. So it must never fall.
 
 
+# %%
 def entropy(scores):
     return -(softmax(scores) * log_softmax(scores)).sum(axis=-1)
 
@@ -200,11 +218,12 @@ axes.set_title("Temperature works from log-probs as from logits;\nonly probabili
 axes.legend(loc="lower right")
 page.save(figure)
 
-# %% Remember
-page.close(
-    """
-Remember: softmax(log_softmax(z) / T) = softmax(z / T). Temperature needs the distances between scores; they are kept.
-Your turn: you are given only p, in float64, and none of it is 0. Get softmax(z / 2) from p in one line, without log and
-          without exp. (What is sqrt(p), once it is made to add up to 1?)
-"""
-)
+# %% [markdown]
+# **Remember:** softmax(log_softmax(z) / T) = softmax(z / T). Temperature needs the distances between scores; they are
+# kept.
+#
+# **Your turn:** you are given only p, in float64, and none of it is 0. Get softmax(z / 2) from p in one line, without
+# log and without exp. (What is sqrt(p), once it is made to add up to 1?)
+
+# %%
+page.close()

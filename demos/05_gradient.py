@@ -1,16 +1,13 @@
-"""Why is the gradient of cross-entropy just p - onehot, and what becomes of it when the model is sure?
-
-To learn, a model must know for each logit: if I raised it a little, how would the loss move? That number is the
-derivative, and the row of all of them is the gradient; training takes a step against it. Libraries find it by machine.
-We do it by hand, since it is three lines, and since it tells all that a language model ever hears: lower the others,
-each as far as you believed in it, and raise what came by the sum of that.
-"""
-
-# %% On the board
+# %% [markdown]
+# # Why is the gradient of cross-entropy just p - onehot, and what becomes of it when the model is sure?
 #
-# Four lines of algebra, which are printed first; and two things follow. The gradient sums to 0: what the target gains,
-# the others lose. And it lies between -1 and 1: no row can shout louder than "you gave no chance at all to what came".
-from plumbing import BLUE, ORANGE, PINK, Page, heading, headline, in_ulps, plt, say, table
+# To learn, a model must know for each logit: if I raised it a little, how would the loss move? That number is the
+# derivative, and the row of all of them is the gradient; training takes a step against it. Libraries find it by
+# machine. We do it by hand, since it is three lines, and since it tells all that a language model ever hears: lower the
+# others, each as far as you believed in it, and raise what came by the sum of that.
+
+# %%
+from scratchlm.pages.plumbing import BLUE, ORANGE, PINK, Page, heading, headline, in_ulps, plt, say, table
 
 import math
 
@@ -20,8 +17,15 @@ from scratchlm import oracle
 from scratchlm.functional import cross_entropy, cross_entropy_backward, logsumexp, softmax
 from scratchlm.gradcheck import max_relative_error, numerical_gradient
 
-page = Page(__file__, __doc__, rows=(50, 5))
+page = Page("05_gradient", rows=(50, 5))
 
+# %% [markdown]
+# ## On the board
+#
+# Four lines of algebra, which are printed first; and two things follow. The gradient sums to 0: what the target gains,
+# the others lose. And it lies between -1 and 1: no row can shout louder than "you gave no chance at all to what came".
+
+# %%
 heading("On the board")
 print("""L       = Z - z_y,  with Z = log(sum over j of exp(z_j))      the loss, if token y came
 dZ/dz_k = exp(z_k) / (sum over j of exp(z_j)) = p_k           since d log u = du / u, and exp is its own slope
@@ -42,11 +46,13 @@ table(
 )
 print(f"the loss is {cross_entropy(z[None], [y]):.4f} nats; the gradient sums to {abs(gradient.sum()):.0e}")
 
-# %% Do not believe it: nudge each logit, and see by how much the loss moves
+# %% [markdown]
+# ## Do not believe it: nudge each logit, and see by how much the loss moves
 #
 # Differences know nothing of our algebra. They are right to 12 digits of the row's largest entry; of an entry that is
 # 10,000 times smaller, to 8 (see scratchlm/gradcheck.py).
 
+# %%
 rng = np.random.default_rng(0)
 
 
@@ -60,11 +66,13 @@ wrong_sign = max_relative_error(-gradient, numerical_gradient(lambda x: cross_en
 heading("By hand against by nudging: the largest relative difference")
 print(f"{page.rows} rows of 27 logits: {worst_error:.1e}. (A wrong sign would show as {wrong_sign:.0f}.)")
 
-# %% One step against it
+# %% [markdown]
+# ## One step against it
 #
 # Move the logits against the gradient, by a step of size 1, again and again: the probability of what came climbs, and
 # the gradient, which is what p lacks, shrinks with it. So a model that is sure and right is left in peace.
 
+# %%
 path, row = [], z.copy()
 for step in range(101):
     path.append((step, softmax(row)[y], cross_entropy(row[None], [y]), cross_entropy_backward(row[None], [y])[0, y]))
@@ -80,13 +88,15 @@ table(
     ],
 )
 
-# %% When the model is sure: p - 1
+# %% [markdown]
+# ## When the model is sure: p - 1
 #
 # At the target the gradient is p - 1. In float32 the numbers below 1 are 6e-8 apart; once p is nearer to 1 than half of
 # that, it is rounded to 1, and p - 1 = 0: no gradient, though there is one. The way out is to ask for the odds against
 # the target: what the others have, divided by what it has (page 2). p = 1 / (1 + odds), so p - 1 = -odds / (1 + odds):
 # minus what the others have. Nothing in it cancels. And it is on the board already: the gradient sums to 0.
 
+# %%
 SURENESS = np.arange(0.5, 87.5, 0.5, dtype=np.float32)
 pairs = np.stack([SURENESS, np.zeros_like(SURENESS)], axis=-1)
 first = np.zeros(len(pairs), dtype=int)
@@ -110,12 +120,14 @@ at the target is 0 then, and those of the others are not: the row says "down" to
 which trains most models, takes its steps in units of the recent gradient, so that even a whisper moves the weights.
 Page 13 lets a training go on from there, and it explodes.""")
 
-# %% When all logits are large: the loss itself goes
+# %% [markdown]
+# ## When all logits are large: the loss itself goes
 #
 # L = Z - z_y is a difference, and if both are near 1e8, where float32 numbers are 8 apart, it is 0: the loss of a
 # perfect model, reported of one that guesses blindly. It happened: ml-explore/mlx#4188, pytorch/pytorch#11752. Subtract
 # the maximum before anything is added, and nothing is lost.
 
+# %%
 high = np.float32([1e8, 1e8])
 as_difference = float(logsumexp(high) - high[0])
 shifted_first = float(cross_entropy(high[None], [0]))
@@ -176,12 +188,12 @@ page.keep(
     shifted_first=shifted_first,
 )
 
-# %% Remember
-page.close(
-    """
-Remember: the gradient of cross-entropy is p - onehot; at the target, compute it as -odds / (1 + odds), minus what the
-          others have.
-Your turn: a batch of two rows, in both of which token 0 came: z = [[0, 0], [9, 0]]. Which row moves the model more, and
-          by what factor? First by hand; then ask cross_entropy_backward.
-"""
-)
+# %% [markdown]
+# **Remember:** the gradient of cross-entropy is p - onehot; at the target, compute it as -odds / (1 + odds), minus what
+# the others have.
+#
+# **Your turn:** a batch of two rows, in both of which token 0 came: z = [[0, 0], [9, 0]]. Which row moves the model
+# more, and by what factor? First by hand; then ask cross_entropy_backward.
+
+# %%
+page.close()

@@ -1,12 +1,13 @@
-"""How well can a table of letter pairs guess the next letter, and does gradient descent find the best table?
+# %% [markdown]
+# # How well can a table of letter pairs guess the next letter, and does gradient descent find the best table?
+#
+# The simplest language model, the bigram, looks at one letter and has a row of scores, logits, for the next. There are
+# two roads to the best such table. One is to count: how often did the letter n follow the letter a? The other knows
+# nothing of counting: start at zero, and follow the gradient of the cross-entropy, p - onehot, row by row. Do they
+# meet?
 
-The simplest language model, the bigram, looks at one letter and has a row of scores, logits, for the next. There are
-two roads to the best such table. One is to count: how often did the letter n follow the letter a? The other knows
-nothing of counting: start at zero, and follow the gradient of the cross-entropy, p - onehot, row by row. Do they meet?
-"""
-
-# %% The data: 5,163 given names
-from plumbing import BLUE, GREY, Page, heading, plt, say, table
+# %%
+from scratchlm.pages.plumbing import BLUE, GREY, Page, heading, plt, say, table
 
 import math
 
@@ -21,22 +22,28 @@ from scratchlm.optim import AdamW
 from scratchlm.sampling import generate
 from scratchlm.training import Data, mean_nll, train
 
-page = Page(__file__, __doc__, steps=(300, 100))
+page = Page("06_bigram", steps=(300, 100))
 names = load_names()
 vocabulary = Vocabulary.from_texts(names)
 data = Data(*contexts_and_targets(names, vocabulary, context_length=1))
 tokens = [".", *vocabulary.characters]  # the dot is the boundary: before the first letter, and after the last
 
+# %% [markdown]
+# ## The data: 5,163 given names
+
+# %%
 heading("The data")
 print(f"{len(names):,} names, such as {', '.join(names[::1000])}")
 print(f"{len(data.targets):,} transitions between {len(vocabulary)} tokens (a to z, and '.' for start and end)")
 
-# %% The first road: count
+# %% [markdown]
+# ## The first road: count
 #
 # logits = log(counts). Softmax divides each row by its sum, and that is the share of each next letter: no table can
 # have a lower loss on these names. The loss that is left is page 4's entropy, averaged over the letters before: what
 # remains in doubt about a letter when the one before it is known.
 
+# %%
 counted = BigramLM(len(vocabulary), dtype=np.float64).fit_counts(*data)
 counted_nll = mean_nll(counted, data)
 counted_probs = softmax(counted.params["logits"])
@@ -48,12 +55,14 @@ pairs = [(counted_probs[i, j], i, j) for i in range(len(tokens)) for j in range(
 surest = sorted(pairs, reverse=True)[:5]
 print("the surest pairs:  " + ", ".join(f"{tokens[i]}{tokens[j]} {share:.0%}" for share, i, j in surest))
 
-# %% The second road: gradient descent
+# %% [markdown]
+# ## The second road: gradient descent
 #
 # Start from a table of zeros. Each step looks at all pairs, and moves the logits against the gradient. How far, the
 # *optimizer* says: AdamW measures its steps in units of the recent gradient. A pair that never occurs has a gradient
 # that shrinks with its probability: beta2 = 0.9 makes "recent" short enough to keep up.
 
+# %%
 learned = BigramLM(len(vocabulary), dtype=np.float64)
 history = train(
     learned,
@@ -112,11 +121,11 @@ page.save(figure, "roads")
 
 page.keep(counted_nll=counted_nll, gap=gap, farthest=farthest)
 
-# %% Remember
-page.close(
-    """
-Remember: for a table, log(counts) is the exact minimum of the cross-entropy, and the gradient leads there from 0.
-Your turn: fit_counts gives -inf to pairs that never occur. What does one new name with such a pair cost? Repair it with
-          fit_counts(..., smoothing=1), and look at the price on the names above.
-"""
-)
+# %% [markdown]
+# **Remember:** for a table, log(counts) is the exact minimum of the cross-entropy, and the gradient leads there from 0.
+#
+# **Your turn:** fit_counts gives -inf to pairs that never occur. What does one new name with such a pair cost? Repair
+# it with fit_counts(..., smoothing=1), and look at the price on the names above.
+
+# %%
+page.close()

@@ -1,36 +1,40 @@
-"""How much better does a model guess that looks at eight letters, and can we trust a gradient worked out by hand?
-
-The bigram forgets all but the last letter. Bengio's network (2003) looks at several: each letter becomes a few numbers,
-its embedding; the embeddings of the last eight stand side by side, and two layers turn them into logits. A layer
-multiplies a row of numbers by a matrix of weights and adds a row; after the first, tanh bends each number to between
--1 and 1. Such a network is called a multi-layer perceptron, an MLP. Its derivative is some twenty lines of ours. So
-first we check them, then we train, then we let it invent names.
-"""
-
-# %% Trust first: the gradient check
+# %% [markdown]
+# # How much better does a model guess that looks at eight letters, and can we trust a gradient worked out by hand?
 #
-# For each parameter of a small model, nudge every number a little in both directions, and see by how much the loss
-# moves. That knows nothing of our algebra: if both agree, it would be a strange accident if both were wrong. Six losses
-# are tried: a model may hand out z, log_softmax(z) or softmax(z) (its *head*), to cross_entropy or to nll_loss. Page 8
-# asks which of the six teach.
-from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, plt, say, table
+# The bigram forgets all but the last letter. Bengio's network (2003) looks at several: each letter becomes a few
+# numbers, its embedding; the embeddings of the last eight stand side by side, and two layers turn them into logits. A
+# layer multiplies a row of numbers by a matrix of weights and adds a row; after the first, tanh bends each number to
+# between -1 and 1. Such a network is called a multi-layer perceptron, an MLP. Its derivative is some twenty lines of
+# ours. So first we check them, then we train, then we let it invent names.
+
+# %%
+from scratchlm.pages.plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, plt, say, table
 
 import math
 from functools import partial
 
 import numpy as np
 
-from recipe import data_for, held_out_names, learn, names, new_bigram, new_mlp, vocabulary
 from scratchlm.data import contexts_and_targets
 from scratchlm.gradcheck import max_relative_error, numerical_gradient
 from scratchlm.models import MLPLM
 from scratchlm.objectives import HEADS, LOSSES, Objective
+from scratchlm.pages.recipe import data_for, held_out_names, learn, names, new_bigram, new_mlp, vocabulary
 from scratchlm.sampling import generate
 from scratchlm.training import Data, mean_nll
 
-page = Page(__file__, __doc__, steps=(4000, 400), names=(1000, 100), letters=(8, 8))
+page = Page("07_mlp", steps=(4000, 400), names=(1000, 100), letters=(8, 8))
+
+# %% [markdown]
+# ## Trust first: the gradient check
+#
+# For each parameter of a small model, nudge every number a little in both directions, and see by how much the loss
+# moves. That knows nothing of our algebra: if both agree, it would be a strange accident if both were wrong. Six losses
+# are tried: a model may hand out z, log_softmax(z) or softmax(z) (its *head*), to cross_entropy or to nll_loss. Page 8
+# asks which of the six teach.
 
 
+# %%
 def gradient_errors(objective):
     rng = np.random.default_rng(0)
     model = MLPLM(vocab_size=6, context_length=3, embedding_dim=4, hidden_dim=5, seed=1, dtype=np.float64)
@@ -58,7 +62,8 @@ table(
 )
 say(f"The worst of all: {worst_error:.1e}. A wrong sign or a forgotten factor would show as 0.1 to 2.")
 
-# %% The rivals, and names that neither has seen
+# %% [markdown]
+# ## The rivals, and names that neither has seen
 #
 # A tenth of the names is held out. The bigram is counted on the rest, with 1 added to every count, lest a new pair be
 # impossible; that is close to the best that pairs can do. Lower is better for both; the scale is nats per letter.
@@ -67,6 +72,7 @@ say(f"The worst of all: {worst_error:.1e}. A wrong sign or a forgotten factor wo
 # moves each weight against its gradient (AdamW: in units of the recent gradient, and a little towards 0). The first 100
 # steps grow longer, the others shorter, along half a cosine. See recipe.py beside this page, and scratchlm/training.py.
 
+# %%
 bigram = new_bigram()
 pairs, held_out_pairs = data_for(bigram)
 floor = mean_nll(bigram.fit_counts(*pairs, smoothing=1), held_out_pairs)
@@ -88,13 +94,15 @@ table(
 say(f"""The MLP is {floor - final:.3f} nats better: where the bigram is in doubt between {math.exp(floor):.1f} letters,
 the MLP is in doubt between {math.exp(final):.1f}. (That number is the perplexity, exp of the NLL.)""")
 
-# %% What it invents, by temperature and by decoder
+# %% [markdown]
+# ## What it invents, by temperature and by decoder
 #
 # A decoder says which token is drawn. Divide the logits by a temperature first: below 1 the likely becomes likelier,
 # above 1 all become more alike. Or cut off the unlikely: top-k keeps the k best letters (Fan et al. 2018), top-p the
 # fewest that have probability p together (Holtzman et al. 2020), min-p all that have a share of the best one's (Nguyen
 # et al. 2024).
 
+# %%
 known = set(names)
 DECODERS = {
     "T = 0.3": {"temperature": 0.3},
@@ -149,12 +157,12 @@ page.save(figure)
 
 page.keep(worst_error=worst_error, bigram_nll=floor, mlp_nll=final, share_new=share_new, nll_of=nll_of)
 
-# %% Remember
-page.close(
-    """
-Remember: a gradient by hand is an algebra exercise; a gradient check makes it a fact. Do it in float64, and before you
-          train.
-Your turn: let the MLP look at one letter: --letters 1. Which number in the table should it now approach, and why can it
-          not pass it by much?
-"""
-)
+# %% [markdown]
+# **Remember:** a gradient by hand is an algebra exercise; a gradient check makes it a fact. Do it in float64, and
+# before you train.
+#
+# **Your turn:** let the MLP look at one letter: --letters 1. Which number in the table should it now approach, and why
+# can it not pass it by much?
+
+# %%
+page.close()

@@ -1,34 +1,39 @@
-"""Which pairs of head and loss learn, and which only seem to?
+# %% [markdown]
+# # Which pairs of head and loss learn, and which only seem to?
+#
+# A *head* is what a model hands out: its logits z, log_softmax(z), or softmax(z). A *loss* makes one number of that and
+# of the token that came: cross_entropy expects logits and normalises them itself, nll_loss expects log-probs and
+# believes them. Three heads and two losses make six pairs. All six run without an error; not all are right. Training
+# changes the numbers inside a model, its weights, so that the loss falls, step by step, a minibatch of letters at a
+# time. Beside the loss it reports we put the truth: the NLL, minus the log of the probability that softmax(z) gave to
+# what came, in nats per letter, measured on names that the model has never seen. A blind guess among 27 tokens pays log
+# 27 = 3.30.
 
-A *head* is what a model hands out: its logits z, log_softmax(z), or softmax(z). A *loss* makes one number of that and
-of the token that came: cross_entropy expects logits and normalises them itself, nll_loss expects log-probs and believes
-them. Three heads and two losses make six pairs. All six run without an error; not all are right. Training changes the
-numbers inside a model, its weights, so that the loss falls, step by step, a minibatch of letters at a time. Beside the
-loss it reports we put the truth: the NLL, minus the log of the probability that softmax(z) gave to what came, in nats
-per letter, measured on names that the model has never seen. A blind guess among 27 tokens pays log 27 = 3.30.
-"""
-
-# %% On paper: cross_entropy(z) = nll_loss(log_softmax(z)). In a computer?
-from plumbing import BLUE, GREY, ORANGE, Page, heading, headline, in_ulps, plt, say, table
+# %%
+from scratchlm.pages.plumbing import BLUE, GREY, ORANGE, Page, heading, headline, in_ulps, plt, say, table
 
 import inspect
 import math
 
 import numpy as np
 
-from recipe import data_for, learn, new_bigram, new_mlp, vocabulary
 from scratchlm.functional import cross_entropy, log_softmax, nll_loss
 from scratchlm.objectives import HEADS, LOSSES, Objective
 from scratchlm.optim import AdamW
 from scratchlm.oracle import ulp_error
+from scratchlm.pages.recipe import data_for, learn, new_bigram, new_mlp, vocabulary
 from scratchlm.sampling import sample
 
-page = Page(__file__, __doc__, steps=(2000, 200), rows=(100, 10))
+page = Page("08_objectives", steps=(2000, 200), rows=(100, 10))
 V = len(vocabulary)
 PAIRS = [(head, loss) for head in HEADS for loss in LOSSES]
 SAME = [("logits", "cross_entropy"), ("log_softmax", "nll_loss")]
 
+# %% [markdown]
+# ## On paper: cross_entropy(z) = nll_loss(log_softmax(z)). In a computer?
 
+
+# %%
 def apart(dtype):
     """Return how far value and gradient of the two right pairs are apart: in ulps, and as a share of the bound."""
     rng = np.random.default_rng(0)
@@ -65,13 +70,15 @@ table(
     [[name, f"{in_ulps(value)} ulps", f"{grad:.0e}"] for name, (value, grad, _) in same.items()],
 )
 
-# %% In training: six pairs, two models
+# %% [markdown]
+# ## In training: six pairs, two models
 #
 # The bigram of page 6 and the MLP of page 7 learn here, as these pages told, by the gradient of page 5. In each step a
 # *minibatch* of 128 letters is drawn, with what stood before them; a tenth of the names is held out: never learned
 # from, only asked. All that is in recipe.py, beside this page. The same names, the same minibatches, the same start:
 # what differs is the pair.
 
+# %%
 MODELS = {"bigram": new_bigram, "MLP": new_mlp}
 histories, accuracy = {}, {}
 for kind, new_model in MODELS.items():
@@ -108,13 +115,16 @@ table(
         for kind, head, loss in truth
     ],
 )
-say("""logits + nll_loss: the loss is -z[y], and to make it small nothing is needed but to raise all scores. It has no
-floor. softmax + cross_entropy: the loss takes probabilities for logits, so nothing it sees can pass the ceiling of
-page 4, and it cannot fall below -log 0.0947 = 2.36, however sure the model gets. So it keeps pushing the model to be
-surer, and the truth ends far above a blind guess. softmax + nll_loss: the loss is -p[y]; it rewards being right more
-often, and hardly notices how terribly wrong the model is when it is wrong.""")
 
-# %% Does log-softmax train more stably? Three twins
+# %% [markdown]
+# logits + nll_loss: the loss is -z[y], and to make it small nothing is needed but to raise all scores. It has no floor.
+# softmax + cross_entropy: the loss takes probabilities for logits, so nothing it sees can pass the ceiling of page 4,
+# and it cannot fall below -log 0.0947 = 2.36, however sure the model gets. So it keeps pushing the model to be surer,
+# and the truth ends far above a blind guess. softmax + nll_loss: the loss is -p[y]; it rewards being right more often,
+# and hardly notices how terribly wrong the model is when it is wrong.
+
+# %% [markdown]
+# ## Does log-softmax train more stably? Three twins
 #
 # Three networks with the same start, the same minibatches and the same optimizer. The first has the pair logits +
 # cross_entropy, the second log_softmax + nll_loss. Roundings differ, training amplifies them, so they drift apart. Is
@@ -122,6 +132,7 @@ often, and hardly notices how terribly wrong the model is when it is wrong.""")
 # a stranger, with another random start, says what far apart is.
 
 
+# %%
 def twins():
     """Train them side by side; return how far the others end from the first, and the held-out NLL of each."""
     models = [new_mlp(), new_mlp(), new_mlp(), new_mlp(seed=1)]
@@ -163,9 +174,11 @@ table(
 )
 say("The same training: what sets the two apart is rounding, amplified." if drift < 10 * control else "Not the same!")
 
-# %% Is the code simpler? Count the lines
+# %% [markdown]
+# ## Is the code simpler? Count the lines
 
 
+# %%
 def with_logits(logits, targets, rng):
     loss = cross_entropy(logits, targets)
     guess = logits.argmax(axis=-1)
@@ -244,11 +257,11 @@ axes.set_xlabel("distance from logits + cross_entropy after training\n(share of 
 axes.set_title("Log-softmax ends closer to logits\nthan a start one rounding away")
 page.save(figure, "twins")
 
-# %% Remember
-page.close(
-    """
-Remember: a falling loss proves nothing. Know what your loss expects, and measure the true NLL beside it.
-Your turn: log_softmax + cross_entropy normalises twice, and learns all the same. Why does the second time change
-          nothing? (What is the Z of a row of log-probs?)
-"""
-)
+# %% [markdown]
+# **Remember:** a falling loss proves nothing. Know what your loss expects, and measure the true NLL beside it.
+#
+# **Your turn:** log_softmax + cross_entropy normalises twice, and learns all the same. Why does the second time change
+# nothing? (What is the Z of a row of log-probs?)
+
+# %%
+page.close()

@@ -1,26 +1,30 @@
-"""Which ways of writing text survive when logits are replaced by log-probs, and which write another text?
+# %% [markdown]
+# # Which ways of writing text survive when logits are replaced by log-probs, and which write another text?
+#
+# A decoder turns a row of scores into the next token: cut off the unlikely ones, make repetition harder, mix two
+# models, draw. Log-probs are the logits minus one number a row, Z. So the question is for each decoder: does it notice
+# if a number is subtracted from all scores? We put both into the same decoder, at every letter of names that the model
+# has not seen, and take the largest change that any probability suffers.
 
-A decoder turns a row of scores into the next token: cut off the unlikely ones, make repetition harder, mix two models,
-draw. Log-probs are the logits minus one number a row, Z. So the question is for each decoder: does it notice if a
-number is subtracted from all scores? We put both into the same decoder, at every letter of names that the model has not
-seen, and take the largest change that any probability suffers.
-"""
-
-# %% Two models, to have something to decode
-from plumbing import BLUE, GREY, ORANGE, Page, heading, plt, say, table
+# %%
+from scratchlm.pages.plumbing import BLUE, GREY, ORANGE, Page, heading, plt, say, table
 
 import numpy as np
 
-from recipe import data_for, held_out_names, learn, new_bigram, new_mlp, vocabulary
 from scratchlm import sampling
 from scratchlm.data import BOUNDARY, contexts_and_targets
 from scratchlm.functional import log_softmax, logsumexp, softmax
+from scratchlm.pages.recipe import data_for, held_out_names, learn, new_bigram, new_mlp, vocabulary
 
-page = Page(__file__, __doc__, steps=(4000, 400), rows=(2000, 200))
+page = Page("09_decoders", steps=(4000, 400), rows=(2000, 200))
 mlp, bigram = new_mlp(), new_bigram()
 learn(mlp, page.steps)
 bigram.fit_counts(*data_for(bigram)[0], smoothing=1)
 
+# %% [markdown]
+# ## Two models, to have something to decode
+
+# %%
 contexts = data_for(mlp)[1].contexts
 contexts = contexts[contexts[:, -1] != BOUNDARY][: page.rows]  # at least one letter was written
 previous = np.where(contexts == BOUNDARY, contexts[:, -1:], contexts)  # the letters written so far
@@ -31,16 +35,20 @@ Z = logsumexp(z)
 heading(f"The level of the logits, Z, at {len(contexts):,} places in held-out names")
 print(f"MLP     from {Z.min():6.2f} to {Z.max():6.2f} nats")
 print(f"bigram  from {logsumexp(z2).min():6.2f} to {logsumexp(z2).max():6.2f} nats")
-say("""The loss does not say where Z should be: it cannot see it. (The bigram's logits are the logarithms of counts,
-plus one each, so its Z is the logarithm of how often a letter was seen, plus 27.) Log-probs have Z = 0, always.""")
 
-# %% The decoders
+# %% [markdown]
+# The loss does not say where Z should be: it cannot see it. (The bigram's logits are the logarithms of counts, plus one
+# each, so its Z is the logarithm of how often a letter was seen, plus 27.) Log-probs have Z = 0, always.
+
+# %% [markdown]
+# ## The decoders
 #
 # Each takes the scores s of a model and s2 of a second one, and returns scores whose softmax is what is drawn from.
 # Temperature is page 4's, and three of the cuts are page 7's. The fourth, top-nσ, keeps what lies within n standard
 # deviations of the best score (arXiv:2411.07641).
 
 
+# %%
 def top_n_sigma(s, n):
     return np.where(s >= s.max(axis=-1, keepdims=True) - n * s.std(axis=-1, keepdims=True), s, -np.inf)
 
@@ -85,11 +93,13 @@ table(
     [[name, f"{x:.0e}", "the same" if x <= ROUNDING else "another text"] for name, x in change.items()],
 )
 
-# %% Are the sets that top-k, top-p and min-p keep the same?
+# %% [markdown]
+# ## Are the sets that top-k, top-p and min-p keep the same?
 #
 # It is said that such sampling wants logits. Count the rows in which a set differs: at the places above, and in random
 # rows, ordinary ones and wide ones.
 
+# %%
 CUTS = {
     "top-k": lambda s: sampling.top_k(s, 5),
     "top-p": lambda s: sampling.top_p(s, 0.9),
@@ -119,12 +129,14 @@ say(f"""{sum(sets_differ.values())} of {rows_compared:,} comparisons, in float64
 three digits and neighbours become equal, {sum(in_half.values())} of {3 * len(z):,} differ, at the edge of the
 cut.""")
 
-# %% And does temperature move a cut?
+# %% [markdown]
+# ## And does temperature move a cut?
 #
 # Temperature first, then the cut, as is usual. At T = 3 all scores draw level, so top-p and min-p keep more; top-k and
 # top-nσ keep what they kept: their order, and the distances in standard deviations, stay. (Is min-p better than top-p?
 # That was claimed, and disputed: arXiv:2506.13681.)
 
+# %%
 MOVED_CUTS = {**CUTS, "top-nσ": lambda s: top_n_sigma(s, 1)}
 moved_by_heat = {
     name: float((np.isfinite(keep(z)) != np.isfinite(keep(sampling.apply_temperature(z, 3)))).any(axis=-1).mean())
@@ -133,13 +145,15 @@ moved_by_heat = {
 heading("Rows in which another set is kept at T = 3 than at T = 1")
 table(["", *MOVED_CUTS], [["rows", *(f"{share:.0%}" if share else "none" for share in moved_by_heat.values())]])
 
-# %% A decoder that does notice: the repetition penalty, and the text it writes
+# %% [markdown]
+# ## A decoder that does notice: the repetition penalty, and the text it writes
 #
 # Keskar et al. 2019 divide the score of a token that was used by the penalty. That makes a token with a negative score
 # *likelier*, so libraries multiply those (huggingface/transformers#2302). All log-probs are negative; logits are what
 # they are. So the penalty depends on where the zero of the scores happens to be, which no loss ever fixed.
 
 
+# %%
 class Shifted:
     """A model whose logits are another's, with something done to each row."""
 
@@ -165,17 +179,21 @@ for name in SHIFTS:
     print(f"{name:10}  penalty  {' '.join(penalised[name])}")
 mended = {name: texts(lambda s, shift=SHIFTS[name]: log_softmax(shift(s)), repetition_penalty=2.0) for name in SHIFTS}
 print(f"log_softmax first, then the penalty: {len({' '.join(text) for text in mended.values()})} text, from all three")
-say("""Three forms of one model, and a penalty that writes three texts. That it depends on the zero of the logits was
-reported in huggingface/transformers#47595; what it costs, in arXiv:2607.09791: of answers in JSON 97% were valid
-without, and 23% with a penalty of 1.3. Normalised first, its zero is fixed: it may be wrong, but it is one text.""")
 
-# %% Beam search: the surprise
+# %% [markdown]
+# Three forms of one model, and a penalty that writes three texts. That it depends on the zero of the logits was
+# reported in huggingface/transformers#47595; what it costs, in arXiv:2607.09791: of answers in JSON 97% were valid
+# without, and 23% with a penalty of 1.3. Normalised first, its zero is fixed: it may be wrong, but it is one text.
+
+# %% [markdown]
+# ## Beam search: the surprise
 #
 # A beam keeps the best few beginnings of a text; the worth of a beginning is the sum of its scores. Here rows meet that
 # have different Z. Normalise first, and logits serve like log-probs. Add raw logits, and each letter's Z counts as
 # well.
 
 
+# %%
 def beam_search(model, worth, width=20, length=12):
     """Return the best text, its score a letter being worth(logits)."""
     beams, done = [((), 0.0)], []
@@ -203,10 +221,13 @@ heading("Beam search for the likeliest name")
 table(
     ["worth of a beginning", "name", "worth"], [[k, beam_texts[k], f"{worth:.2f}"] for k, (_, worth) in beams.items()]
 )
-say("""Whoever adds raw logits gets a long name, since every letter brings a positive Z with it. Here it is the logits
-that are limited, and log-probs that are right: a beam compares scores of different rows.""")
 
-# %% What looks at Z itself
+# %% [markdown]
+# Whoever adds raw logits gets a long name, since every letter brings a positive Z with it. Here it is the logits that
+# are limited, and log-probs that are right: a beam compares scores of different rows.
+
+# %% [markdown]
+# ## What looks at Z itself
 #
 # Some add a penalty on Z squared to the loss, to keep logits near zero (z-loss, Chowdhery et al. 2022); others take the
 # mean of the output embedding away, which moves Z and no probability (arXiv:2601.02031). Some take -Z for an energy, by
@@ -214,6 +235,7 @@ that are limited, and log-probs that are right: a beam compares scores of differ
 # left to look at. Does -Z tell names from random letters? We ask how often a random text has the higher -Z.
 
 
+# %%
 def levels(texts, normalise):
     """Return the Z of the scores at the end of each text."""
     contexts, targets = contexts_and_targets(texts, vocabulary, mlp.context_length)
@@ -239,8 +261,11 @@ table(
     ["from", "mean of Z squared", "a random text has the higher energy -Z"],
     [[way, f"{z_loss[way]:.2g}", f"{energy_tells[way]:.0%}"] for way in z_loss],
 )
-say("50% is a coin. (A small model of names is no great judge of strangeness; but from log-probs no model can be one.)")
 
+# %% [markdown]
+# 50% is a coin. (A small model of names is no great judge of strangeness; but from log-probs no model can be one.)
+
+# %%
 survives = [name for name, x in change.items() if x <= ROUNDING]
 changed = [name for name in change if name not in survives]
 # %% Kept for the verdicts of page 10
@@ -279,12 +304,12 @@ axes.set_xlabel("largest change of a probability, from logits to log-probs (log 
 axes.set_title(f"{len(survives)} of {len(order)} decoders cannot tell log-probs from logits", x=-0.3)
 page.save(figure)
 
-# %% Remember
-page.close(
-    """
-Remember: a decoder that only looks at distances between scores of one row cannot tell log-probs from logits. One that
-          looks at signs or sizes, or compares scores of different rows, can; then normalise first, so that all agree.
-Your turn: mend the repetition penalty, so that it writes the same text from z, from l and from z + 10. (Subtract a
-          number from a token's score instead; or let it know Z.)
-"""
-)
+# %% [markdown]
+# **Remember:** a decoder that only looks at distances between scores of one row cannot tell log-probs from logits. One
+# that looks at signs or sizes, or compares scores of different rows, can; then normalise first, so that all agree.
+#
+# **Your turn:** mend the repetition penalty, so that it writes the same text from z, from l and from z + 10. (Subtract
+# a number from a token's score instead; or let it know Z.)
+
+# %%
+page.close()

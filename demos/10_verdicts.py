@@ -1,38 +1,43 @@
-"""Should a model hand out logits or log-softmax? Sixteen claims, and what became of them when they were measured.
-
-An article on language models asked this question and answered it by reasoning. Some of its claims are right, some are
-wrong, and some need a second half of the sentence. The pages before this one measured. Here we add what they left open
-(does it matter, for how good a model gets, what it hands out, its *head*? for a classification? with another model,
-another seed of the random numbers?), and then let the numbers decide: each verdict is computed from measurements, by a
-rule that stands beside it.
-"""
-
-# %% What the other pages measured
+# %% [markdown]
+# # Should a model hand out logits or log-softmax? Sixteen claims, and what became of them when they were measured.
 #
-# Each page leaves its numbers in a file beside its pictures. What is missing, or older than the code, is run again.
-from plumbing import BLUE, GREY, ORANGE, Page, heading, headline, plt, say, table
+# An article on language models asked this question and answered it by reasoning. Some of its claims are right, some are
+# wrong, and some need a second half of the sentence. The pages before this one measured. Here we add what they left
+# open (does it matter, for how good a model gets, what it hands out, its *head*? for a classification? with another
+# model, another seed of the random numbers?), and then let the numbers decide: each verdict is computed from
+# measurements, by a rule that stands beside it.
+
+# %%
+from scratchlm.pages.plumbing import BLUE, GREY, ORANGE, Page, heading, headline, plt, say, table
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from recipe import data_for, learn, names, new_bigram, new_mlp, vocabulary
 from scratchlm.data import Vocabulary, contexts_and_targets, load_name_lists, split_texts
 from scratchlm.objectives import Objective
+from scratchlm.pages.recipe import data_for, learn, names, new_bigram, new_mlp, vocabulary
 from scratchlm.training import Data
 
-page = Page(__file__, __doc__, seeds=(5, 3), steps=(2000, 100))
+page = Page("10_verdicts", seeds=(5, 3), steps=(2000, 100))
 if page.seeds < 2:
     page.end("one seed says nothing about others; ask for --seeds 2 or more")
 measured = {number: page.measured(number) for number in (1, 2, 3, 4, 8, 9, 14)}
 
-# %% What they left open: two heads, two architectures, several seeds
+# %% [markdown]
+# ## What the other pages measured
+#
+# Each page leaves its numbers in a file beside its pictures. What is missing, or older than the code, is run again.
+
+# %% [markdown]
+# ## What they left open: two heads, two architectures, several seeds
 #
 # A seed decides which names are held out, the weights that a network starts from, and the order of the minibatches. So
 # what varies from seed to seed is what would vary if you did it again. The heads share the seeds, and are compared seed
 # by seed.
 
+# %%
 HEADS = {"logits": Objective("logits", "cross_entropy"), "log_softmax": Objective("log_softmax", "nll_loss")}
 MODELS = {"bigram": lambda size, seed: new_bigram(size), "MLP": new_mlp}
 
@@ -49,13 +54,15 @@ def right_guesses(model, data):
     return model.forward(data.contexts).argmax(axis=-1) == data.targets
 
 
-# %% A classification: on which census list does a name stand?
+# %% [markdown]
+# ## A classification: on which census list does a name stand?
 #
 # The names come from two lists of the census of 1990, one of women's names and one of men's; 331 names stand on both.
 # To make that a question with one right answer, "both" is an answer of its own: F, M or B. Nothing new is needed to
 # learn it: to classify is to predict one more token. We write the answer behind the name, and train on that token
 # alone.
 
+# %%
 female, male = (set(some_names) for some_names in load_name_lists().values())
 ANSWERS = {"F": "women's list only", "M": "men's list only", "B": "both lists"}
 with_answers = Vocabulary.from_texts([*names, *ANSWERS])
@@ -97,12 +104,14 @@ for kind, new_model in MODELS.items():
             always_most.append(most)
         results[kind, head] = np.array(rows)
 
-# %% How sure are we? A confidence interval
+# %% [markdown]
+# ## How sure are we? A confidence interval
 #
 # The mean of n seeds would come out a little different with others. If the results of the seeds scatter like a bell
 # curve, the true mean lies within t times scatter / sqrt(n) of it in 95 of 100 such experiments; t, here for n = 2, 3,
 # ..., makes up for the few that we have (Student 1908).
 
+# %%
 T_95 = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26]
 
 
@@ -160,7 +169,8 @@ measured[10] = {
 }
 page.keep(**measured[10])
 
-# %% The rules
+# %% [markdown]
+# ## The rules
 #
 # A claim holds or not by a comparison of numbers, m being what its page measured; where the numbers leave it open,
 # holds gives None, and the verdict is "undecided". Where it holds, but only because of something else that was
@@ -168,6 +178,7 @@ page.keep(**measured[10])
 # another.
 
 
+# %%
 class Claim(NamedTuple):
     """What the article says, the page that measures it, when it holds and when with a limit, and the number to tell."""
 
@@ -432,8 +443,10 @@ def judge(claim, m):
 
 verdicts = {claim.number: judge(claim, measured[claim.page]) for claim in CLAIMS}
 
-# %% The verdicts
+# %% [markdown]
+# ## The verdicts
 
+# %%
 heading("The verdicts")
 for claim in CLAIMS:
     print(f"{claim.number:4} {claim.claim:54} {verdicts[claim.number]:24} page {claim.page}")
@@ -487,11 +500,11 @@ headline(figure, "The model matters; the head does not" if no_gain else "Two mod
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 page.save(figure)
 
-# %% Remember
-page.close(
-    """
-Remember: a claim about models is a number that nobody has measured yet. Measure it; then give the verdict.
-Your turn: pick the verdict that you believe least. Change the page that measures it so that the claim gets its best
-          chance, run this page again, and see whether the verdict moves.
-"""
-)
+# %% [markdown]
+# **Remember:** a claim about models is a number that nobody has measured yet. Measure it; then give the verdict.
+#
+# **Your turn:** pick the verdict that you believe least. Change the page that measures it so that the claim gets its
+# best chance, run this page again, and see whether the verdict moves.
+
+# %%
+page.close()

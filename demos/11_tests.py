@@ -1,16 +1,13 @@
-"""How good is a test? How many wrong functions pass it, and how many right ones does it refuse?
-
-Everybody tests a softmax before trusting it: do its rows sum to 1, does it agree with a matrix from the lecture notes?
-A test is a measuring instrument, and like any other it can be measured. We take the mistakes that people make, put each
-to every test that people write, and count who earns full marks. Then we ask what a property adds to an example.
-"""
-
-# %% Wrong ones and right ones
+# %% [markdown]
+# # How good is a test? How many wrong functions pass it, and how many right ones does it refuse?
 #
-# scratchlm keeps a table of wrong implementations (scratchlm/properties/mistakes.py): each is a slip that somebody has
-# made, from a forgotten axis to an epsilon inside the logarithm. The right ones below are right in the eyes of any
-# lecturer, each in a style of its own: by the textbook, in pairs, without an axis, in float32.
-from plumbing import BLUE, ORANGE, Page, heading, plt, say, table
+# Everybody tests a softmax before trusting it: do its rows sum to 1, does it agree with a matrix from the lecture
+# notes? A test is a measuring instrument, and like any other it can be measured. We take the mistakes that people make,
+# put each to every test that people write, and count who earns full marks. Then we ask what a property adds to an
+# example.
+
+# %%
+from scratchlm.pages.plumbing import BLUE, ORANGE, Page, heading, plt, say, table
 
 import functools
 import warnings
@@ -23,11 +20,19 @@ from scratchlm.properties import PROPERTIES, judged
 from scratchlm.properties.calling import find_way
 from scratchlm.properties.mistakes import MISTAKES
 
-page = Page(__file__, __doc__, cases=(10, 2), mistakes=(100, 6))
+page = Page("11_tests", cases=(10, 2), mistakes=(100, 6))
 warnings.simplefilter("ignore")  # of overflows in wrong functions: the numbers must tell
 np.seterr(all="ignore")
 
+# %% [markdown]
+# ## Wrong ones and right ones
+#
+# scratchlm keeps a table of wrong implementations (scratchlm/properties/mistakes.py): each is a slip that somebody has
+# made, from a forgotten axis to an epsilon inside the logarithm. The right ones below are right in the eyes of any
+# lecturer, each in a style of its own: by the textbook, in pairs, without an axis, in float32.
 
+
+# %%
 def textbook(z, axis=-1):
     e = np.exp(z - z.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
@@ -86,11 +91,13 @@ table(
     [[kind, str(len(WRONG[kind])), str(len(RIGHT[kind]))] for kind in RIGHT],
 )
 
-# %% The tests that people write
+# %% [markdown]
+# ## The tests that people write
 #
 # Each is written as courses have it, and answers one question: does the function pass? What raises an exception does
 # not. Batches come with a target for each row; central differences are for gradients only.
 
+# %%
 rng = np.random.default_rng(0)
 MATRIX, TARGETS = rng.normal(size=(3, 5)), np.array([1, 0, 4])
 EXAMPLES = [
@@ -200,11 +207,13 @@ table(
     ],
 )
 
-# %% Who gets through
+# %% [markdown]
+# ## Who gets through
 #
 # Some pass every test but the last. The names are those of the table of mistakes; who passes which test stands beside
 # the picture, in 11_tests.json.
 
+# %%
 hardy = {
     kind: [name for name in missed[asked_of[0]][kind] if all(name in missed[test][kind] for test in asked_of)]
     for kind in RIGHT
@@ -232,14 +241,16 @@ softmax that subtracts the maximum of the whole batch, so that a row far below a
 {", ".join(global_max_passes)}. And the most famous mistake of all, -log(softmax(z)[y]), whose loss is inf once the
 probability underflows, passes: {", ".join(famous_passes) or "none"}.""")
 
-# %% What a property adds to an example
+# %% [markdown]
+# ## What a property adds to an example
 #
 # An example says: for this input, that output. It needs somebody who knows the output, so there are few, and they are
 # tame. A property says what is true of every input, and needs nobody who knows the answer: so a machine may look for
-# the input, and it finds the row far below another. But a property is worth what it says: "sums to 1" is true
-# of many mistakes, however many inputs are drawn. It takes both: identities that together leave one function only, and
-# inputs that nobody would have thought of.
+# the input, and it finds the row far below another. But a property is worth what it says: "sums to 1" is true of many
+# mistakes, however many inputs are drawn. It takes both: identities that together leave one function only, and inputs
+# that nobody would have thought of.
 
+# %%
 examples, weak, strong = (f"{let_through[t]} of {tried[t]}" for t in ("four examples", *list(TESTS)[-2:]))
 say(f"""Four examples let {examples} wrong ones through. Random inputs with one property, {page.cases} of them and a few
 that are chosen to be large, let {weak} through. The same with every identity: {strong}.""")
@@ -264,12 +275,12 @@ page.save(figure)
 
 page.keep(let_through=let_through, tried=tried, refused=refused, missed=missed, guess_passes=guess_passes)
 
-# %% Remember
-page.close(
-    """
-Remember: an example tests one input, a property every input that a machine can think of; and a property is worth the
-          wrong functions that it catches, so write these down first.
-Your turn: five of softmax's identities let none of its wrong ones through. Which? Begin with a wrong one that only one
-          identity catches. (PROPERTIES["softmax"] lists them; `examine` takes names=[...].)
-"""
-)
+# %% [markdown]
+# **Remember:** an example tests one input, a property every input that a machine can think of; and a property is worth
+# the wrong functions that it catches, so write these down first.
+#
+# **Your turn:** five of softmax's identities let none of its wrong ones through. Which? Begin with a wrong one that
+# only one identity catches. (PROPERTIES["softmax"] lists them; `examine` takes names=[...].)
+
+# %%
+page.close()

@@ -1,16 +1,14 @@
-"""How many digits of a softmax are right, and whose?
-
-The formulas are one line each, and everybody computes them: the textbook, SciPy, PyTorch, and scratchlm. In print, all
-answers look alike. So we ask a judge who knows 60 digits (scratchlm/oracle.py), and count in ulps: one ulp is the step
-from a float to the next. Half an ulp off is perfect, nobody can round better; float32 holds 7 digits, and when it is 8
-ulps off, 6 of them are right. We look for the worst entry, not the average: a loss that is wrong once is wrong.
-"""
-
-# %% The four that are examined
+# %% [markdown]
+# # How many digits of a softmax are right, and whose?
 #
-# Each takes rows of scores z and a target y for each row, and returns softmax, log_softmax, cross_entropy (one loss a
-# row) and its gradient. SciPy has no cross-entropy; we compose one from its parts, as its users do.
-from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, headline, in_ulps, plt, table
+# The formulas are one line each, and everybody computes them: the textbook, SciPy, PyTorch, and scratchlm. In print,
+# all answers look alike. So we ask a judge who knows 60 digits (scratchlm/oracle.py), and count in ulps: one ulp is the
+# step from a float to the next. Half an ulp off is perfect, nobody can round better; float32 holds 7 digits, and when
+# it is 8 ulps off, 6 of them are right. We look for the worst entry, not the average: a loss that is wrong once is
+# wrong.
+
+# %%
+from scratchlm.pages.plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, headline, in_ulps, plt, table
 
 import math
 from itertools import product
@@ -28,10 +26,17 @@ try:
 except ImportError:
     torch = None
 
-page = Page(__file__, __doc__, rows=(8, 1))
+page = Page("12_accuracy", rows=(8, 1))
 FUNCTIONS = ["softmax", "log_softmax", "cross_entropy", "gradient"]
 
+# %% [markdown]
+# ## The four that are examined
+#
+# Each takes rows of scores z and a target y for each row, and returns softmax, log_softmax, cross_entropy (one loss a
+# row) and its gradient. SciPy has no cross-entropy; we compose one from its parts, as its users do.
 
+
+# %%
 def by_naive(z, y):
     p = naive.softmax(z)
     return p, naive.log_softmax(z), naive.cross_entropy(z, y, "none"), p - one_hot(z, y)
@@ -65,11 +70,13 @@ for name, library in [("SciPy", special), ("PyTorch", torch)]:
         del WHO[name]
         print(f"{name} is not installed and is left out; to see it too: pip install '.[peers]'")
 
-# %% The rows: four kinds that a model hands out
+# %% [markdown]
+# ## The rows: four kinds that a model hands out
 #
 # Ordinary scores; a row in which one class is sure (20 to 60 above the others); a row in which all scores have drifted
 # far from zero, together; and a row in which they lie far apart. Every second target is the largest score.
 
+# %%
 DTYPES = ["float32", "float64"]
 LENGTHS = [2, 3, 27, 200]
 KINDS = ["ordinary", "confident", "offset", "wide"]
@@ -90,12 +97,14 @@ def rows_of(kind, length, rng):
     return z, y
 
 
-# %% The judge
+# %% [markdown]
+# ## The judge
 #
 # From the exact log_softmax all four answers follow. (Its exp is taken to 28 digits, decimal's own precision; a float64
 # has 16.) The gradient is p, and at the target p - 1 = -odds / (1 + odds): minus what the others have.
 
 
+# %%
 def exact_answers(row, target):
     log_p = np.array(oracle.log_softmax(row))
     p = np.array([x.exp() for x in log_p])
@@ -124,9 +133,11 @@ def worst_ulps(answer, exact, keep):
     return float(error) if error < 2 ** np.finfo(answer.dtype).nmant else math.inf
 
 
-# %% The examination
+# %% [markdown]
+# ## The examination
 
 
+# %%
 def examine(dtype, kind):
     rng = np.random.default_rng(0)
     found = dict.fromkeys(product(FUNCTIONS, WHO), 0.0)
@@ -160,12 +171,14 @@ for dtype in DTYPES:
         ],
     )
 
-# %% The same in digits
+# %% [markdown]
+# ## The same in digits
 #
 # A float with b bits after the point that is off by u ulps is off by at most u / 2^b of itself. The logarithm of that,
 # without its sign, is how many decimal digits are right.
 
 
+# %%
 def digits(error, dtype):
     bits = np.finfo(dtype).nmant
     return 0.0 if error == math.inf else bits * math.log10(2) - math.log10(max(error, 0.5))
@@ -191,7 +204,8 @@ table(
     ],
 )
 
-# %% Why a wide row costs digits: z - max z is rounded
+# %% [markdown]
+# ## Why a wide row costs digits: z - max z is rounded
 #
 # Everybody shifts a row before exp, lest it overflow, and most shift by max z. The difference has to fit into a float,
 # and a float32 near 50 is rounded by up to 1.9e-6. That is little beside 50; but exp makes a factor of what was added,
@@ -200,6 +214,7 @@ table(
 # number c: then z - c is exact in nearly every row, and in most of them c is 0. (See exp_shifted in functional.py. In
 # the lines "softmax, offset" all who shift are equally good: neighbours far from zero have an exact difference.)
 
+# %%
 pair = np.float32([0.6, -50])
 exact_p = oracle.softmax(pair)[1]
 exact_difference = float(pair[1]) - float(pair[0])  # in float64 there is room for it
@@ -216,13 +231,15 @@ print(f"softmax, exact                {float(exact_p):.8e}")
 print(f"softmax, shifted by max z     {by_maximum:.8e}     off by {ulps_by_maximum:.1f} ulps")
 print(f"softmax, shifted by 0 (ours)  {by_whole_number:.8e}     off by {ulps_by_whole_number:.1f} ulps")
 
-# %% Why a confident row costs all of them: 1 + a little is 1
+# %% [markdown]
+# ## Why a confident row costs all of them: 1 + a little is 1
 #
 # The odds against the target are what the others have, divided by what it has. Its p is 1 / (1 + odds), so the loss is
 # log(1 + odds). When the model is sure the odds are tiny: added to 1, they are gone, and with them the loss. So do not
 # add: log1p(odds) is log(1 + odds) without the addition. Likewise p - 1 is 0 where p rounds to 1, but it is
 # -odds / (1 + odds): minus what the others have.
 
+# %%
 sure = np.float32([20, 0])
 odds = np.exp(sure[1] - sure[0])
 by_log, by_log1p = np.log(1 + odds), np.log1p(odds)
@@ -233,12 +250,14 @@ print(f"loss, exact                   {float(oracle.cross_entropy(sure, 0)):.8e}
 print(f"loss = log(1 + odds)          {by_log:.8e}")
 print(f"loss = log1p(odds)            {by_log1p:.8e}")
 
-# %% What became of the bug reports
+# %% [markdown]
+# ## What became of the bug reports
 #
-# People met these errors and reported them. We put their cases to the installed libraries again, or compute the
-# formula of the thread; the numbers decide the verdict. All is float32, except SciPy's cases (float64) and the last.
+# People met these errors and reported them. We put their cases to the installed libraries again, or compute the formula
+# of the thread; the numbers decide the verdict. All is float32, except SciPy's cases (float64) and the last.
 
 
+# %%
 def asked(who, function, row):
     """Return three answers for the first class of a row, as the target: theirs (None if not installed), ours, exact."""
     place, y = FUNCTIONS.index(function), np.array([0])
@@ -319,12 +338,12 @@ headline(
 figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
 page.save(figure)
 
-# %% Remember
-page.close(
-    """
-Remember: digits are lost where a small number is added to a large one. So subtract before you add, and do not add the
-          odds to 1 (log1p); and shift before exp by a whole number, which hardly rounds.
-Your turn: find two float32 scores for which softmax, shifted by max z, is off by more than 50 ulps. What has their
-          distance to do with it, and why can no two scores less than 8 apart be off by more than 10?
-"""
-)
+# %% [markdown]
+# **Remember:** digits are lost where a small number is added to a large one. So subtract before you add, and do not add
+# the odds to 1 (log1p); and shift before exp by a whole number, which hardly rounds.
+#
+# **Your turn:** find two float32 scores for which softmax, shifted by max z, is off by more than 50 ulps. What has
+# their distance to do with it, and why can no two scores less than 8 apart be off by more than 10?
+
+# %%
+page.close()

@@ -1,16 +1,13 @@
-"""Why does a training that went well explode?
-
-The loss falls below a ten-millionth, every answer is right; and hundreds of steps later it is a million times higher,
-for no reason that anybody sees. It is fought with clipping, with weight decay, with float64. The reason is on page 5:
-when the model is sure, p - 1 is 0 in float32, though the gradient is not. Here a small network learns a table by heart,
-twice, from the same start; the only difference is one subtraction.
-"""
-
-# %% What is to be learned: a + b, on a clock of 31 hours
+# %% [markdown]
+# # Why does a training that went well explode?
 #
-# There are 961 sums. The network learns 60 % of them by heart, all of them in every step, so nothing is left to chance
-# but the start. Nothing is noisy, and nothing is hard.
-from plumbing import BLUE, PINK, Page, heading, headline, plt, say, table
+# The loss falls below a ten-millionth, every answer is right; and hundreds of steps later it is a million times higher,
+# for no reason that anybody sees. It is fought with clipping, with weight decay, with float64. The reason is on page 5:
+# when the model is sure, p - 1 is 0 in float32, though the gradient is not. Here a small network learns a table by
+# heart, twice, from the same start; the only difference is one subtraction.
+
+# %%
+from scratchlm.pages.plumbing import BLUE, PINK, Page, heading, headline, plt, say, table
 
 import math
 
@@ -25,9 +22,16 @@ except ImportError:
     torch = None
 
 HOURS = 31
-page = Page(__file__, __doc__, seeds=(3, 1), steps=(2000, 1800), width=(128, 64))
+page = Page("13_collapse", seeds=(3, 1), steps=(2000, 1800), width=(128, 64))
+
+# %% [markdown]
+# ## What is to be learned: a + b, on a clock of 31 hours
+#
+# There are 961 sums. The network learns 60 % of them by heart, all of them in every step, so nothing is left to chance
+# but the start. Nothing is noisy, and nothing is hard.
 
 
+# %%
 def sums(seed):
     """Return the sums to be learned, and those to be guessed: each pairs and their answers."""
     a, b = np.divmod(np.random.default_rng(seed).permutation(HOURS**2), HOURS)
@@ -36,8 +40,10 @@ def sums(seed):
     return (pairs[:learned], answers[:learned]), (pairs[learned:], answers[learned:])
 
 
-# %% The network: a table of embeddings, two hidden layers, and their gradients by hand
+# %% [markdown]
+# ## The network: a table of embeddings, two hidden layers, and their gradients by hand
 
+# %%
 EMBEDDING = 16
 
 
@@ -73,13 +79,15 @@ def backward(params, pairs, layers, grad):
     return grads
 
 
-# %% The only difference: the gradient at the target
+# %% [markdown]
+# ## The only difference: the gradient at the target
 #
 # On paper p - 1 and -(sum of the other p) are the same number, since probabilities sum to 1. In float32, p is rounded
 # to 1 once the others have less than 3e-8 together. Then p - 1 says "nothing to do here", and the others, tiny but not
 # 0, still say "down with us": the gradient of a row no longer sums to 0.
 
 
+# %%
 def usual(logits, targets):
     """Return the gradient of the mean loss as textbooks have it: p - 1 at the target."""
     grad = softmax(logits)
@@ -97,9 +105,11 @@ def by_torch(logits, targets):
     return scores.grad.numpy()
 
 
-# %% Training, as large language models are trained: Adam that remembers squares for some 20 steps (beta2 = 0.95)
+# %% [markdown]
+# ## Training, as large language models are trained: Adam that remembers squares for some 20 steps (beta2 = 0.95)
 
 
+# %%
 class Course:
     """A training: for each step the loss, the share of silent rows, the mean score, and how far a lead was moved.
 
@@ -154,8 +164,10 @@ table(
 )
 print("(Times its lowest until then, after the first 200 steps; 1 is: it never rose.)")
 
-# %% What happens: all scores sink, and softmax does not see it
+# %% [markdown]
+# ## What happens: all scores sink, and softmax does not see it
 
+# %%
 one, other = courses["p - 1"][0], courses["ours"][0]
 heading("The first start, step by step")
 table(
@@ -175,23 +187,27 @@ nothing. But the larger the scores, the further a step moves them, and the leads
 pushes the target up by what it pushes the others down. Its scores stay where they are, and after step 200 no step moves
 a lead by more than {max(other.moved[200:]):.2f} nats.""")
 
-# %% How far does it go? And what does this not say?
+# %% [markdown]
+# ## How far does it go? And what does this not say?
 #
 # Adam's epsilon, 1e-8, is what slows ours down in the end: gradients below it no longer count. With 1e-25 it goes on.
-# With a longer memory, beta2 = 0.999, Adam's steps are smaller while the gradient falls, and nobody comes to where
-# p - 1 is 0 so soon. (In 30,000 steps it comes there, and explodes too: write 0.999 for 0.95 in Course, and run this
-# page with --steps 30000 --width 64 --seeds 1. It takes a few minutes.)
+# With a longer memory, beta2 = 0.999, Adam's steps are smaller while the gradient falls, and nobody comes to where p -
+# 1 is 0 so soon. (In 30,000 steps it comes there, and explodes too: write 0.999 for 0.95 in Course, and run this page
+# with --steps 30000 --width 64 --seeds 1. It takes a few minutes.)
 
+# %%
 further, longer = Course(ours, 0, epsilon=1e-25), Course(usual, 0, beta2=0.999)
 heading("Other settings")
 print(f"ours with epsilon 1e-25: the loss ends at {further.loss[-1]:.0e}")
 print(f"p - 1 with beta2 = 0.999: the loss ends at {longer.loss[-1]:.0e}, and rose {longer.jump:.1f} times")
 guessed = max(course.guessed for course in (*courses["p - 1"], *courses["ours"]))
 print(f"of the sums that were not learned, at most {guessed:.0%} are answered right: none of them understands addition")
-say("""So this is about a training that goes on when all is right, and not about a model that generalises: that takes
-weight decay, which keeps scores small and hides the fault. It was found in this very task, and called softmax collapse
-(Prieto and others 2025, arXiv:2501.04697); that p - 1 is where it happens was reported to PyTorch
-(pytorch/pytorch#113708).""")
+
+# %% [markdown]
+# So this is about a training that goes on when all is right, and not about a model that generalises: that takes weight
+# decay, which keeps scores small and hides the fault. It was found in this very task, and called softmax collapse
+# (Prieto and others 2025, arXiv:2501.04697); that p - 1 is where it happens was reported to PyTorch
+# (pytorch/pytorch#113708).
 
 # %% The picture
 
@@ -220,11 +236,11 @@ page.keep(
     float64_last=exact.loss[-1],
 )
 
-# %% Remember
-page.close(
-    """
-Remember: where the model is sure, p - 1 is 0 and the gradient is not. Write -(sum of the others).
-Your turn: weight decay is said to help. Give AdamW, in Course, a weight_decay of 0.1, and then of 1. Which saves p - 1,
-          and what does it cost?
-"""
-)
+# %% [markdown]
+# **Remember:** where the model is sure, p - 1 is 0 and the gradient is not. Write -(sum of the others).
+#
+# **Your turn:** weight decay is said to help. Give AdamW, in Course, a weight_decay of 0.1, and then of 1. Which saves
+# p - 1, and what does it cost?
+
+# %%
+page.close()

@@ -1,25 +1,29 @@
-"""Sixteen bits: what should be stored, logits or log-probs?
-
-Until here logits lost nothing that log-probs keep. That was in 32 bits. Today's models compute and store in bfloat16:
-the first 16 bits of a float32, with its range and two to three digits. Then it matters how large a number is; and the
-level of a row, which softmax cannot see (page 3), decides how many digits are left for what it can see.
-"""
-
-# %% Half of a float32, by hand
+# %% [markdown]
+# # Sixteen bits: what should be stored, logits or log-probs?
 #
-# A float32 is a sign, 8 bits of exponent and 23 of fraction; a bfloat16 keeps 7 of these. Half of the last bit that
-# stays is added, and the rest cut off; a tie goes to the even one.
-from plumbing import BLUE, GREEN, PINK, Page, heading, headline, plt, say, table
+# Until here logits lost nothing that log-probs keep. That was in 32 bits. Today's models compute and store in bfloat16:
+# the first 16 bits of a float32, with its range and two to three digits. Then it matters how large a number is; and the
+# level of a row, which softmax cannot see (page 3), decides how many digits are left for what it can see.
+
+# %%
+from scratchlm.pages.plumbing import BLUE, GREEN, PINK, Page, heading, headline, plt, table
 
 import numpy as np
 
-from recipe import learn, new_mlp
 from scratchlm.functional import log_softmax, softmax
 from scratchlm.objectives import Objective
+from scratchlm.pages.recipe import learn, new_mlp
 
-page = Page(__file__, __doc__, rows=(4000, 1000), steps=(2000, 300))
+page = Page("14_sixteen_bits", rows=(4000, 1000), steps=(2000, 300))
+
+# %% [markdown]
+# ## Half of a float32, by hand
+#
+# A float32 is a sign, 8 bits of exponent and 23 of fraction; a bfloat16 keeps 7 of these. Half of the last bit that
+# stays is added, and the rest cut off; a tie goes to the even one.
 
 
+# %%
 def bfloat16(x):
     """Return x, rounded to the nearest bfloat16, as a float32."""
     bits = np.asarray(x, np.float32).view(np.uint32)
@@ -34,11 +38,13 @@ table(
     [[f"{x:g}", f"{bfloat16(x):g}", f"{bfloat16(bfloat16(x) * np.float32(1 + 2**-7)):g}"] for x in NUMBERS],
 )
 
-# %% The same rows, at four levels
+# %% [markdown]
+# ## The same rows, at four levels
 #
 # A model's scores may lie anywhere: shifting a row changes no probability. So we take rows, shift each until its best
 # score is at 5, at 20, at 80, at 160, store them in bfloat16, and ask what became of the probabilities.
 
+# %%
 PEAKS = [5, 20, 80, 160]
 rng = np.random.default_rng(0)
 distances = rng.normal(0, 2, (page.rows, 27))
@@ -69,25 +75,31 @@ table(
     [[f"{name}: worst error of p", *(f"{error:.1%}" for error in errors[name])] for name in STORED]
     + [[f"{name}: greedy token changed", *(f"{share:.2%}" for share in changed[name])] for name in STORED],
 )
-say("""Logits are worth less the larger they are. Log-probs are worth the same wherever the row lay: log-softmax brings
-every row to one level. So does subtracting the maximum, which costs no exp, and leaves the best score at 0, where no
-rounding reaches it. What helps is not normalising, but that the scores that matter are small. So this is a limit to
-"logits lose nothing": in 16 bits, do not store them as they come.""")
 
-# %% The loss, too, is a number that is stored
+# %% [markdown]
+# Logits are worth less the larger they are. Log-probs are worth the same wherever the row lay: log-softmax brings every
+# row to one level. So does subtracting the maximum, which costs no exp, and leaves the best score at 0, where no
+# rounding reaches it. What helps is not normalising, but that the scores that matter are small. So this is a limit to
+# "logits lose nothing": in 16 bits, do not store them as they come.
+
+# %% [markdown]
+# ## The loss, too, is a number that is stored
 #
 # Near 36 nats bfloat16 has steps of 0.25. Who sums such losses sums steps: google-deepmind/optax#1020,
 # Modalities/modalities#464.
 
+# %%
 heading("A loss near 36 nats, as bfloat16")
 LOSSES = np.float32([35.9, 36.0, 36.1, 36.2, 36.3])
 table(["loss", *(f"{x:.1f}" for x in LOSSES)], [["bfloat16", *(f"{x:g}" for x in bfloat16(LOSSES))]])
 
-# %% Where should a head cast to float32?
+# %% [markdown]
+# ## Where should a head cast to float32?
 #
 # Many heads press their scores between -c and c: c tanh(z / c). The products before are bfloat16 in any case. If tanh
 # is, too, scores near c are rounded once more, and there most of all: karpathy/nanochat#326.
 
+# %%
 CAP = 30.0
 scores = bfloat16(distances + 20)
 before = CAP * np.tanh(scores / np.float32(CAP))
@@ -100,11 +112,13 @@ cast_errors = {
 heading("A soft cap at 30, scores up to 20 in bfloat16: the worst error of a probability above 1 %")
 print(f"cast to float32 before the cap: {cast_errors['before']:.5%};   after it: {cast_errors['after']:.1%}")
 
-# %% And does training mind?
+# %% [markdown]
+# ## And does training mind?
 #
 # The network of page 7, with its logits rounded to bfloat16 in every step, and their gradient, too.
 
 
+# %%
 class Sixteen:
     """A model whose logits, and the gradient that comes back for them, are bfloat16."""
 
@@ -126,10 +140,12 @@ def held_out_nll(wrap, seed):
 nlls = {name: [held_out_nll(wrap, seed) for seed in (0, 1)] for name, wrap in [("32", lambda m: m), ("16", Sixteen)]}
 heading(f"The network of page 7, {page.steps:,} steps from two starts: NLL on held-out names (nats)")
 table(["logits in", "start 0", "start 1"], [[f"{bits} bits", *(f"{x:.4f}" for x in nlls[bits])] for bits in nlls])
-say("""That is less than two starts lie apart: its scores are small, and the roundings of many rows cancel. A record for
-training speed was set with bfloat16 losses (KellerJordan/modded-nanogpt#133). It is not harmless everywhere: a training
-on TPUs collapsed until log_softmax was computed in float32 (google/flax#677). And what is stored for others to read, or
-reported, cannot count on cancelling.""")
+
+# %% [markdown]
+# That is less than two starts lie apart: its scores are small, and the roundings of many rows cancel. A record for
+# training speed was set with bfloat16 losses (KellerJordan/modded-nanogpt#133). It is not harmless everywhere: a
+# training on TPUs collapsed until log_softmax was computed in float32 (google/flax#677). And what is stored for others
+# to read, or reported, cannot count on cancelling.
 
 # %% The picture
 
@@ -152,12 +168,12 @@ page.save(figure)
 
 page.keep(in_32_bits=in_32_bits, errors=errors, changed=changed, cast_errors=cast_errors, nlls=nlls)
 
-# %% Remember
-page.close(
-    """
-Remember: in 16 bits a score keeps two to three digits, whatever it is worth. Bring rows to a level near 0 before you
-          store them: log-probs, or logits minus their maximum.
-Your turn: float16 has 10 bits of fraction and 5 of exponent. In spoilt, write np.float16(stored(z)) for bfloat16(...).
-          How much better are logits served, and what happens to a row whose best score is 65,520?
-"""
-)
+# %% [markdown]
+# **Remember:** in 16 bits a score keeps two to three digits, whatever it is worth. Bring rows to a level near 0 before
+# you store them: log-probs, or logits minus their maximum.
+#
+# **Your turn:** float16 has 10 bits of fraction and 5 of exponent. In spoilt, write np.float16(stored(z)) for
+# bfloat16(...). How much better are logits served, and what happens to a row whose best score is 65,520?
+
+# %%
+page.close()

@@ -1,29 +1,34 @@
-"""Which log-probs were you handed?
-
-An API answers with "logprobs", and rarely says which. Of the whole row, of a few best tokens, or of the token that
-came? Before temperature and top-p, or after? From a whole row everything can be made again (page 4). From one number a
-token it cannot, and a sum of the wrong ones is off by many nats, silently. So know which you hold; here is how to ask.
-"""
-
-# %% A model, and what it wrote
+# %% [markdown]
+# # Which log-probs were you handed?
 #
-# The network of page 7 invents names, at T = 0.6 and with top-p 0.9; we keep its scores for every letter.
-from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, headline, plt, say, table
+# An API answers with "logprobs", and rarely says which. Of the whole row, of a few best tokens, or of the token that
+# came? Before temperature and top-p, or after? From a whole row everything can be made again (page 4). From one number
+# a token it cannot, and a sum of the wrong ones is off by many nats, silently. So know which you hold; here is how to
+# ask.
+
+# %%
+from scratchlm.pages.plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, headline, plt, table
 
 import math
 
 import numpy as np
 
-from recipe import learn, new_mlp
 from scratchlm.functional import log_softmax, softmax
+from scratchlm.pages.recipe import learn, new_mlp
 from scratchlm.sampling import apply_temperature, generate, scores_kind, top_k, top_p
 
-page = Page(__file__, __doc__, steps=(2000, 300), texts=(200, 40), rows=(20_000, 2_000))
+page = Page("15_whose_log_probs", steps=(2000, 300), texts=(200, 40), rows=(20_000, 2_000))
 T, P = 0.6, 0.9
 mlp = new_mlp()
 learn(mlp, page.steps)
 
+# %% [markdown]
+# ## A model, and what it wrote
+#
+# The network of page 7 invents names, at T = 0.6 and with top-p 0.9; we keep its scores for every letter.
 
+
+# %%
 def contexts_of(texts):
     """Return the context of every letter of some texts, with what came: the letter, and at the end the boundary."""
     padded = [[0] * mlp.context_length + list(map(int, text)) + [0] for text in texts]
@@ -35,12 +40,14 @@ contexts, letters = contexts_of(generate(mlp, page.texts, rng=0, temperature=T, 
 z = mlp.forward(contexts).astype(np.float64)
 of_letter = (np.arange(len(letters)), letters)
 
-# %% Of the whole row, or of the token that came?
+# %% [markdown]
+# ## Of the whole row, or of the token that came?
 #
 # l = z - Z, and at temperature T the log-prob is z / T - (the Z of z / T). From a whole row of l both are the same
 # numbers. From l of the token alone there is no Z to be had, and l / T is not a log-prob: over all tokens such numbers
 # do not sum to 1.
 
+# %%
 log_probs = log_softmax(z)
 at_temperature = log_softmax(z / T)[of_letter]
 from_whole_rows = log_softmax(log_probs / T)[of_letter]
@@ -59,11 +66,13 @@ table(
     ],
 )
 
-# %% Before the sampler, or after?
+# %% [markdown]
+# ## Before the sampler, or after?
 #
 # vLLM lets you choose (logprobs_mode: raw_logprobs, or processed_logprobs, after temperature, top-k and top-p); others
 # choose for you, and differ (ollama/ollama#16196). The same text has another log-probability under each.
 
+# %%
 processed = log_softmax(top_p(apply_temperature(z, T), P))
 raw_nll, processed_nll = (-float(scores[of_letter].mean()) for scores in (log_probs, processed))
 heading("The same names, as their log-probs are reported (nats per letter, and perplexity)")
@@ -76,10 +85,12 @@ table(
 )
 print("The second number is lower, and the model no better: it is the sampler that is surer.")
 
-# %% Ask the numbers themselves
+# %% [markdown]
+# ## Ask the numbers themselves
 #
 # Probabilities sum to 1; so do the exps of log-probs; logits sum to what they like.
 
+# %%
 HANDED = {
     "logits": z,
     "raw log-probs": log_probs,
@@ -93,9 +104,12 @@ HANDED = {
 kinds = {name: scores_kind(scores) for name, scores in HANDED.items()}
 heading("scores_kind, asked about all rows of what may be handed to you")
 table(["handed", "scores_kind says"], [[name, kinds[name]] for name in HANDED])
-say("""What is left of raw log-probs when the others are cut off sums to less than 1, and is called logits: rightly, as
-all that can be done with it is what can be done with logits. Divided by T, log-probs are logits again.""")
 
+# %% [markdown]
+# What is left of raw log-probs when the others are cut off sums to less than 1, and is called logits: rightly, as all
+# that can be done with it is what can be done with logits. Divided by T, log-probs are logits again.
+
+# %%
 # Its blind spot: logits that happen to sum to 1. Every row of logits can be shifted until they do, and then they *are*
 # log-probs. How often does it happen by chance?
 rng = np.random.default_rng(0)
@@ -124,12 +138,12 @@ page.save(figure)
 
 page.keep(row_difference=row_difference, factor=factor, per_100=per_100, raw_nll=raw_nll, processed_nll=processed_nll)
 
-# %% Remember
-page.close(
-    """
-Remember: from whole rows of log-probs every temperature can be had; from the token's own number none. Ask whether they
-          are raw or processed, and let scores_kind ask the numbers.
-Your turn: you are handed the 5 best raw log-probs of a row of 27, and no more. Between which bounds does the best
-          token's log-prob lie at T = 0.5? (What can the squares of the other 22 probabilities sum to?)
-"""
-)
+# %% [markdown]
+# **Remember:** from whole rows of log-probs every temperature can be had; from the token's own number none. Ask whether
+# they are raw or processed, and let scores_kind ask the numbers.
+#
+# **Your turn:** you are handed the 5 best raw log-probs of a row of 27, and no more. Between which bounds does the best
+# token's log-prob lie at T = 0.5? (What can the squares of the other 22 probabilities sum to?)
+
+# %%
+page.close()

@@ -1,28 +1,32 @@
-"""What do log-probs give away?
-
-An API that shows log-probs shows more than the next token. Each row is made of a few numbers inside the model, its
-hidden layer; so rows that look free lie in a small space, and whoever collects enough of them reads off how wide that
-layer is. And where no log-prob is shown, only the best token, but scores may be pushed by a "logit bias", a whole row
-can be had by asking again and again.
-"""
-
-# %% Networks of three widths
+# %% [markdown]
+# # What do log-probs give away?
 #
-# The network of page 7, with a hidden layer of 4, 8 and 16 numbers. Its logits are h W + b: mixtures of so many rows of
-# W, and of b. Log-probs are logits minus Z, one number in each entry. Take the mean from each row, and Z is gone.
-from plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, headline, plt, say, table
+# An API that shows log-probs shows more than the next token. Each row is made of a few numbers inside the model, its
+# hidden layer; so rows that look free lie in a small space, and whoever collects enough of them reads off how wide that
+# layer is. And where no log-prob is shown, only the best token, but scores may be pushed by a "logit bias", a whole row
+# can be had by asking again and again.
+
+# %%
+from scratchlm.pages.plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, headline, plt, say, table
 
 import numpy as np
 
-from recipe import data_for, learn, vocabulary
 from scratchlm.functional import log_softmax, softmax
 from scratchlm.models import MLPLM
+from scratchlm.pages.recipe import data_for, learn, vocabulary
 
-page = Page(__file__, __doc__, steps=(1500, 800), rows=(2000, 2000))
+page = Page("16_what_they_give_away", steps=(1500, 800), rows=(2000, 2000))
 V = len(vocabulary)
 WIDTHS = {4: ORANGE, 8: BLUE, 16: PINK}
 
+# %% [markdown]
+# ## Networks of three widths
+#
+# The network of page 7, with a hidden layer of 4, 8 and 16 numbers. Its logits are h W + b: mixtures of so many rows of
+# W, and of b. Log-probs are logits minus Z, one number in each entry. Take the mean from each row, and Z is gone.
 
+
+# %%
 def rows_of(width):
     """Train a network of a width, and return its logits for names that it has never seen."""
     model = MLPLM(V, context_length=8, embedding_dim=24, hidden_dim=width, seed=0)
@@ -33,12 +37,14 @@ def rows_of(width):
 
 logits = {width: rows_of(width) for width in WIDTHS}
 
-# %% How many directions do the rows span? Singular values tell
+# %% [markdown]
+# ## How many directions do the rows span? Singular values tell
 #
 # The singular values of a matrix say how far its rows reach in each direction, the longest first. Rows of 27 free
 # numbers, without their mean, reach in 26. In float32 rounding alone reaches 1e-7 as far as the longest, in all.
 
 
+# %%
 def reach(rows):
     """Return the singular values of rows, each without its mean, as shares of the largest."""
     values = np.linalg.svd(rows - rows.mean(axis=-1, keepdims=True), compute_uv=False)
@@ -72,11 +78,13 @@ width of the layer, and after that the space itself, which is W but for a mixing
 exp bends the space. It was done to real APIs: Carlini and others 2024, arXiv:2403.06634; Finlayson and others 2024,
 arXiv:2403.09539.""")
 
-# %% A whole row, from nothing but best tokens
+# %% [markdown]
+# ## A whole row, from nothing but best tokens
 #
 # The API shows the best token only, and lets us add a bias to a score. Raise token k until it wins: the bias at which
 # it does is how far it lay behind. Halving an interval of 64 nats 40 times finds it to 1e-10.
 
+# %%
 secret = logits[8][7].astype(np.float64)
 asked = 0
 
@@ -115,8 +123,10 @@ table(
     ["halvings for each token", "questions", "worst error (nats)"],
     [[str(n), f"{recovered[n][1]:,}", f"{errors[n]:.0e}"] for n in HALVINGS],
 )
-say("""So hiding log-probs hides little while scores may be pushed. What protects is to refuse the bias, to limit how
-often one may ask, or noise; and none of it is a matter of logits or log-probs.""")
+
+# %% [markdown]
+# So hiding log-probs hides little while scores may be pushed. What protects is to refuse the bias, to limit how often
+# one may ask, or noise; and none of it is a matter of logits or log-probs.
 
 # %% The picture
 
@@ -140,12 +150,12 @@ page.save(figure)
 
 page.keep(directions={f"{width}, {name}": value for (width, name), value in found.items()}, errors=errors)
 
-# %% Remember
-page.close(
-    """
-Remember: rows of log-probs span as many directions as the hidden layer is wide, and one. And a best token, asked for
-          often enough, is a row of log-probs.
-Your turn: round the log-probs to one decimal, in SHOWN. Which widths do they tell now, and why are these directions too
-          few, and not too many?
-"""
-)
+# %% [markdown]
+# **Remember:** rows of log-probs span as many directions as the hidden layer is wide, and one. And a best token, asked
+# for often enough, is a row of log-probs.
+#
+# **Your turn:** round the log-probs to one decimal, in SHOWN. Which widths do they tell now, and why are these
+# directions too few, and not too many?
+
+# %%
+page.close()

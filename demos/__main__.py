@@ -1,22 +1,27 @@
 """Run the demos in order, each in a process of its own: python -m demos [--only 3,4] [--quick] [--out DIR].
 
-A line for each page with its question, and where its pictures went; at the end, the verdicts of page 10.
+A line for each page with its question, and where its pictures went; at the end, the verdicts of page 10. What the pages
+showed can be kept, as a book or as Markdown. And pages can be written as notebooks, to be run elsewhere.
 """
 
-from demos.terminal import Parser, folder_for, run
+from scratchlm.pages.terminal import Parser, folder_for, run
 
 import argparse
+import json
 import os
 import re
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
-from scratchlm.terminal import escaped
+from scratchlm.files import try_to_write, write_whole
+from scratchlm.terminal import complain, escaped
 
-SCRIPTS = {int(path.name[:2]): path for path in sorted(Path(__file__).parent.glob("[0-9][0-9]_*.py"))}
+FOLDER = Path(__file__).parent
+SCRIPTS = {int(path.name[:2]): path for path in sorted(FOLDER.glob("[0-9][0-9]_*.py"))}
 WIDTH = max(len(path.stem) for path in SCRIPTS.values()) + 1
 VERDICTS = 10  # needs what the others measured, and so comes last
 
@@ -32,23 +37,34 @@ class Run(NamedTuple):
 
 
 def main() -> int:
-    """Run each page; return 0 if all went well."""
+    """Run each page, or write the notebooks; return 0 if all went well."""
     parser = Parser(prog="python -m demos", description="Run the demos, in order.", allow_abbrev=False)
     parser.add_argument("--only", type=_pages, default=list(SCRIPTS), metavar="3,4", help="the pages to run")
     parser.add_argument("--quick", action="store_true", help="measure less: rougher digits, same story")
     parser.add_argument("--out", type=Path, default=Path("pictures"), help="folder for pictures (default: pictures)")
+    kept = parser.add_argument_group("to keep what the pages show")
+    kept.add_argument("--book", type=Path, metavar="FILE.html", help="all of it in one file, to read in a browser")
+    kept.add_argument("--markdown", type=Path, metavar="DIR", help="a Markdown file for each page")
+    notebooks = parser.add_argument_group("to take the pages elsewhere")
+    notebooks.add_argument("--notebooks", type=Path, metavar="DIR", help="write a notebook for each page, and run none")
+    notebooks.add_argument("--execute", action="store_true", help="run the notebooks, and keep what their cells show")
+    text = "what pip installs on a machine without scratchlm: a name, URL or file (default: scratchlm)"
+    notebooks.add_argument("--package", default="scratchlm", metavar="WHAT", help=text)
     options = parser.parse_args()
+    if options.execute and not options.notebooks:
+        parser.error("--execute needs --notebooks DIR, the folder for the notebooks")
+    if options.notebooks:
+        return _write_notebooks(options, parser)
+    if options.book:
+        _or_end(try_to_write, options.book)
+    if options.markdown:
+        folder_for(options.markdown, parser)
+    keep = bool(options.book or options.markdown)
     extra = [f"--out={folder_for(options.out, parser)}", *["--quick"] * options.quick]
-    first = [page for page in options.only if page != VERDICTS]
-    failed, verdicts = [], ""
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for pages in (first, [page for page in options.only if page == VERDICTS]):
-            for ran in pool.map(lambda page: _run(page, extra), pages):
-                _report(ran)
-                failed += [ran.page] if ran.status else []
-                verdicts = ran.stdout if ran.page == VERDICTS and not ran.status else verdicts
-    if found := re.search(r"^The verdicts\n.*?(?=^picture: )", verdicts, flags=re.DOTALL | re.MULTILINE):
-        print("\n" + found[0].rstrip())
+    with tempfile.TemporaryDirectory() as records:
+        failed = _run_all(options.only, extra, Path(records) if keep else None)
+        if keep and not failed:
+            _keep(options, Path(records))
     done = len(options.only) - len(failed)
     example = SCRIPTS[options.only[0]]
     print(f"\n{done} of {len(options.only)} demos ran. Read one: python {os.path.relpath(example)}", flush=True)
@@ -64,9 +80,29 @@ def _pages(text: str) -> list[int]:
     return sorted(set(pages))
 
 
-def _run(page: int, extra: list[str]) -> Run:
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+def _run_all(pages: list[int], extra: list[str], records: Path | None) -> list[int]:
+    """Run the pages, and tell of each; return those that failed."""
+    failed, verdicts = [], ""
+    first = [page for page in pages if page != VERDICTS]
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for some in (first, [page for page in pages if page == VERDICTS]):
+            for ran in pool.map(lambda page: _run(page, extra, records), some):
+                _report(ran)
+                failed += [ran.page] if ran.status else []
+                verdicts = ran.stdout if ran.page == VERDICTS and not ran.status else verdicts
+    if found := re.search(r"^The verdicts\n.*?(?=^picture: )", verdicts, flags=re.DOTALL | re.MULTILINE):
+        print("\n" + found[0].rstrip())
+    return failed
+
+
+def _run(page: int, extra: list[str], records: Path | None) -> Run:
+    script = SCRIPTS[page]
+    command = [str(script)] if records is None else ["-m", "demos.record", str(script), str(records / script.stem)]
     start = time.monotonic()
-    result = run([sys.executable, str(SCRIPTS[page]), *extra])
+    result = run([sys.executable, *command, *extra])
     return Run(page, time.monotonic() - start, result.returncode, result.stdout, result.stderr)
 
 
@@ -80,6 +116,58 @@ def _report(ran: Run) -> None:
     print(f"{name}{ran.seconds:4.1f} s   {ran.stdout.split(chr(10), 1)[0]}", flush=True)
     for picture in re.findall(r"^picture: (.*)$", ran.stdout, flags=re.MULTILINE):
         print(f"{'':{WIDTH + 9}}{picture}", flush=True)
+
+
+# --- keeping ---------------------------------------------------------------------------------------------------------
+
+
+def _keep(options: argparse.Namespace, records: Path) -> None:
+    """Write the book, and the Markdown, of what the pages showed."""
+    from demos.markdown import Made, markdown_of
+
+    scripts = [SCRIPTS[page] for page in options.only]
+    pages = [Made(script, json.loads((records / script.stem).read_text(encoding="utf-8"))) for script in scripts]
+    print()
+    if options.markdown:
+        for page in pages:
+            _write(options.markdown / f"{page.script.stem}.md", markdown_of(page, options.markdown))
+        print(f"markdown: {escaped(str(options.markdown))}")
+    if options.book:
+        from demos.book import book_of
+
+        _write(options.book, book_of(pages))
+        print(f"book: {escaped(str(options.book))}")
+
+
+def _write_notebooks(options: argparse.Namespace, parser: Parser) -> int:
+    """Write each page as a notebook."""
+    from demos.notebook import executed, notebook_of, text_of
+
+    folder = folder_for(options.notebooks, parser)
+    for page in options.only:
+        path = folder / f"{SCRIPTS[page].stem}.ipynb"
+        notebook = notebook_of(SCRIPTS[page], options.package)
+        if options.execute:
+            with tempfile.TemporaryDirectory() as empty:
+                notebook = executed(notebook, Path(empty), options.quick)
+        _write(path, text_of(notebook))
+        print(escaped(str(path)), flush=True)
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    _or_end(write_whole, path, lambda file: file.write(text.encode()))
+
+
+def _or_end(act, path: Path, *more) -> None:
+    try:
+        act(path, *more)
+    except OSError as error:
+        _end(f"cannot write {path}: {error.strerror}")
+
+
+def _end(why: str) -> NoReturn:
+    sys.exit(complain(why, "python -m demos"))
 
 
 if __name__ == "__main__":

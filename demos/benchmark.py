@@ -1,15 +1,16 @@
-"""How fast is it, beside NumPy as a textbook writes it, SciPy and PyTorch, on this machine, now?
+# %% [markdown]
+# # How fast is it, beside NumPy as a textbook writes it, SciPy and PyTorch, on this machine, now?
+#
+# Each contestant computes the same in turns, a call each, over and over, so that whatever else the machine does meets
+# all of them alike. A figure is the median of peer's time / our time, round by round, with the quartiles beside it:
+# above 1, we are faster. Two limits tell how much there is to gain: np.exp into a ready array, and a bare copy. No
+# softmax can be faster than that. Of the functions that meet a large vocabulary we also measure the memory.
 
-Each contestant computes the same in turns, a call each, over and over, so that whatever else the machine does meets all
-of them alike. A figure is the median of peer's time / our time, round by round, with the quartiles beside it: above 1,
-we are faster. Two limits tell how much there is to gain: np.exp into a ready array, and a bare copy. No softmax can be
-faster than that. Of the functions that meet a large vocabulary we also measure the memory.
-"""
-
+# %%
 from threads import THREADS, parser
 
-from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, plt, say, table
-from terminal import run
+from scratchlm.pages.plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, plt, say, table
+from scratchlm.pages.terminal import run
 
 import ctypes
 import json
@@ -43,7 +44,7 @@ except ImportError:
     torch = None
 
 parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
-page = Page(__file__, __doc__, parents=[parser], milliseconds=(4000, 30))
+page = Page("benchmark", parents=[parser], milliseconds=(4000, 30))
 figures = parser.parse_known_args()[0].json
 if figures:
     page.can_write(figures)
@@ -524,11 +525,12 @@ if figures:
     page.write(figures, json.dumps(measured, indent=1))
     print(f"figures: {escaped(str(figures))}")
 
-page.close(
-    """
-Remember: measure in turns, side by side, and tell the spread. A time alone says as much about the machine as about the
-code. Where we lose, PyTorch's loops read an array once, and NumPy reads it again for each step of a formula.
+# %% [markdown]
+# **Remember:** measure in turns, side by side, and tell the spread. A time alone says as much about the machine as
+# about the code. Where we lose, PyTorch's loops read an array once, and NumPy reads it again for each step of a
+# formula.
+#
+# **Your turn:** SCRATCHLM_THREADS=1, --threads=1: which rows change, and which do not?
 
-Your turn: SCRATCHLM_THREADS=1, --threads=1: which rows change, and which do not?
-"""
-)
+# %%
+page.close()

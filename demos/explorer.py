@@ -1,16 +1,12 @@
-"""What moves when you turn a knob: the scores, the probabilities, or nothing at all?
+# %% [markdown]
+# # What moves when you turn a knob: the scores, the probabilities, or nothing at all?
+#
+# Five tokens A to E have scores z, their logits, and softmax makes probabilities of what it is fed. Turn one knob after
+# the other, and before each turn say what will move.
 
-Five tokens A to E have scores z, their logits, and softmax makes probabilities of what it is fed. Try in the window:
-
-- Add c: the scores and Z move by c; the log-probs and the probabilities stay where they are.
-- Feed log-probs in place of logits, and turn T: the probabilities are those of the logits, at any T.
-- Feed probabilities as if they were logits: all flattens. At T = 1 none can pass e / (e + 4) = 0.405.
-- Choose float16, set E to -20, feed the log of probabilities, raise T: E is gone. Log-probs keep it.
-- Choose float16 and c = 1000: its numbers are 0.5 apart there, z + c is rounded, probabilities do move.
-"""
-
-from plumbing import BLUE, GREEN, GREY, ORANGE, PINK, SKY, plt, story_of
-from terminal import Parser
+# %%
+from scratchlm.pages.plumbing import BLUE, GREEN, GREY, ORANGE, PINK, SKY, in_a_notebook, plt
+from scratchlm.pages.terminal import Parser
 
 import sys
 from itertools import count
@@ -27,7 +23,13 @@ from scratchlm.functional import log_softmax, logsumexp, softmax
 from scratchlm.sampling import apply_temperature
 from scratchlm.terminal import complain
 
-STORY = story_of(__file__, __doc__)
+TRY = [
+    "Add c: the scores and Z move by c; the log-probs and the probabilities stay where they are.",
+    "Feed log-probs in place of logits, and turn T: the probabilities are those of the logits, at any T.",
+    "Feed probabilities as if they were logits: all flattens. At T = 1 none can pass e / (e + 4) = 0.405.",
+    "Choose float16, set E to -20, feed the log of probabilities, raise T: E is gone. Log-probs keep it.",
+    "Choose float16 and c = 1000: its numbers are 0.5 apart there, z + c is rounded, probabilities do move.",
+]
 TOKENS = ["A", "B", "C", "D", "E"]
 DTYPES = ["float16", "float32", "float64"]
 FED = {
@@ -38,7 +40,10 @@ FED = {
 }
 LOGITS, LOG_PROBS, PROBS, LOG_OF_PROBS = FED
 
-# %% The mathematics: what comes of a state of the knobs
+# %% [markdown]
+# ## The mathematics: what comes of a state of the knobs
+
+# %%
 
 
 class State(NamedTuple):
@@ -78,7 +83,10 @@ def compute(z, c, temperature, dtype, fed):
     return Numbers(scores, log_softmax(now), softmax(now), Z, Z_of_logits, log_softmax(expected), softmax(expected))
 
 
-# %% The sentence above the picture
+# %% [markdown]
+# ## The sentence above the picture
+
+# %%
 
 
 def tell(state, now):
@@ -119,7 +127,10 @@ def number(x, digits=3):
     return f"{x:.1g}" if 0 < abs(x) < 10.0**-digits else f"{x:z.{digits}f}"
 
 
-# %% The bars
+# %% [markdown]
+# ## The bars
+
+# %%
 
 ROWS, BOTTOM, HEIGHT, WIDTH = range(len(TOKENS)), 0.45, 0.33, 0.15  # the last three in parts of the figure
 NATS = 48  # as much is seen of an axis in nats: the same gap has the same width in both panels, and in every state
@@ -153,7 +164,10 @@ class Panel:
             label.set(text=number(value, self.digits), fontweight="normal" if np.isfinite(value) else "bold")
 
 
-# %% The window
+# %% [markdown]
+# ## The window
+
+# %%
 
 KNOBS = [*TOKENS, "offset c", "temperature T"]
 START = [*State().z, State().c, np.log10(State().temperature)]  # the knob of T turns its logarithm
@@ -161,7 +175,7 @@ RANGES = [(-20, 20)] * len(TOKENS) + [(-1000, 1000), (np.log10(0.05), np.log10(2
 STEPS = [1.0] * len(TOKENS) + [100.0, 0.1]
 TURNS = {"left": -1, "right": 1, "shift+left": -0.1, "shift+right": 0.1}
 KEYS = "↑ ↓ choose a knob    ← → turn it (shift: a tenth)    d dtype    f fed    r reset    s save    h hints    q quit"
-FOOTERS = [KEYS, *("Try: " + line.removeprefix("- ") for line in STORY.splitlines() if line.startswith("- "))]
+FOOTERS = [KEYS, *(f"Try: {hint}" for hint in TRY)]
 
 
 class Explorer:
@@ -286,26 +300,121 @@ class Explorer:
         self.footer.set_text(text)
         self.figure.canvas.draw_idle()
 
+    def show(self, state):
+        """Turn all knobs to a state."""
+        values = [*state.z, state.c, np.log10(state.temperature)]
+        for slider, value in zip(self.sliders, values, strict=True):
+            slider.set_val(value)
+        self.dtype.set_active(DTYPES.index(state.dtype))
+        self.fed.set_active(list(FED).index(state.fed))
+        turned = [i for i, value in enumerate(values) if value != START[i]]
+        self.update(chosen=turned[-1] if turned else KNOBS.index("offset c"))
+
 
 def write(figure, path, kind):
     """Write a picture; if that fails, what was there before stays as it was."""
     write_whole(path, lambda file: figure.savefig(file, format=kind))
 
 
+# %% [markdown]
+# ## Settings: `--set T=2 --set c=5`, or a list of them in a notebook
+
+# %%
+
+SHORT = dict(zip(("logits", "log-probs", "probs", "log(probs)"), FED, strict=True))
+LIMITS = {**dict.fromkeys(TOKENS, (-20, 20)), "c": (-1000, 1000), "T": (0.05, 20)}
+CHOICES = {"dtype": DTYPES, "fed": list(SHORT)}
+
+
+def state_of(settings):
+    """Return the state that settings such as "T=2" and "fed=log-probs" ask for.
+
+    Errors: ValueError in one line.
+    """
+    z, others = dict(zip(TOKENS, State().z, strict=True)), {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or name not in LIMITS.keys() | CHOICES.keys():
+            raise ValueError(f"{setting!r} is not a setting; settings are {', '.join([*LIMITS, *CHOICES])}, as in T=2")
+        if name in CHOICES:
+            if value not in CHOICES[name]:
+                raise ValueError(
+                    f"{name} must be {', '.join(CHOICES[name][:-1])} or {CHOICES[name][-1]}, not {value!r}"
+                )
+            others[name] = SHORT.get(value, value)
+            continue
+        low, high = LIMITS[name]
+        try:
+            x = float(value)
+        except ValueError:
+            x = np.nan
+        if not low <= x <= high:
+            raise ValueError(f"{name} must be a number from {low} to {high}, not {value!r}")
+        if name in z:
+            z[name] = round(x, 1)
+        else:
+            others[{"c": "c", "T": "temperature"}[name]] = float(round(x)) if name == "c" else float(f"{x:.3g}")
+    return State(tuple(z.values()), **others)
+
+
+STORY = [["c=0"], ["c=10"], ["T=2"], ["fed=log-probs", "T=2"], ["fed=probs", "T=2"]]
+STORY += [["dtype=float16", "E=-20", "T=20", f"fed={fed}"] for fed in ("log(probs)", "log-probs")]
+
+
+def pictures(list_of_settings):
+    """Show in a notebook a row of pictures, one for each list of settings."""
+    import io
+
+    from IPython.display import Image, Markdown, display
+
+    explorer = Explorer()
+    for settings in list_of_settings:
+        explorer.show(state_of(settings))
+        picture = io.BytesIO()
+        explorer.figure.savefig(picture, format="png")
+        display(Markdown(f"**{', '.join(settings)}**"), Image(picture.getvalue(), alt=explorer.title.get_text()))
+    plt.close(explorer.figure)
+
+
+def in_the_notebook():
+    """Show the explorer in a notebook: with working controls where ipympl is installed, else as a row of pictures."""
+    try:
+        import ipympl  # noqa: F401
+    except ImportError:
+        matplotlib.use("Agg")
+        print("Controls need ipympl (python -m pip install ipympl). Without it, pictures(...) shows any settings:")
+        pictures(STORY)
+        return None
+    plt.switch_backend("module://ipympl.backend_nbagg")
+    explorer = Explorer()
+    print("\n".join(f"Try: {hint}" for hint in TRY))
+    plt.show()
+    return explorer
+
+
 def main():
-    """Open the window, or save a picture of how it opens."""
-    parser = Parser(description=STORY.splitlines()[0])
+    """Open the window, or save a picture of how it opens, or with other settings."""
+    parser = Parser(description="What moves when you turn a knob: the scores, the probabilities, or nothing at all?")
     parser.add_argument("--save", type=Path, metavar="FILE.png", help="write a picture of the window, and open none")
-    path = parser.parse_args().save
+    text = f"begin with a knob turned; again for another one: {', '.join([*LIMITS, *CHOICES])}"
+    parser.add_argument("--set", action="append", default=[], metavar="T=2", help=text)
+    options = parser.parse_args()
+    try:
+        state = state_of(options.set)
+    except ValueError as error:
+        parser.error(f"argument --set: {error}")
+    path = options.save
     no_window = "no window can be opened (no display, or neither Tk nor Qt); try --save FILE.png"
     try:
         if path:
             matplotlib.use("Agg")
-            write(Explorer().figure, path, path.suffix[1:] or "png")
+            explorer = Explorer()
+            explorer.show(state)
+            write(explorer.figure, path, path.suffix[1:] or "png")
         elif plt.get_backend().lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):
             sys.exit(complain(no_window, parser.prog))
         else:
-            Explorer()
+            Explorer().show(state)
             plt.show()
     except ImportError:  # the toolkit that was asked for is not there, or finds no display
         sys.exit(complain(no_window, parser.prog))
@@ -313,5 +422,9 @@ def main():
         sys.exit(complain(f"cannot write {path}: {getattr(error, 'strerror', None) or error}", parser.prog))
 
 
-if __name__ == "__main__":
+# %%
+explorer = None
+if in_a_notebook():
+    explorer = in_the_notebook()
+elif __name__ == "__main__":
     main()

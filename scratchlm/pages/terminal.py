@@ -1,4 +1,4 @@
-"""How the demos behave on a terminal: Ctrl-C, a pipe that is closed, a disk that is full. No demo is about this.
+"""How pages behave on a terminal: Ctrl-C, a pipe that is closed, a disk that is full. No page is about this.
 
 A command has a function around it that can clean up. A demo is a script to be read, from top to bottom: so what is to
 be done at its end, whichever it is, is said here, when the script imports this file before anything else.
@@ -6,6 +6,7 @@ be done at its end, whichever it is, is said here, when the script imports this 
 
 import os
 import sys
+from pathlib import Path
 
 from scratchlm.terminal import (
     Output,
@@ -17,9 +18,18 @@ from scratchlm.terminal import (
     on_request_to_end,
 )
 
-started = getattr(sys.modules["__main__"], "__file__", None) or ""
-a_demo_is_run = os.path.dirname(os.path.realpath(started)) == os.path.dirname(os.path.realpath(__file__))  # not read
-if a_demo_is_run:
+
+def a_demo_is_run() -> bool:
+    """Tell whether the script that was started uses this; a test, a notebook or a program may have imported it, too."""
+    started = getattr(sys.modules["__main__"], "__file__", None)
+    try:
+        return started is not None and b"scratchlm.pages" in Path(started).read_bytes()
+    except OSError:
+        return False
+
+
+IS_RUN = a_demo_is_run()
+if IS_RUN:
     on_request_to_end(end_at_once)  # also while the rest is still being loaded
 
 import argparse
@@ -28,7 +38,6 @@ import logging
 import subprocess
 import threading
 import warnings
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -134,7 +143,7 @@ def behave() -> None:
     sys.excepthook = complain_of_the_machine
 
 
-if a_demo_is_run:
+if IS_RUN:
     behave()
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: more threads gain nothing on matrices this small
