@@ -4,7 +4,7 @@ A line for each page with its question, and where its pictures went; at the end,
 showed can be kept, as a book or as Markdown. And pages can be written as notebooks, to be run elsewhere.
 """
 
-from scratchlm.pages.terminal import Parser, folder_for, run
+from scratchlm.pages.console import Parser, folder_for, run
 
 import argparse
 import json

@@ -9,8 +9,8 @@
 # %%
 from threads import THREADS, parser
 
+from scratchlm.pages.console import run
 from scratchlm.pages.plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, plt, say, table
-from scratchlm.pages.terminal import run
 
 import ctypes
 import json

@@ -30,6 +30,10 @@ def book_of(pages: list[Made]) -> str:
     return re.sub(r"<!-- (\w+) -->", lambda match: parts[match[1]], TEMPLATE.read_text(encoding="utf-8"))
 
 
+def _entry(page: Made) -> str:
+    return f'<li value="{_number(page)}"><a href="#{_id(page)}">{_text(page.question)}</a></li>'
+
+
 def _number(page: Made) -> int:
     return int(page.script.stem[:2])
 
@@ -123,7 +127,7 @@ def _text(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-# --- the explorer: every state of its knobs, computed beforehand -------------------------------------------------------
+# --- the explorer: every state of its knobs, computed beforehand ------------------------------------------------------
 
 TEMPERATURES = [float(f"{10**x:.3g}") for x in np.linspace(np.log10(0.05), np.log10(20), 27)] + [1.0]
 KNOBS = {

@@ -5,8 +5,8 @@
 # the other, and before each turn say what will move.
 
 # %%
+from scratchlm.pages.console import Parser
 from scratchlm.pages.plumbing import BLUE, GREEN, GREY, ORANGE, PINK, SKY, in_a_notebook, plt
-from scratchlm.pages.terminal import Parser
 
 import sys
 from itertools import count

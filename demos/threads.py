@@ -3,7 +3,7 @@
 --threads N says how many; without it there are as many as this process may use cores.
 """
 
-from scratchlm.pages.terminal import Parser
+from scratchlm.pages.console import Parser
 
 import argparse
 import os

@@ -3,7 +3,6 @@
 Most pages here draw nothing: a Matplotlib of a few lines stands in, since the real one takes most of a second to load.
 """
 
-import importlib.util
 import os
 import re
 import runpy
@@ -18,7 +17,7 @@ import pytest
 
 DEMOS = Path(__file__).parent.parent / "demos"
 PNG = b"\x89PNG\r\n\x1a\n"
-PAGE = '"""Which?"""\nfrom plumbing import Page, plt\npage = Page(__file__, __doc__)\n'
+PAGE = '# %% [markdown]\n# # Which?\n\n# %%\nfrom scratchlm.pages.plumbing import Page, plt\npage = Page("01_draws")\n'
 DRAWS = f"{PAGE}page.keep(x=1)\nprint('Remember: ±')\npage.save(plt.figure())\n"
 WAITS = (  # to be used in a stand-in: says that it is there, and waits until it may go on
     "import os, pathlib, time\n"
@@ -38,7 +37,7 @@ def few(tmp_path):
     """Return a folder `demos` with what all pages share, a Matplotlib that draws nothing, and one page."""
     folder = tmp_path / "few" / "demos"
     (folder / "matplotlib").mkdir(parents=True)
-    for name in ("__main__.py", "terminal.py", "plumbing.py"):
+    for name in ("__main__.py",):
         shutil.copy(DEMOS / name, folder)
     for name, text in MATPLOTLIB.items():
         (folder / "matplotlib" / f"{name}.py").write_text(text)
@@ -95,18 +94,16 @@ def test_pages_that_are_not_there(pages, few, tmp_path):
 
 
 COUNTS = (
-    '"""Why?"""\nfrom plumbing import Page\npage = Page(__file__, __doc__, rows=(7, 3))\npage.keep(rows=page.rows)\n'
+    "# %% [markdown]\n# # Why?\n\n# %%\nfrom scratchlm.pages.plumbing import Page\n"
+    'page = Page("01_counts", rows=(7, 3))\npage.keep(rows=page.rows)\n'
 )
 
 
 @pytest.fixture
 def pages_in_process(few, monkeypatch, tmp_path):
     """Return a function that makes a Page, or runs one, in this process; and a list of those that were run."""
-    monkeypatch.syspath_prepend(str(DEMOS))
-    spec = importlib.util.spec_from_file_location("plumbing", few / "plumbing.py")
-    plumbing = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "plumbing", plumbing)
-    spec.loader.exec_module(plumbing)
+    from scratchlm.pages import plumbing
+
     ran = []
 
     def run_page(command):
@@ -117,7 +114,8 @@ def pages_in_process(few, monkeypatch, tmp_path):
 
     def page(*words):
         monkeypatch.setattr(sys, "argv", ["02_asks.py", "--out", str(tmp_path), *words])
-        return plumbing.Page(str(few / "02_asks.py"), "Which?")
+        variables = {"__file__": str(few / "02_asks.py"), "Page": plumbing.Page}
+        return eval('Page("02_asks")', variables)
 
     alone = plumbing.run
     monkeypatch.setattr(plumbing, "run", run_page)
@@ -332,7 +330,7 @@ def runs(process):
 INTERRUPTED = (2, "", "scratchlm: interrupted\n")
 
 
-IS_THERE = "import terminal, waits\nprint('Which?')\nwaits.wait({!r})\n"  # a page without the plumbing
+IS_THERE = "import scratchlm.pages.console, waits\nprint('Which?')\nwaits.wait({!r})\n"  # a page without the plumbing
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -383,7 +381,7 @@ def test_a_picture_is_written_to_the_end_and_nothing_lies_beside_it(few, interru
 def test_what_libraries_do_at_the_end_is_done_by_who_is_interrupted(few, interrupted):
     # Where its own folder cannot be written to, Matplotlib makes one, and removes it at exit.
     (few / "01_draws.py").write_text(
-        "import terminal, atexit, waits\natexit.register(print, 'removed')\nwaits.wait('there')\n"
+        "import scratchlm.pages.console, atexit, waits\natexit.register(print, 'removed')\nwaits.wait('there')\n"
     )
     assert interrupted(*ALONE, number=signal.SIGINT, at="there") == (2, "removed\n", "scratchlm: interrupted\n")
 
@@ -409,22 +407,23 @@ def test_under_nohup_a_page_goes_on_when_its_terminal_is_closed(what, few, inter
     ],
 )
 def test_what_the_machine_does_not_give_is_one_line(error, line, few, tmp_path):
-    (few / "01_draws.py").write_text(f"import terminal\nraise {error}\n")
+    (few / "01_draws.py").write_text(f"import scratchlm.pages.console\nraise {error}\n")
     result = run(few, *ALONE, "--out", tmp_path)
     assert (result.returncode, result.stderr) == (2, f"scratchlm: {line}\n")
 
 
 def test_an_error_in_a_page_is_told_with_its_place(few, tmp_path):
-    (few / "01_draws.py").write_text("import terminal\n1 / 0\n")
+    (few / "01_draws.py").write_text("import scratchlm.pages.console\n1 / 0\n")
     result = run(few, *ALONE, "--out", tmp_path)
     assert result.returncode == 1
     assert 'demos/01_draws.py", line 2' in result.stderr
 
 
 def test_a_process_that_cannot_be_started_is_one_line(few, tmp_path):
-    with open(few / "terminal.py", "a") as file:
-        file.write("\n\ndef no(*_, **__):\n    raise BlockingIOError(11, 'no process')\nsubprocess.Popen = no\n")
-    (few / "02_asks.py").write_text(f"{PAGE}page.measured(1)\n")
+    no = "import subprocess\ndef no(*_, **__):\n    raise BlockingIOError(11, 'no process')\nsubprocess.Popen = no\n"
+    main = (few / "__main__.py").read_text()
+    (few / "__main__.py").write_text(main.replace("import argparse\n", f"import argparse\n{no}"))
+    (few / "02_asks.py").write_text(f"{PAGE}{no}page.measured(1)\n")
     for what in (ALL, [few / "02_asks.py"]):
         result = run(few, *what, "--out", tmp_path / "out")
         assert (result.returncode, result.stderr) == (2, "scratchlm: [Errno 11] no process\n")
@@ -453,11 +452,6 @@ def test_the_story_is_told_whatever_the_warnings_and_the_encoding(few, tmp_path)
     result = strict(tmp_path, *ALL, "--out", tmp_path / "ü", folder=few, encoding="latin-1")
     assert result.stderr == ""
     assert re.search(r"^01_draws .* s   Which\?", result.stdout, flags=re.MULTILINE)
-
-
-def test_without_docstrings_the_story_is_read_from_the_file(few, pages_in_process):
-    story = sys.modules["plumbing"].story_of
-    assert story(str(few / "01_draws.py"), None) == story(str(few / "01_draws.py"), "Which?") == "Which?"
 
 
 @pytest.mark.long

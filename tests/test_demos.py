@@ -452,8 +452,7 @@ def test_page_10_learns_from_some_names_and_judges_by_others(verdict_page, monke
 
 
 def test_the_recipe_learns_from_one_part_and_is_judged_by_the_other(monkeypatch):
-    monkeypatch.syspath_prepend(str(DEMOS))
-    import recipe
+    from scratchlm.pages import recipe
 
     handed = {}
 

@@ -37,6 +37,7 @@ ROOMS = [
     "settings",
     "checkpoint",
     "runs",
+    "pages",
     "classroom",
     "cli",
     "__main__",

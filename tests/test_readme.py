@@ -51,7 +51,7 @@ def test_the_tour_names_every_room_and_every_demo():
     for path in (ROOT / "scratchlm").glob("*.py"):
         assert path.stem.startswith("__") or f"`{path.name}`" in README
     for path in (ROOT / "demos").glob("[0-9]*.py"):
-        question = path.read_text(encoding="utf-8").split('"""')[1].splitlines()[0]
+        question = path.read_text(encoding="utf-8").splitlines()[1].removeprefix("# # ")
         assert f"| `python demos/{path.name}` | {question} |" in README
 
 
@@ -99,4 +99,8 @@ def test_every_file_of_tests_is_named_by_the_rooms():
 def test_required_dependencies_are_the_promised_ones():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert {re.split("[<>=]", name)[0] for name in project["dependencies"]} == {"numpy", "matplotlib", "hypothesis"}
-    assert project["optional-dependencies"] == {"test": ["pytest", "pytest-xdist"], "peers": ["scipy", "torch"]}
+    assert project["optional-dependencies"] == {
+        "test": ["pytest", "pytest-xdist"],
+        "peers": ["scipy", "torch"],
+        "notebooks": ["nbclient", "ipykernel"],
+    }

@@ -4,7 +4,7 @@ A page is run as a script, which prints its prose where it stands; or as a noteb
 recorded on the way, for the book.
 """
 
-from scratchlm.pages.terminal import Parser, folder_for, run
+from scratchlm.pages.console import Parser, folder_for, run
 
 import argparse
 import json
@@ -124,7 +124,7 @@ def _print(what: Shown | None) -> None:
 
 
 Recorder = Callable[[Shown | None], AbstractContextManager[None]]  # around the printing of what is shown, or of prose
-_recorder: Recorder = nullcontext
+_recorder: Recorder = lambda what: nullcontext()  # noqa: E731
 
 
 def record_with(recorder: Recorder) -> None:
