@@ -47,7 +47,7 @@ def run_cells(monkeypatch, tmp_path):
     return run_cells
 
 
-FIRST, *CELLS = re.split(r"^(?=# %% )", DEMO.read_text(encoding="utf-8"), flags=re.MULTILINE)
+FIRST, *CELLS = re.split(r"^(?=# %% [A-Z])", DEMO.read_text(encoding="utf-8"), flags=re.MULTILINE)
 OTHERS = ("A training step", "Writing names", "Memory", "A linear layer", "Import", "Time against size")
 
 

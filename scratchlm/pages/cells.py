@@ -30,7 +30,7 @@ def cells_of(page: str) -> list[Cell]:
     lines = page.splitlines()
     borders = [i for i, line in enumerate(lines) if BORDER.fullmatch(line)]
     found = []
-    for border, end in zip(borders, [*borders[1:], len(lines)], strict=True):
+    for border, end in zip(borders, [*borders, len(lines)][1:], strict=True):
         match = BORDER.fullmatch(lines[border])
         assert match
         body = lines[border + 1 : end]
