@@ -70,7 +70,7 @@ say(f"The worst of all: {worst_error:.1e}. A wrong sign or a forgotten factor wo
 #
 # The network starts from random weights. A step draws 128 letters with their contexts, goes forward, goes backward, and
 # moves each weight against its gradient (AdamW: in units of the recent gradient, and a little towards 0). The first 100
-# steps grow longer, the others shorter, along half a cosine. See recipe.py beside this page, and scratchlm/training.py.
+# steps grow longer, the others shorter, along half a cosine. See scratchlm/pages/recipe.py and scratchlm/training.py.
 
 # %%
 bigram = new_bigram()

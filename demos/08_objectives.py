@@ -75,7 +75,7 @@ table(
 #
 # The bigram of page 6 and the MLP of page 7 learn here, as these pages told, by the gradient of page 5. In each step a
 # *minibatch* of 128 letters is drawn, with what stood before them; a tenth of the names is held out: never learned
-# from, only asked. All that is in recipe.py, beside this page. The same names, the same minibatches, the same start:
+# from, only asked. All that is in scratchlm/pages/recipe.py. The same names, the same minibatches, the same start:
 # what differs is the pair.
 
 # %%

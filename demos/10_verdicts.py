@@ -444,7 +444,7 @@ def judge(claim, m):
 verdicts = {claim.number: judge(claim, measured[claim.page]) for claim in CLAIMS}
 
 # %% [markdown]
-# ## The verdicts
+# ## The numbers decide
 
 # %%
 heading("The verdicts")

@@ -144,9 +144,12 @@ def _write_notebooks(options: argparse.Namespace, parser: Parser) -> int:
     from demos.notebook import executed, notebook_of, text_of
 
     folder = folder_for(options.notebooks, parser)
-    for page in options.only:
-        path = folder / f"{SCRIPTS[page].stem}.ipynb"
-        notebook = notebook_of(SCRIPTS[page], options.package)
+    scripts = [SCRIPTS[page] for page in options.only]
+    if options.only == list(SCRIPTS):
+        scripts.append(FOLDER / "explorer.py")
+    for script in scripts:
+        path = folder / f"{script.stem}.ipynb"
+        notebook = notebook_of(script, options.package)
         if options.execute:
             with tempfile.TemporaryDirectory() as empty:
                 notebook = executed(notebook, Path(empty), options.quick)

@@ -13,6 +13,7 @@ from demos.markdown import Made
 from demos.record import Block
 
 TEMPLATE = Path(__file__).with_name("book.html")
+VERDICTS = 10
 COVER = 3  # the page whose first picture opens the book: many rows of logits, one model
 
 
@@ -47,15 +48,30 @@ def _pictures(page: Made, number: int) -> list[Block]:
 
 
 def _verdicts(pages: list[Made]) -> str:
-    """Return the table of verdicts, which page 10 ends with; it is not there if that page is not."""
-    tables = [block for page in pages for shown in page.shown for block in shown if block[0] == "table"]
-    found = [block for block in tables if "verdict" in block[1]]
-    return f'<h2 id="verdicts">The verdicts</h2>{_shown(found[-1])}' if found else ""
+    """Return the table of verdicts that page 10 wrote beside its picture; there is none if that page was not run."""
+    written = [Path(path).with_name("verdicts.md") for page in pages for _, path in _pictures(page, VERDICTS)]
+    if not written:
+        return ""
+    header, _, *rows = map(_cells_of, written[0].read_text(encoding="utf-8").splitlines())
+    table = _table(header, rows)
+    return f'<h2 id="verdicts">The verdicts</h2>{table}'
+
+
+def _cells_of(row: str) -> list[str]:
+    cells = re.split(r"(?<!\\)\|", row.strip().removeprefix("|").removesuffix("|"))
+    return [_inline(cell.strip().replace("\\|", "|")) for cell in cells]
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a table of cells that are HTML."""
+    head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    return _scrolling("div", f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", "table")
 
 
 def _page(page: Made) -> str:
     cells = "\n".join(
-        _prose(cell.text, page) if cell.is_prose else _code(cell.text) + "".join(map(_shown, shown))
+        _prose(cell.text) if cell.is_prose else _code(cell.text) + "".join(map(_shown, shown))
         for cell, shown in page.cells
     )
     return f'<article id="{_id(page)}">\n<p class="number">Page {_number(page)}</p>\n{cells}\n</article>'
@@ -63,7 +79,8 @@ def _page(page: Made) -> str:
 
 def _code(text: str) -> str:
     lines = text.count("\n") + 1
-    return f"<details><summary>code: {lines} lines</summary>{_scrolling('pre', _text(text), 'code')}</details>"
+    summary = f"<summary>code: {lines} line{'s' * (lines > 1)}</summary>"
+    return f"<details>{summary}{_scrolling('pre', _text(text), 'code')}</details>"
 
 
 def _shown(block: Block) -> str:
@@ -73,17 +90,19 @@ def _shown(block: Block) -> str:
         case ["paragraph", text]:
             return f"<p>{_text(text)}</p>"
         case ["table", header, rows]:
-            head = "".join(f'<th scope="col">{_text(cell)}</th>' for cell in header)
-            body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-            return _scrolling("div", f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", "table")
+            return _table([_text(cell) for cell in header], [[_text(cell) for cell in row] for row in rows])
         case ["picture", path]:
             data = base64.b64encode(Path(path).read_bytes()).decode()
-            return (
-                f'<p><img src="data:image/png;base64,{data}" alt="picture of {Path(path).stem.replace("_", " ")}"></p>'
-            )
+            alt = f"picture of page {Path(path).stem.replace('_', ' ')}"
+            return f'<p class="picture" tabindex="0"><img src="data:image/png;base64,{data}" alt="{alt}"></p>'
         case ["printed", text]:
             return _scrolling("pre", _text(text), "output")
     raise ValueError(f"a page shows no {block[0]}")
+
+
+def _cell(text: str) -> str:
+    in_one_line = "" if re.search("[a-z]{2}", text) else ' class="numbers"'
+    return f"<td{in_one_line}>{text}</td>"
 
 
 def _scrolling(tag: str, inside: str, what: str) -> str:
@@ -94,7 +113,7 @@ def _scrolling(tag: str, inside: str, what: str) -> str:
 # --- Markdown, as far as the pages use it -----------------------------------------------------------------------------
 
 
-def _prose(markdown: str, page: Made) -> str:
+def _prose(markdown: str) -> str:
     """Return prose as HTML."""
     found = []
     for block in re.split(r"\n\s*\n", markdown):
@@ -110,6 +129,7 @@ def _prose(markdown: str, page: Made) -> str:
 
 
 MARKS = [
+    (r"\[(\d+)\]\(demos/\w+\.py\)", r'<a href="#page-\1">\1</a>'),  # of the table of verdicts
     (r"`([^`]+)`", r"<code>\1</code>"),
     (r"\*\*([^*]+)\*\*", r"<strong>\1</strong>"),
     (r"(?<![\w*])\*(\w[^*]*)\*(?![\w*])", r"<em>\1</em>"),

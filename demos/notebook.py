@@ -83,8 +83,11 @@ def executed(notebook: Notebook, folder: Path, quick: bool) -> Notebook:
         why = "--execute needs nbclient and ipykernel: python -m pip install 'scratchlm[notebooks]'"
         raise SystemExit(complain(why)) from None
     os.environ["SCRATCHLM_PAGE_OPTIONS"] = "--quick" if quick else ""
-    node = nbformat.from_dict(notebook)
-    client = NotebookClient(node, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    node = nbformat.reads(json.dumps(notebook), as_version=4)
+    place = {"metadata": {"path": str(folder)}}
+    client = NotebookClient(
+        node, timeout=None, kernel_name="python3", resources=place, extra_arguments=["--log-level=40"]
+    )
     try:
         client.execute()
     except CellExecutionError as error:
@@ -92,4 +95,4 @@ def executed(notebook: Notebook, folder: Path, quick: bool) -> Notebook:
         raise SystemExit(complain(in_one_line(f"{page} failed: {error.ename}: {error.evalue}"))) from None
     for cell in node.cells:
         cell.metadata.pop("execution", None)  # the time of day, which changes and tells nothing
-    return node
+    return json.loads(nbformat.writes(node))

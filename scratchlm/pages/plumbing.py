@@ -250,6 +250,8 @@ class Page:
 
     def script(self, number: int) -> Path:
         """Return the file of page `number`: beside this one; a notebook may have written it to the folder `pages`."""
+        if self.name.startswith(f"{number:02}_"):
+            return self.folder / f"{self.name}.py"
         found = [*self.folder.glob(f"{number:02}_*.py"), *self.folder.glob(f"pages/{number:02}_*.py")]
         if not found:
             self.end(f"page {number} is not beside this one, in {self.folder.resolve()}")
