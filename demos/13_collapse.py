@@ -23,6 +23,8 @@ except ImportError:
 
 HOURS = 31
 page = Page("13_collapse", seeds=(3, 1), steps=(2000, 1800), width=(128, 64))
+if page.steps <= 201:
+    page.end(f"--steps must be more than 201, not {page.steps}: jumps of the loss are looked for from step 201 on")
 
 # %% [markdown]
 # ## What is to be learned: a + b, on a clock of 31 hours

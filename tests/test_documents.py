@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from demos import explorer
 from demos.book import KNOBS, book_of, states
 from demos.markdown import Made, markdown_of
-from demos.notebook import notebook_of
+from demos.notebook import executed, notebook_of, text_of
 from demos.record import record
 from scratchlm.pages import plumbing
 from scratchlm.pages.cells import cells_of, on_a_terminal
@@ -196,30 +197,41 @@ def numbers_in(text):
     return re.findall(r"\d[\d.,]*(?:e[-+]\d+)?", text)
 
 
-@pytest.mark.long
-def test_every_notebook_runs_alone_in_an_empty_folder_and_prints_the_numbers_of_its_script(tmp_path):
+def outputs_of(path):
+    """Return what the cells of an executed notebook show; it is valid, and none of them complains."""
     import nbformat
 
-    command = [sys.executable, "-m", "demos", "--notebooks", tmp_path, "--execute", "--quick"]
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [output for output in outputs if output.get("name") == "stderr"], path
+    assert any("image/png" in output.get("data", {}) for output in outputs), path
+    return outputs
+
+
+@pytest.mark.long
+def test_a_kernel_runs_a_notebook_alone_in_an_empty_folder(tmp_path):
+    # The page with the most cells that draw, and the page that reads others.
+    command = [sys.executable, "-m", "demos", "--notebooks", tmp_path, "--execute", "--quick", "--only", "3,10"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert (result.returncode, result.stderr) == (0, "")
-    assert sorted(path.stem for path in tmp_path.iterdir()) == [*(page.stem for page in PAGES), "explorer"]
-    for path in sorted(tmp_path.iterdir()):
-        notebook = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
-        outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-        assert any("image/png" in output.get("data", {}) for output in outputs), path
-        assert not [output for output in outputs if output.get("name") == "stderr"], path
-        if path.stem in ("03_normalising", "05_gradient", "09_decoders"):
-            script = [sys.executable, DEMOS / f"{path.stem}.py", "--quick", "--out", tmp_path / "out"]
-            told = subprocess.run(script, capture_output=True, text=True, timeout=100).stdout
-            for cell in PROSE[DEMOS / f"{path.stem}.py"]:
-                told = told.replace(on_a_terminal(cell.text), "", 1)
-            told = re.sub(r"^(picture|Next): .*$", "", told, flags=re.MULTILINE)
-            shown = "".join(output.get("text", "") for output in outputs)
-            shown = re.sub(r"^picture: .*$", "", shown, flags=re.MULTILINE)
-            assert numbers_in(shown) == numbers_in(told)
-            assert len(numbers_in(shown)) > 30
+    outputs_of(tmp_path / "10_verdicts.ipynb")
+    shown = "".join(output.get("text", "") for output in outputs_of(tmp_path / "03_normalising.ipynb"))
+    script = [sys.executable, DEMOS / "03_normalising.py", "--quick", "--out", tmp_path / "out"]
+    printed = subprocess.run(script, capture_output=True, text=True, timeout=100).stdout
+    for cell in PROSE[DEMOS / "03_normalising.py"]:
+        printed = printed.replace(on_a_terminal(cell.text), "", 1)
+    shown, printed = (re.sub(r"^(picture|Next): .*$", "", text, flags=re.MULTILINE) for text in (shown, printed))
+    assert numbers_in(shown) == numbers_in(printed)
+    assert len(numbers_in(shown)) > 30
+
+
+@pytest.mark.long
+def test_a_kernel_without_ipympl_shows_the_explorer_as_pictures(tmp_path):
+    path = tmp_path / "explorer.ipynb"
+    path.write_text(text_of(executed(notebook_of(DEMOS / "explorer.py", "scratchlm"), tmp_path, quick=False)))
+    pictures = [output for output in outputs_of(path) if "image/png" in output.get("data", {})]
+    assert len(pictures) == len(explorer.STORY)
 
 
 # --- the book --------------------------------------------------------------------------------------------------------
@@ -300,29 +312,35 @@ def test_a_browser_shows_the_book(width, small, tmp_path):
     assert wider == ""  # nothing makes the page scroll sideways
 
 
-# --- where there is little -------------------------------------------------------------------------------------------
+# --- a notebook where there is little --------------------------------------------------------------------------------
 
-IN_A_BROWSER = """
-import os, runpy, subprocess, sys, threading
-def no(*_, **__):
-    raise RuntimeError("can't start new thread")
-threading.Thread.start = subprocess.Popen = no
-for name in ("sched_getaffinity", "fork", "posix_spawn", "register_at_fork"):
-    if hasattr(os, name):
-        delattr(os, name)
-for name in ("hypothesis", "fcntl", "resource", "multiprocessing", "termios"):
-    sys.modules[name] = None
-script, *sys.argv[1:] = sys.argv[1:]
-sys.argv[0] = script
-runpy.run_path(script, run_name="__main__")
+WITHOUT_FILE = """
+import os, subprocess, sys, threading
+if sys.argv[1] == "little":  # as in a browser's Python
+    def no(*_, **__):
+        raise RuntimeError("can't start new thread")
+    threading.Thread.start = subprocess.Popen = no
+    for name in ("sched_getaffinity", "fork", "posix_spawn", "register_at_fork"):
+        if hasattr(os, name):
+            delattr(os, name)
+    for name in ("hypothesis", "fcntl", "resource", "multiprocessing", "termios"):
+        sys.modules[name] = None
+with open("cells.py", encoding="utf-8") as cells:
+    exec(compile(cells.read(), "cells.py", "exec"), {"__name__": "__main__"})
 """
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("page", PAGES[:9], ids=lambda page: page.stem)
-def test_pages_1_to_9_need_no_threads_no_processes_and_no_hypothesis(page, tmp_path):
-    (tmp_path / "little.py").write_text(IN_A_BROWSER)
-    command = [sys.executable, tmp_path / "little.py", page, "--quick", "--out", tmp_path]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=100)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "10_verdicts"], ids=lambda page: page.stem)
+def test_the_cells_run_without_a_file_and_pages_1_to_9_without_threads_processes_and_hypothesis(page, tmp_path):
+    cells = [cell for cell in notebook_of(page, "scratchlm")["cells"] if cell["cell_type"] == "code"]
+    (tmp_path / "cells.py").write_text("\n".join("".join(cell["source"]) for cell in cells[1:]), encoding="utf-8")
+    (tmp_path / "run_them.py").write_text(WITHOUT_FILE)
+    what = "little" if page in PAGES[:9] else "all"
+    options = "--quick --out here" + " --steps 300" * (page.stem == "13_collapse")  # which has three long trainings
+    environment = {**os.environ, "SCRATCHLM_PAGE_OPTIONS": options, "MPLBACKEND": "Agg"}
+    command = [sys.executable, "run_them.py", what]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
     assert (result.returncode, result.stderr) == (0, "")
-    assert "Your turn:" in result.stdout
+    drawn = {path.name for path in (tmp_path / "here").glob("*.png")}
+    assert drawn == {path.name for path in (DEMOS / "gallery").glob(f"{page.stem}*.png")}
