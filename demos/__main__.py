@@ -1,7 +1,7 @@
 """Run the demos in order, each in a process of its own: python -m demos [--only 3,4] [--quick] [--out DIR].
 
-A line for each page with its question, and where its pictures went; at the end, the verdicts of page 10. What the pages
-showed can be kept, as a book or as Markdown. And pages can be written as notebooks, to be run elsewhere.
+Each page gets a line with its question, and a line for each of its pictures. Three findings of page 10 come at the end,
+and where to look next. What the pages showed can be kept as a book or as Markdown. Pages can be written as notebooks.
 """
 
 from scratchlm.pages.console import Parser, folder_for, run
@@ -23,7 +23,9 @@ from scratchlm.terminal import complain, escaped
 FOLDER = Path(__file__).parent
 SCRIPTS = {int(path.name[:2]): path for path in sorted(FOLDER.glob("[0-9][0-9]_*.py"))}
 WIDTH = max(len(path.stem) for path in SCRIPTS.values()) + 1
-VERDICTS = 10  # needs what the others measured, and so comes last
+VERDICTS = 10  # reads what the other pages measured, so it runs last
+TELLING = ("A2", "A5", "A10")  # the verdicts that a newcomer reads first
+FIRST = 4  # the page that a newcomer reads first
 
 
 class Run(NamedTuple):
@@ -61,14 +63,21 @@ def main() -> int:
         folder_for(options.markdown, parser)
     keep = bool(options.book or options.markdown)
     extra = [f"--out={folder_for(options.out, parser)}", *["--quick"] * options.quick]
+    pages, time_needed = _pages_in_words(len(options.only)), "" if len(options.only) < 10 else ", in about a minute"
+    print(f"Running {pages}{time_needed}. Pictures go to {escaped(str(options.out))}.\n", flush=True)
     with tempfile.TemporaryDirectory() as records:
         failed = _run_all(options.only, extra, Path(records) if keep else None)
         if keep and not failed:
             _keep(options, Path(records))
-    done = len(options.only) - len(failed)
-    example = SCRIPTS[options.only[0]]
-    print(f"\n{done} of {len(options.only)} demos ran. Read one: python {os.path.relpath(example)}", flush=True)
+    print(f"\n{len(options.only) - len(failed)} of {len(options.only)} demos ran.")
+    page = FIRST if FIRST in options.only else options.only[0]
+    print(f"Read one from top to bottom, with its picture beside it: {os.path.relpath(SCRIPTS[page])}")
+    print("What else you can do: python -m scratchlm", flush=True)
     return 2 if failed else 0
+
+
+def _pages_in_words(count: int) -> str:
+    return f"{count} demos" if count > 1 else "one demo"
 
 
 def _pages(text: str) -> list[int]:
@@ -93,8 +102,8 @@ def _run_all(pages: list[int], extra: list[str], records: Path | None) -> list[i
                 _report(ran)
                 failed += [ran.page] if ran.status else []
                 verdicts = ran.stdout if ran.page == VERDICTS and not ran.status else verdicts
-    if found := re.search(r"^The verdicts\n.*?(?=^picture: )", verdicts, flags=re.DOTALL | re.MULTILINE):
-        print("\n" + found[0].rstrip())
+    if found := [match[0] for match in re.finditer(r"^(\w+) .*\n.*", verdicts, re.MULTILINE) if match[1] in TELLING]:
+        print("\nThree findings; page 10 has all of them:\n\n" + "\n".join(found))
     return failed
 
 

@@ -75,7 +75,6 @@ NUMBERS = {  # options, and what is no value of theirs
     "examine math:exp --seed": ["-1", "1.0"],
 }
 OTHERS = [
-    ([], "the following arguments are required: COMMAND"),
     (["trane"], "invalid choice: 'trane'"),
     ([""], "invalid choice: ''"),
     (["--tran"], "required: COMMAND"),

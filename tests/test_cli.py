@@ -66,6 +66,15 @@ def test_train_sample_score_on_the_bundled_names(model):
     assert run("score", model, input="anna\n\nxqzk\n").stdout == scored.stdout
 
 
+def test_without_arguments_it_shows_commands_that_exist():
+    result = run()
+    assert (result.returncode, result.stderr) == (0, "")
+    commands = re.findall(r"python -m scratchlm (.*?)(?:  |$)", result.stdout, flags=re.MULTILINE)
+    assert len(commands) == 4
+    for command in commands:
+        assert run(*command.split(), "--help").returncode == 0
+
+
 def test_every_decoder_has_an_option_that_does_something(model):
     plain = run("sample", model).stdout
     for option in (

@@ -75,13 +75,15 @@ def test_one_command_runs_every_numbered_script_and_says_where_pictures_went(few
 
 
 def test_the_verdicts_come_last(few, tmp_path):
-    (few / "10_verdicts.py").write_text("print('Which?\\n\\nThe verdicts\\n---\\nA1 yes\\n\\npicture: none')\n")
+    verdicts = "Which?\nA1  yes\n 1.0\nA2  with a limit\n 2.0\nA5  no\n 5.0\nA15 yes\n 15.0\n"
+    (few / "10_verdicts.py").write_text(f"print({verdicts!r})")
     for name in ("01_draws", "11_last"):
         (few / f"{name}.py").write_text("print('Why?')")
     result = run(few, *ALL, "--out", tmp_path / "out", "--quick")
     assert result.returncode == 0
     assert re.findall(r"^\d\d_\w+", result.stdout, flags=re.MULTILINE) == ["01_draws", "11_last", "10_verdicts"]
-    assert "\n\nThe verdicts\n---\nA1 yes\n\n3 of 3 demos ran" in result.stdout
+    assert result.stdout.startswith("Running 3 demos. ")
+    assert ":\n\nA2  with a limit\n 2.0\nA5  no\n 5.0\n\n3 of 3 demos ran" in result.stdout
 
 
 @pytest.mark.parametrize("pages", ["0", "3", "1,", "one", "-1", "1.5", ""])
