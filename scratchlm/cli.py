@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from scratchlm import checkpoint, files, runs, terminal
+from scratchlm import OVERVIEW, checkpoint, files, runs, terminal
 from scratchlm.checkpoint import Checkpoint
 from scratchlm.data import texts_in, windows_and_targets
 from scratchlm.progress import Progress
@@ -29,21 +29,6 @@ KINDS = (
     "softmax, log_softmax, logsumexp, nll_loss, cross_entropy, softmax_backward, log_softmax_backward, "
     "logsumexp_backward, nll_loss_backward, cross_entropy_backward, apply_temperature, top_k, top_p, min_p"
 )
-
-
-OVERVIEW = """\
-scratchlm: softmax, log-softmax, cross-entropy and two tiny language models, by hand in NumPy.
-
-What would you like to do?
-
-  learn                    python demos/03_normalising.py            (in the repository; python -m demos runs all pages)
-  write softmax myself     python -m scratchlm exercise start mine 1
-  check my softmax         python -m scratchlm examine mine:softmax             (for the function softmax in mine.py)
-  train a language model   python -m scratchlm train --out names.npz
-  grade my class           python -m scratchlm exercise grade handed_in --out graded
-
---help after a command lists its options.
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
