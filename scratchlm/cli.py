@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from scratchlm import OVERVIEW, checkpoint, files, runs, terminal
+import scratchlm
+from scratchlm import checkpoint, files, runs, terminal
 from scratchlm.checkpoint import Checkpoint
 from scratchlm.data import texts_in, windows_and_targets
 from scratchlm.progress import Progress
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     if not words:
-        print(OVERVIEW, end="")
+        print(scratchlm.OVERVIEW, end="")
         return 0
     try:
         options = _parser().parse_args(words[:1] if words[:1] == ["exercise"] else words)
