@@ -70,7 +70,7 @@ LOST_OR_REFUSED = {
     "junk on every descriptor": (
         "import os\n"
         + in_softmax("for i in range(3, 64):", "    try: os.write(i, b'junk' * 99)", "    except OSError: pass"),
-        "something else than a frame",
+        "something other than a frame",
     ),
     "closing every descriptor": (
         "import os\n" + in_softmax("os.closerange(3, 64)", "return honest(logits, axis)"),
@@ -89,7 +89,7 @@ HEARD = {  # it answers, or raises
         "(RecursionError|crashed|MemoryError|did not return)",  # Python 3.13.0 does not count these calls
     ),
     "sys.exit": ("import sys\n" + in_softmax("sys.exit(0)"), "SystemExit: 0"),
-    "None": (in_softmax("return None"), "is there a `return`"),
+    "None": (in_softmax("return None"), "is a `return` missing?"),
     "text": (in_softmax("return 'p'"), "not an array of floats"),
     "an array of objects": (in_softmax("return np.array([object()])"), "not an array of floats"),
     "an object that cannot be shown": (
@@ -252,7 +252,7 @@ BYPASSES = {
     "a signal by descriptor": "import os, signal\nsignal.pidfd_send_signal(os.pidfd_open(os.getppid()), 9)",
     "a pipe on disk": "import os\nos.mkfifo('x')",
     "new times": "import os\nos.utime(__file__)",
-    "a name that is no plain text": "class S(str):\n    def __str__(self): return 'math'\n__import__(S('_ctypes'))",
+    "a name that is not plain text": "class S(str):\n    def __str__(self): return 'math'\n__import__(S('_ctypes'))",
     "another interpreter": "import _xxsubinterpreters as i\ni.run_string(i.create(isolated=False), 'x = 1')",
     "an interpreter for tests": "import _testcapi\n_testcapi.run_in_subinterp('x = 1')",
     "a second copy of what is built in": (
@@ -401,7 +401,7 @@ def test_a_flood_of_questions_ends_the_examination_and_not_the_grader(tmp_path):
     )
     report = check(EXERCISES[13], path, seconds=1)
     assert report.points == 0
-    assert any("more came through the pipe than was asked for" in line.message for line in report.lines)
+    assert any("it sent more through the pipe than was asked for" in line.message for line in report.lines)
 
 
 def test_the_ear_shows_nothing_of_the_wall(tmp_path):
@@ -533,5 +533,5 @@ def test_all_calls_together_have_a_limit(graded, monkeypatch):
     monkeypatch.setattr(sandbox, "ALL_CALLS", 0.1)  # of 20 s: far more than the few calls of the honest one need
     slow = in_softmax("time.sleep(0.9)", "return honest(logits, axis)")
     _, lines, honest = graded(f"import time\n{slow}")
-    assert any("2 s in all" in line.note for line in lines)
+    assert any("2 s in total" in line.note for line in lines)
     assert {line.mark for line in honest} == {HOLDS}
