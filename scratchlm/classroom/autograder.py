@@ -27,7 +27,7 @@ from scratchlm.files import write_whole
 
 PACKAGE = Path(__file__).parents[1]
 RULES, OWN = "class.toml", "own"
-BEGINNING = (1980, 1, 1, 0, 0, 0)  # a fixed time for all files, so the same files make the same archive
+BEGINNING = (1980, 1, 1, 0, 0, 0)  # the earliest time in archives; the same files then make the same archive
 
 # Gradescope unpacks the archive at /autograder/source, runs setup.sh once, and runs run_autograder for each submission.
 # Its images come with an older Python; if they have none from 3.11 upwards, setup.sh installs one.

@@ -64,7 +64,7 @@ def pack(value: Any, blobs: Blobs, depth: int = 0) -> Any:
 
 
 def unpack(tree: Any, blobs: Blobs) -> Any:
-    """Return the value that `pack` was given; Garbled if the bytes are not such as `pack` makes."""
+    """Return the value that `pack` was given; Garbled if the bytes do not come from `pack`."""
     try:
         ((kind, value),) = tree.items()
         if kind == "plain" and (value is None or type(value) in (bool, int, float, str)):

@@ -58,7 +58,7 @@ class Refused(Exception):
 
 
 class Unable(OSError):
-    """The machine cannot provide what a submission needs (a process, memory, a file); that is not its fault."""
+    """The machine cannot give a submission what it needs (a process, memory, a file): not the submission's fault."""
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ REFUSED_EVENTS = (
     "cpython.PyInterpreterState",  # a second interpreter would have no audit hook
     "cpython._PySys_ClearAuditHooks", "sys._current_",
 )  # fmt: skip
-NO_EVENT = (  # calls that could disturb other processes, and that no audit hook hears of
+NO_EVENT = (  # calls that could disturb other processes and are not reported to audit hooks
     "pidfd_open", "pidfd_send_signal", "mkfifo", "mknod", "setpriority", "sched_setaffinity", "sched_setscheduler",
     "signal", "setitimer", "alarm", "siginterrupt", "set_wakeup_fd", "sync",
 )  # fmt: skip
@@ -64,7 +64,7 @@ def enclose(config: dict[str, Any], refused: list[str]) -> None:
     sys.meta_path[:] = [finder for finder in sys.meta_path if "importlib" in str(finder)]  # no editable installs
     for file in (*config["frames"], "<string>"):  # otherwise printing the stack would read them
         linecache.cache[file] = (0, None, [], file)
-    threading.stack_size(2**20)  # so many threads fit into the memory
+    threading.stack_size(2**20)  # small, so that many threads fit into memory
     limit(config["memory"])
     libraries = (*folders, *map(plain, config["readable"]))
     die_with(config["grader"])
@@ -169,7 +169,7 @@ def guard(banned: frozenset[str], readable: tuple[str, ...], note: Callable[[str
 
 
 def take_away(banned: frozenset[str]) -> None:
-    """Remove what an audit hook does not hear of: some functions, and second copies of modules written in C."""
+    """Remove what is not reported to audit hooks: some functions, and second copies of modules written in C."""
 
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError("this is refused")
