@@ -196,7 +196,7 @@ ARRAYS["logits"] += [F.cross_entropy_with_grad, VALUE_AND_GRAD]
 
 for argument, functions in ARRAYS.items():
     for kind, (value, dtype) in NO_NUMBERS.items():
-        says = f"{argument} must hold real numbers, not {dtype}"
+        says = f"{argument} must contain real numbers, not {dtype}"
         bad(f"{argument} is {kind}", TypeError, says, *functions, **{argument: value})
     says = f"{argument} must have at least one axis ... single number"
     bad(f"{argument} is a single number", ValueError, says, *functions, **{argument: 1.0})
@@ -223,7 +223,7 @@ bad("grad_output for other rows", ValueError, says, F.logsumexp_backward, grad_o
 bad("grad_output in the shape of the logits", ValueError, "(2, 3)", F.logsumexp_backward, grad_output=ROWS)
 says = "grad_output must be one array"
 bad("grad_output is ragged", ValueError, says, F.logsumexp_backward, grad_output=[[1.0], []])
-says = "grad_output must hold real numbers ... complex128"
+says = "grad_output must contain real numbers ... complex128"
 bad("grad_output is complex", TypeError, says, F.logsumexp_backward, grad_output=[1j, 1j])
 says = "shapes (2, 4), (3, 2) and (2,)"
 bad("a layer of another width", ValueError, says, F.linear_cross_entropy_with_grad, hidden=np.ones((2, 4)))
@@ -408,29 +408,29 @@ for value in (0, None, [0], [0, 1, 0]):
     bad(f"targets of two rows: {value}", ValueError, says, *OF_A_ROW[3:], logits=ROWS, targets=value)
 
 for value, dtype in ((1, "int64"), ("x", "<U1"), (None, "object"), (1j, "complex128"), ({}, "object")):
-    bad(f"actual is {value!r}", TypeError, f"actual must be float16 ... {dtype}", oracle.ulp_error, actual=value)
+    bad(f"actual is {value!r}", TypeError, f"actual must be float16 ... not {dtype}", oracle.ulp_error, actual=value)
 bad("two shapes", ValueError, "actual has shape (2,) ... exact has shape (1,)", oracle.ulp_error, exact=[Decimal(1)])
 for value in (None, "x", 1j, b"1", [1, 2]):
-    says = f"exact must hold Decimals, not {value!r}"
+    says = f"exact must contain Decimals, not {value!r}"
     bad(f"exact holds {value!r}", TypeError, says, oracle.ulp_error, actual=[1.0, 1.0], exact=[Decimal(1), value])
 
 for value, dtype in (([1, 2], "int64"), (np.zeros(2, np.float16), "float16"), (["x"], "<U1"), (None, "object")):
     bad(f"row of {dtype}", TypeError, f"row must be float32 or float64, not {dtype}", oracle.promised_ulps, row=value)
 for value in (np.zeros(0), np.zeros((2, 2)), np.full(2, -INF), np.array([0.0, INF]), np.array([NAN])):
-    says = "row must be one row of finite scores, or -inf for some of them"
+    says = "row must be one row of finite scores (some may be -inf), not"
     bad(f"row is {value.tolist()}", ValueError, says, oracle.promised_ulps, row=value)
 
 for kind, (value, dtype) in NO_NUMBERS.items():
-    bad(f"x is {kind}", TypeError, f"x must hold real numbers, not {dtype}", gradcheck.numerical_gradient, x=value)
+    bad(f"x is {kind}", TypeError, f"x must contain real numbers, not {dtype}", gradcheck.numerical_gradient, x=value)
     for argument in ("analytic", "numeric"):
-        says = f"{argument} must hold real numbers, not {dtype}"
+        says = f"{argument} must contain real numbers, not {dtype}"
         bad(f"{argument} is {kind}", TypeError, says, gradcheck.max_relative_error, **{argument: value})
 for value in (NAN, INF, -INF):
-    says = f"x must hold finite numbers, not {value}"
+    says = f"x must contain only finite numbers, not {value}"
     bad(f"x holds {value}", ValueError, says, gradcheck.numerical_gradient, x=[1.0, value])
 bad("x is ragged", ValueError, "x must be one array", gradcheck.numerical_gradient, x=[[1.0], []])
 for value in (None, NAN, INF, 1j, "1", HUGE, {}):
-    says = f"function must return one finite number ... it gave {value!r}"
+    says = f"function must return one finite number ... it returned {value!r}"
     name = f"function returns {str(value)[:9]}"
     bad(name, ValueError, says, gradcheck.numerical_gradient, function=lambda x, value=value: value)
 says = "function must return one finite number ... an array of shape (2,)"
@@ -620,7 +620,7 @@ for value in (ROWS, None):
     says = "call forward first"
     bad("no forward before it", RuntimeError, says, NEW_BIGRAM.backward, NEW_MLP.backward, grad_logits=value)
 for kind, (value, dtype) in NO_NUMBERS.items():
-    says = f"grad_logits must hold real numbers, not {dtype}"
+    says = f"grad_logits must contain real numbers, not {dtype}"
     bad(f"grad_logits is {kind}", TypeError, says, *GO_BACK, grad_logits=value)
 for value in ([], [1.0, 2.0, 3.0], ROWS[:1], ROWS[:, :2], ROWS.T, ROWS[None]):
     says = f"grad_logits must have the shape of the logits, (2, 3), not {np.shape(value)}"

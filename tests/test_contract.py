@@ -329,7 +329,7 @@ def test_3_floats_keep_their_dtype(dtype):
 @pytest.mark.parametrize("bad", [[1j, 2], ["a", "b"], [None, 1], [object()], [np.datetime64("2026-01-01")]])
 def test_3_what_is_not_a_real_number_is_a_type_error_that_names_the_argument(bad):
     for function in (F.softmax, F.log_softmax, F.logsumexp):
-        with pytest.raises(TypeError, match="logits must hold real numbers"):
+        with pytest.raises(TypeError, match="logits must contain real numbers"):
             function(bad)
     with pytest.raises(TypeError, match="logits"):
         F.cross_entropy(bad, 0)
@@ -571,7 +571,7 @@ def test_5_shapes_that_differ_are_a_value_error(name):
         ([True, False], TypeError, "not bool"),
         (["0", "1"], TypeError, "targets"),
         ([None, 1], TypeError, "targets"),
-        ([0], ValueError, r"targets must have shape \(2,\), one class id a row, not \(1,\)"),
+        ([0], ValueError, r"targets must have shape \(2,\), one class id per row, not \(1,\)"),
         ([[0], [1]], ValueError, r"not \(2, 1\)"),
         (0, ValueError, r"not \(\)"),
         (np.array([0, 2**63], np.uint64), ValueError, r"targets\[1\] is 9223372036854775808"),
