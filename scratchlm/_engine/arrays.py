@@ -1,8 +1,8 @@
 """Any array into rows and back: the decorators above the formulas of `functional.py`.
 
 In: a formula, which takes rows (n, V) and returns rows, a column (n, 1), or both. Out: the function that callers see.
-It takes scores of any shape, dtype and memory layout, with the classes along any axis, and returns an array that owns its
-memory and keeps the dtype. It has the formula's name and docstring, and its `.formula` is the formula itself.
+It takes scores of any shape, dtype and memory layout, with the classes along any axis, and returns an array that owns
+its memory and keeps the dtype. It has the formula's name and docstring, and its `.formula` is the formula itself.
 """
 
 import functools

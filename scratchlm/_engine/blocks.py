@@ -25,8 +25,8 @@ Formula = Callable[..., Any]  # takes blocks of rows (n, V), and the ids of thos
 COLUMN, ROWS = "a number a row", "rows"  # what a formula returns: (n, 1) in float64, or (n, V) in the rows' dtype
 
 # The allocator of Linux (glibc) returns freed memory to the system and requests it again at the next call, until it has
-# seen nearly 32 MB freed at once. From then on it keeps memory for reuse. So we free that much here. It is never touched
-# and costs nothing; without it, a training step of 1,024 contexts takes 1.5 times as long.
+# seen nearly 32 MB freed at once. From then on it keeps memory for reuse. So we free that much here. It is never
+# touched and costs nothing; without it, a training step of 1,024 contexts takes 1.5 times as long.
 np.empty(2**25 - 2**16, np.uint8)
 
 BLOCK = 2**18  # entries: larger blocks do not fit into the cache; with smaller ones threads wait for Python's lock

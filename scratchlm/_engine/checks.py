@@ -77,7 +77,7 @@ def class_id(name: str, value: int, classes: int) -> int:
 
 
 def ids_below(name: str, ids: IntArray, size: int) -> NDArray[np.intp]:
-    """Return the ids if all lie in 0 ... size - 1; else raise ValueError, naming the first that does not."""
+    """Return the ids if all lie in 0 ... size - 1; else raise ValueError with the first bad id and its index."""
     whole = ids.astype(np.intp, copy=False)  # a small dtype would overflow in arithmetic with ids
     if ids.size and whole.view(np.uintp).max() >= size:  # read as unsigned, a negative id is huge
         where = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= size))[0])
