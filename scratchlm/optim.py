@@ -109,7 +109,7 @@ def _check_floats(name: str, arrays: Params) -> None:
 
 
 def _check_step(params: Params, grads: Params, learning_rate: float) -> None:
-    """Raise an error if this step is not possible. A learning rate of 0 is: a very long run may end with one."""
+    """Raise an error if this step is not possible. A learning rate of 0 is fine: a very long run may end with it."""
     in_range("learning_rate", learning_rate, 0, np.inf)
     _check_floats("grads", grads)
     for name, param in params.items():

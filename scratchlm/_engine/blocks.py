@@ -1,4 +1,4 @@
-"""A formula applied to one block of rows after another, in threads: this is faster, and must not change a bit.
+"""A formula applied to one block of rows after another, in threads: faster, and the same to the last bit.
 
 In: a formula, and rows (n, V). Out: the formula's results for all rows.
 
