@@ -1,7 +1,7 @@
-"""The independent witness: a derivative measured by nudging, to hold against one that was worked out by hand.
+"""The independent witness: a derivative measured by nudging, to compare with one worked out by hand.
 
-In: any function from an array to a number, and a place. Out: its gradient there, which knows nothing of our algebra.
-Use float64: a nudge of 0.001 in float32 leaves four digits of a difference, and a wrong factor can hide in the rest.
+In: any function from an array to a number, and a point. Out: its gradient there, found without any of our algebra.
+Use float64: in float32 a nudge of 0.001 leaves four digits of a difference, and a wrong factor can hide in the rest.
 """
 
 import math
@@ -17,12 +17,12 @@ from scratchlm._engine.checks import as_reals
 def numerical_gradient(function: Callable[[NDArray[np.float64]], Any], x: ArrayLike) -> NDArray[np.float64]:
     """Return the gradient of function at x by central differences of fourth order.
 
-    Formula: f'(x) = (8 [f(x + h) - f(x - h)] - [f(x + 2h) - f(x - 2h)]) / 12h + O(h^4), one entry of x after another.
+    Formula: f'(x) = (8 [f(x + h) - f(x - h)] - [f(x + 2h) - f(x - 2h)]) / 12h + O(h^4), one entry of x at a time.
     Shapes: x (...) -> (...), float64; function takes an array of that shape and returns one number.
 
-    The step h = eps^(1/5) = 0.00074, times |x| above 1, balances the two errors: h^4 from the formula, eps / h from
-    rounding, both near 3e-13 for functions and inputs around 1. It is made a power of 2, so that x + h is exact. The
-    plain formula [f(x + h) - f(x - h)] / 2h would reach 4e-11 at best.
+    The step h = eps^(1/5) = 0.00074, times |x| where that is above 1, balances two errors: h^4 from the formula and
+    eps / h from rounding, both near 3e-13 for functions and inputs around 1. It is rounded to a power of 2, so that
+    x + h is exact. The plain formula [f(x + h) - f(x - h)] / 2h would reach 4e-11 at best.
     Errors: TypeError if x is not real; ValueError if it is not finite, or function does not return one finite number.
     Source: Abramowitz & Stegun 1964, 25.3.6.
 
@@ -31,7 +31,7 @@ def numerical_gradient(function: Callable[[NDArray[np.float64]], Any], x: ArrayL
     """
     nudged = _reals("x", x)
     if not np.isfinite(nudged).all():
-        raise ValueError(f"x must hold finite numbers, not {nudged[~np.isfinite(nudged)][0]}")
+        raise ValueError(f"x must contain only finite numbers, not {nudged[~np.isfinite(nudged)][0]}")
     gradient = np.empty_like(nudged)
 
     def value_at(index: tuple[int, ...], entry: float) -> float:
@@ -39,7 +39,7 @@ def numerical_gradient(function: Callable[[NDArray[np.float64]], Any], x: ArrayL
         value = np.asarray(function(nudged.copy()))
         if value.size != 1 or value.dtype.kind not in "fiub" or not np.isfinite(value).all():
             found = repr(value.item()) if value.size == 1 else f"an array of shape {value.shape}"
-            raise ValueError(f"function must return one finite number; with x{list(index)} = {entry} it gave {found}")
+            raise ValueError(f"function must return one finite number; at x{list(index)} = {entry} it returned {found}")
         return float(value.reshape(()))
 
     for index in np.ndindex(nudged.shape):
@@ -56,10 +56,11 @@ def max_relative_error(analytic: ArrayLike, numeric: ArrayLike) -> float:
     """Return the largest relative difference between two gradients, entry by entry.
 
     Formula: max_k |a_k - b_k| / max(|a_k|, |b_k|, 0.0001 max_j |b_j|).
-    Shapes: analytic, numeric (...) of one shape -> float; 0 is perfect, 2 the opposite sign, and nan counts as inf.
+    Shapes: analytic, numeric (...) of the same shape -> float; 0 is perfect, 2 is the opposite sign, nan counts as inf.
 
-    Differences are exact to about 1e-12 of the largest entry, whatever the size of the others. So an entry ten thousand
-    times smaller than the largest is compared on the scale of 0.0001 of that one, where 1e-12 has become 1e-8.
+    Central differences are exact to about 1e-12 of the largest entry, whatever the size of the others. So an entry over
+    ten thousand times smaller than the largest is compared on the scale of 0.0001 of the largest, where 1e-12 becomes
+    1e-8.
     Errors: TypeError if they are not real; ValueError if the shapes differ.
 
     >>> round(max_relative_error([1.0, 2.0], [1.0, 2.002]), 6)
@@ -77,5 +78,5 @@ def max_relative_error(analytic: ArrayLike, numeric: ArrayLike) -> float:
 
 
 def _reals(name: str, value: ArrayLike) -> NDArray[np.float64]:
-    """Return a copy of the value in float64; TypeError or ValueError names what is not an array of real numbers."""
+    """Return a copy of the value in float64; raise TypeError or ValueError if it is not an array of real numbers."""
     return as_reals(name, value).astype(np.float64)

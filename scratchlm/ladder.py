@@ -5,14 +5,14 @@ the top down, and try the input that breaks each one:
 
     naive        l = log(exp(z) / sum exp(z))                  nan at [1000, 999]: exp overflows
     shifted      naive, applied to z - max z                   -inf at [1000, 0]: exp underflows, and log 0 is -inf
-    on_paper     l = d - log(sum exp(d)), with d = z - max z   0 at [40, 0]: exp(-40) beside 1 is rounded away
+    on_paper     l = d - log(sum exp(d)), with d = z - max z   0 at [40, 0]: 1 + exp(-40) rounds to 1
     log1p_odds   l = d - log1p(odds)                           right
 
-The class with the largest score is the favourite. The odds against it are the sum of exp(d) over all other classes:
-what they have, divided by what the favourite has, exp(0) = 1.
+The class with the largest score is the favourite. The odds against it are the sum of exp(d) over all other classes,
+divided by the favourite's own exp(0) = 1.
 
-SciPy and PyTorch stop at the third. `functional.log_softmax` is the fourth, for rows of any shape; and before exp it
-usually does not shift at all: `functional.exp_shifted` tells why.
+SciPy and PyTorch stop at the third. `functional.log_softmax` is the fourth, for arrays of any shape. It usually does
+not shift before exp at all; `functional.exp_shifted` explains why.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ Row = NDArray[np.floating[Any]]  # for the type checker
 
 
 def naive(z: ArrayLike) -> Row:
-    """Return log(exp(z) / sum exp(z)), as it is printed.
+    """Return log(exp(z) / sum exp(z)), as textbooks print it.
 
     >>> naive([1.0, 0.0]).round(4)
     array([-0.3133, -1.3133])
@@ -50,11 +50,11 @@ def shifted(z: ArrayLike) -> Row:
 
 
 def on_paper(z: ArrayLike) -> Row:
-    """Return d - log(sum exp(d)): log(exp(d) / sum) is d - log(sum) on paper, so no tiny exp meets a logarithm.
+    """Return d - log(sum exp(d)): on paper log(exp(d) / sum) is d - log(sum), and no tiny exp meets a logarithm.
 
     >>> on_paper([1000.0, 0.0])
     array([    0., -1000.])
-    >>> on_paper([40.0, 0.0])  # the first should be -4e-18, but 1 + exp(-40) is rounded to 1
+    >>> on_paper([40.0, 0.0])  # the first should be -4e-18, but 1 + exp(-40) rounds to 1
     array([  0., -40.])
     """
     d = z - np.max(z)
@@ -65,7 +65,7 @@ def on_paper(z: ArrayLike) -> Row:
 def log1p_odds(z: ArrayLike) -> Row:
     """Return d - log1p(odds against the favourite): the favourite's own exp, which is 1, is left out of the sum.
 
-    The sum is 1 + odds, and log1p(odds) is its logarithm, computed without ever adding the 1.
+    The full sum is 1 + odds, and log1p(odds) is its logarithm, computed without ever adding the 1.
 
     >>> log1p_odds([40.0, 0.0])
     array([-4.24835426e-18, -4.00000000e+01])

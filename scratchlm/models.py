@@ -1,15 +1,16 @@
 """Two language models with one interface: forward and backward by hand, side by side.
 
 In: contexts (N, context_length), the token ids before each target. Out: logits (N, vocab_size), a score for each token
-that could come next. Then backward takes the gradient of a loss with respect to those logits, and gives its gradient
-with respect to every parameter, under the parameter's own name. A training loop need not know which model it trains:
+that could come next. Then backward takes the gradient of a loss with respect to those logits, and returns its
+gradient with respect to every parameter, under the parameter's name. A training loop need not know which model it
+trains:
 
     logits = model.forward(contexts)
     value, grad_logits = objective.value_and_grad(logits, targets)
     grads = model.backward(grad_logits)
 
-For both: TypeError for contexts or targets that are no integer ids, ValueError for a wrong shape, or an id that is not
-in the vocabulary; ValueError for a size that is no whole number of at least 1, or for another dtype than float32 and
+Errors of both models: TypeError for contexts or targets that are not integer ids; ValueError for a wrong shape, an id
+that is not in the vocabulary, a size that is not a whole number of at least 1, or a dtype other than float32 and
 float64.
 """
 
@@ -25,24 +26,26 @@ Params = dict[str, FloatArray]
 
 
 class LanguageModel(Protocol):
-    """What a model has to have, to be trained and sampled from."""
+    """The interface that training and sampling need."""
 
     vocab_size: int
     context_length: int
     params: Params
 
     def forward(self, contexts: ArrayLike) -> FloatArray:
-        """Return logits (N, vocab_size), and remember what backward will need."""
+        """Return logits (N, vocab_size), and keep what backward will need."""
 
     def backward(self, grad_logits: FloatArray) -> Params:
-        """Return the gradient for every parameter, for the contexts of the last forward."""
+        """Return the gradient of every parameter, for the contexts of the last forward."""
 
 
 class BigramLM:
-    """A table of logits: row i scores what may follow token i. One token of context, and nothing to share.
+    """A table of logits: row i scores the tokens that may follow token i.
+
+    It sees one token of context, and its rows share nothing.
 
     Parameters: logits (V, V), 0 at first, so every token is equally likely.
-    Formula: forward is logits[context]; backward adds each row of grad_logits to the row of the table it came from.
+    Formula: forward is logits[context]; backward adds each row of grad_logits to the table row it came from.
 
     >>> model = BigramLM(vocab_size=3)
     >>> model.forward([[1], [2]]).shape
@@ -64,19 +67,19 @@ class BigramLM:
     def backward(self, grad_logits: FloatArray) -> Params:
         """Return the gradient of the table, given that of the logits (N, V) from the last forward.
 
-        Errors: RuntimeError if there was no forward; ValueError or TypeError for other than such a gradient.
+        Errors: RuntimeError before the first forward; ValueError or TypeError for a gradient that does not fit.
         """
         grad_logits = _checked_gradient(self, grad_logits)
         return {"logits": _add_rows(self._contexts[:, 0], grad_logits, self.vocab_size)}
 
     def fit_counts(self, contexts: ArrayLike, targets: ArrayLike, smoothing: float = 0.0) -> "BigramLM":
-        """Set the table to the closed-form optimum, the logarithms of how often each token followed each; return self.
+        """Set the table to the closed-form optimum, the logarithms of the transition counts, and return self.
 
         Formula: logits[i, j] = log(count[i, j] + smoothing). Softmax normalises a row, so counts need no normalising.
-        With smoothing = 0 no table has a lower loss on these targets: it is their conditional entropy. A transition
-        that was never seen has logit -inf, and costs inf elsewhere; with smoothing = 1 (Laplace) nothing is impossible.
-        A token that nothing followed keeps a row of 0: all are equally likely.
-        Shapes: contexts (N, 1), targets (N,). Errors: ValueError for a smoothing that is not finite, or below 0.
+        With smoothing = 0 no table has a lower loss on these targets: the loss is their conditional entropy. A
+        transition that never occurred has logit -inf and costs inf in other text; with smoothing = 1 (Laplace) nothing
+        is impossible. A token that nothing followed keeps a row of zeros: every next token is equally likely.
+        Shapes: contexts (N, 1), targets (N,). Errors: ValueError for a smoothing that is negative or not finite.
 
         >>> model = BigramLM(2).fit_counts([[0], [0], [0], [1]], [0, 1, 1, 0])
         >>> np.exp(model.params["logits"])
@@ -135,15 +138,15 @@ class MLPLM:
     def forward(self, contexts: ArrayLike) -> FloatArray:
         """Return the logits (N, V) of the token after each context (N, C).
 
-        A matrix product adds in an order that depends on how many rows it has. So the last bits of a context's logits
-        may depend on the batch that it stands in; those of softmax and its relatives do not.
+        A matrix product adds in an order that depends on the number of rows. So the last bits of a context's logits may
+        depend on the rest of the batch; those of softmax and its relatives do not.
         """
         p = self.params
         self._hidden(contexts)
         return self._h @ p["output_weight"] + p["output_bias"]
 
     def _hidden(self, contexts: ArrayLike) -> None:
-        """Compute x and h, and remember them for backward."""
+        """Compute x and h, and keep them for backward."""
         p = self.params
         self._contexts = rows_of_ids("contexts", contexts, (self.context_length,), self.vocab_size)
         self._x = p["embedding"][self._contexts].reshape(len(self._contexts), -1)
@@ -153,8 +156,8 @@ class MLPLM:
     def backward(self, grad_logits: FloatArray) -> Params:
         """Return the gradient of every parameter, given that of the logits (N, V) from the last forward.
 
-        Read forward from its last line up. A product's gradient is the gradient above it times the other factor.
-        Errors: RuntimeError if there was no forward; ValueError or TypeError for other than such a gradient.
+        Read forward from its last line up. The gradient of a factor is the gradient of the product times the other
+        factor. Errors: RuntimeError before the first forward; ValueError or TypeError for a gradient that does not fit.
         """
         grad_logits = _checked_gradient(self, grad_logits)
         return {
@@ -164,7 +167,7 @@ class MLPLM:
         }
 
     def _backward_from_hidden(self, grad_h: FloatArray) -> Params:
-        """Return the gradients of what lies below h, given that of h."""
+        """Return the gradients of the parameters below h, given that of h."""
         grad_a = grad_h * (1 - self._h**2)  # a = x W + b, and tanh' = 1 - tanh^2
         grad_x = grad_a @ self.params["hidden_weight"].T
         return {
@@ -174,10 +177,10 @@ class MLPLM:
         }
 
     def loss_and_grads(self, contexts: ArrayLike, targets: ArrayLike) -> tuple[Any, Params]:
-        """Return the mean cross-entropy of the targets and the gradient of every parameter, without all of the logits.
+        """Return the mean cross-entropy of the targets and the gradient of every parameter, without storing all logits.
 
-        The same as forward, cross_entropy_with_grad and backward, for vocabularies so large that a batch of logits is
-        more than all else together.
+        It does the work of forward, cross_entropy_with_grad and backward, for vocabularies so large that a batch of
+        logits takes more memory than everything else together.
         """
         p = self.params
         self._hidden(contexts)
@@ -192,17 +195,17 @@ class MLPLM:
 
 
 def _add_rows(ids: IntArray, rows: FloatArray, size: int) -> FloatArray:
-    """Return a table (size, D) in which each of the rows (N, D) was added to line ids[n]: the derivative of a look-up.
+    """Return a table (size, D) in which row n of rows (N, D) was added to line ids[n]: the derivative of a look-up.
 
-    Picking lines is a product with a one-hot matrix, and adding to them one with its transpose. While the table is
-    small, so is that matrix, and a product is the fastest thing there is; for a large one we sort, and add runs.
+    Picking lines is a product with a one-hot matrix; adding to them is a product with its transpose. For a small table
+    that matrix is small, and nothing is faster than a product. For a large one we sort the ids and add up runs.
     """
     if size <= 256:
         one_hot = np.zeros((size, len(ids)), rows.dtype)
         one_hot[ids, np.arange(len(ids))] = 1
         return one_hot @ rows
     order = np.argsort(ids, kind="stable")
-    first = np.flatnonzero(np.diff(ids[order], prepend=-1))  # of each run of equal ids
+    first = np.flatnonzero(np.diff(ids[order], prepend=-1))  # where each run of equal ids begins
     table = np.zeros((size, rows.shape[1]), rows.dtype)
     if ids.size:
         table[ids[order[first]]] = np.add.reduceat(rows[order], first, axis=0)
@@ -210,9 +213,9 @@ def _add_rows(ids: IntArray, rows: FloatArray, size: int) -> FloatArray:
 
 
 def _checked_gradient(model: BigramLM | MLPLM, grad_logits: ArrayLike) -> FloatArray:
-    """Return a gradient that has the shape of the logits from the model's last forward; an error tells if not."""
+    """Return the gradient if it has the shape of the logits from the model's last forward; raise an error if not."""
     if not hasattr(model, "_contexts"):
-        raise RuntimeError("backward goes back from where forward came: call forward first")
+        raise RuntimeError("backward needs the results of forward: call forward first")
     grad = as_floats("grad_logits", grad_logits)
     if grad.shape != (len(model._contexts), model.vocab_size):
         shape = (len(model._contexts), model.vocab_size)
@@ -225,6 +228,6 @@ def _float(dtype: DTypeLike) -> "np.dtype[Any]":
         found = np.dtype(dtype)
     except (TypeError, ValueError):
         raise ValueError(f"dtype must be float32 or float64, not {dtype!r}") from None
-    if dtype is None or found not in (np.float32, np.float64):  # NumPy takes None for float64
+    if dtype is None or found not in (np.float32, np.float64):  # NumPy reads None as float64
         raise ValueError(f"dtype must be float32 or float64, not {dtype if dtype is None else found}")
     return found

@@ -1,7 +1,7 @@
 """The cautionary twin: the same functions as a textbook prints them, kept because they fail.
 
-In and out as in `functional.py`; no checks, no shift, nothing but the formula. Each docstring says where it breaks. Put
-the two files side by side: what differs is the lesson.
+Arguments and results are those of `functional.py`. No checks, no shift, nothing but the formula. Each docstring says
+where the formula breaks. Put the two files side by side: the differences are the lesson.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def logsumexp(logits: ArrayLike, axis: int = -1, keepdims: bool = False) -> Any:
-    """Return log sum_j exp(z_j), which is inf from 88.73 up in float32, and -inf from -104 down.
+    """Return log sum_j exp(z_j): in float32, inf once a score reaches 88.73, and -inf if all are -104 or below.
 
     >>> print(logsumexp(np.float32([-200, -200])))  # the right answer is -199.31
     -inf
@@ -21,7 +21,7 @@ def logsumexp(logits: ArrayLike, axis: int = -1, keepdims: bool = False) -> Any:
 
 
 def softmax(logits: ArrayLike, axis: int = -1) -> NDArray[Any]:
-    """Return exp(z_k) / sum_j exp(z_j), which is inf / inf = nan, or 0 / 0 = nan, for large or very negative rows.
+    """Return exp(z_k) / sum_j exp(z_j), which is nan for large scores (inf / inf) and for very negative rows (0 / 0).
 
     >>> softmax(np.float32([100, 0]))  # the right answer is [1, 3.7e-44]
     array([nan,  0.], dtype=float32)
@@ -33,7 +33,7 @@ def softmax(logits: ArrayLike, axis: int = -1) -> NDArray[Any]:
 
 
 def log_softmax(logits: ArrayLike, axis: int = -1) -> NDArray[Any]:
-    """Return log softmax(z), which is -inf for whatever softmax rounded to 0, and 0 for what it rounded to 1.
+    """Return log softmax(z), which is -inf where softmax rounded to 0, and 0 where it rounded to 1.
 
     >>> log_softmax(np.float32([0, -20]))  # the right answer is [-2.06e-09, -20]
     array([  0., -20.], dtype=float32)
@@ -46,7 +46,7 @@ def log_softmax(logits: ArrayLike, axis: int = -1) -> NDArray[Any]:
 
 
 def cross_entropy(logits: ArrayLike, targets: ArrayLike, reduction: str = "mean") -> Any:
-    """Return logsumexp(z) - z[y], in which two large numbers cancel, and with them the loss.
+    """Return logsumexp(z) - z[y], where two large numbers cancel and take the loss with them.
 
     >>> print(cross_entropy(np.float32([[17, 0]]), [0]))  # the right answer is 4.1399376e-08
     0.0

@@ -1,19 +1,19 @@
-"""What the model hands out, and what the loss expects: the article's question as a table of three heads and two losses.
+"""What the model outputs and what the loss expects: the article's question as a table of three heads and two losses.
 
 In: logits and targets. Out: the value that training reports, and its gradient with respect to the logits.
 
                    | cross_entropy (expects logits)           | nll_loss (expects log-probabilities)
     ---------------+------------------------------------------+--------------------------------------------------
     logits         | right                                    | wrong: -z[y] has no lower bound. The reported loss
-                   |                                          | runs to minus infinity and the true one climbs
+                   |                                          | runs to minus infinity while the true one climbs
     log_softmax    | redundant: normalising twice is the same | right, and equal to the first: same value, same
                    | as once, so value and gradient are right | gradient (for a target that is not masked)
-    softmax        | wrong: probabilities taken for logits    | wrong: -p[y], between -1 and 0. It rewards being
+    softmax        | wrong: probabilities used as logits      | wrong: -p[y], between -1 and 0. It rewards being
                    | lie in [0, 1], so the loss can never     | right more often, not being sure, and where p[y]
                    | fall below log(1 + (V - 1)/e)            | is tiny its gradient is tiny: no way back
 
-All six can be trained. What a wrong pair reports is not what it achieves: measure cross_entropy(logits, targets) beside
-it.
+All six can be trained. But a wrong pair does not achieve the loss it reports, so measure cross_entropy(logits, targets)
+too.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ from scratchlm.functional import (
 
 @dataclass(frozen=True)
 class Head:
-    """What a model hands out: a function of the logits, and its derivative (grad_output, output) -> grad_logits."""
+    """A model's output: a function of the logits, and its derivative (grad_output, output) -> grad_logits."""
 
     function: Callable[[ArrayLike], FloatArray]
     backward: Callable[[FloatArray, FloatArray], FloatArray]
@@ -46,7 +46,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Loss:
-    """What is minimised: a function of (scores, targets), its derivative, and, where there is one, both in one pass."""
+    """The loss to minimise: a function of (scores, targets), its derivative and, if available, both in one pass."""
 
     function: Callable[[ArrayLike, ArrayLike], Any]
     backward: Callable[[ArrayLike, ArrayLike], FloatArray]

@@ -2,12 +2,12 @@
 
 In: the parameters, and their gradients under the same names. Out: nothing; the parameters are changed in place.
 
-What an optimizer remembers from step to step are its `moments`, arrays shaped like the parameters, and the number of
-`steps`: whoever puts both back goes on as if nothing had happened.
+From step to step an optimizer keeps its `moments`, arrays shaped like the parameters, and the number of `steps`.
+Restore both, and it goes on as if nothing had happened.
 
-For both: TypeError for parameters or gradients that are no arrays of floats, or a setting that is no number; ValueError
-for a setting out of range, and for a gradient that is missing, or has another shape than its parameter. A step that
-cannot be taken changes nothing.
+Errors of both: TypeError for parameters or gradients that are not arrays of floats, or a setting that is not a number;
+ValueError for a setting out of range, or a gradient that is missing or does not have the shape of its parameter. A step
+that raises an error changes nothing.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from scratchlm.models import Params
 
 
 class SGD:
-    """Stochastic gradient descent with momentum: a ball that rolls downhill, and keeps some of its speed.
+    """Stochastic gradient descent with momentum: a ball that rolls downhill and keeps some of its speed.
 
     Formula: v <- momentum v + grad;  param <- param - learning_rate v.
     Source: Polyak 1964; Sutskever, Martens, Dahl & Hinton 2013.
@@ -48,19 +48,19 @@ class SGD:
 
 
 class AdamW:
-    """Adam with decoupled weight decay: each parameter's step is measured in units of its own gradient's usual size.
+    """Adam with decoupled weight decay: each gradient is measured in units of its own usual size.
 
-    Formula, with g the gradient and t = 1, 2, ... the number of the step:
+    Formula, with g the gradient and t = 1, 2, ... the step number:
         m <- beta1 m + (1 - beta1) g          a running mean of the gradient
         v <- beta2 v + (1 - beta2) g^2        a running mean of its square
-        m^ = m / (1 - beta1^t),  v^ = v / (1 - beta2^t)       both began at 0; this makes up for it
+        m^ = m / (1 - beta1^t),  v^ = v / (1 - beta2^t)       both start at 0; this corrects for it
         param <- param - learning_rate (m^ / (sqrt(v^) + epsilon) + weight_decay param)
-    The decay acts on the parameter itself and not through g, where the division would undo it.
+    The decay acts on the parameter itself, not through g, where the division would undo it.
     Source: Kingma & Ba 2015 (Adam); Loshchilov & Hutter 2019 (decoupled weight decay).
 
     >>> params = {"w": np.array([1.0, 1.0])}
     >>> AdamW(params, weight_decay=0).step({"w": np.array([0.001, -1000.0])}, learning_rate=0.1)
-    >>> params["w"].round(3)  # the first step has the same length, however large the gradient
+    >>> params["w"].round(3)  # the first step has the same length however large the gradient
     array([0.9, 1.1])
     """
 
@@ -109,7 +109,7 @@ def _check_floats(name: str, arrays: Params) -> None:
 
 
 def _check_step(params: Params, grads: Params, learning_rate: float) -> None:
-    """Raise an error if this step cannot be taken; a rate of 0 can, the last one of a very long run."""
+    """Raise an error if this step is not possible. A learning rate of 0 is fine: a very long run may end with it."""
     in_range("learning_rate", learning_rate, 0, np.inf)
     _check_floats("grads", grads)
     for name, param in params.items():

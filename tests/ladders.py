@@ -1,4 +1,4 @@
-"""For each exercise typical answers, from the worst to the best: what students write, and what a teacher would give.
+"""Typical answers to each exercise, from the worst to the best: what students write, as a teacher would rank it.
 
 The last rung of every ladder is the solution in tests/solutions. Each text is a student's file.
 """
@@ -20,7 +20,7 @@ def function(head, *lines):
 
 
 def loss(*lines):
-    """Return an answer to exercise 4 that computes one loss for each row in these lines."""
+    """Return an answer to exercise 4 whose lines compute one loss per row."""
     last = ["if reduction == 'mean': return rows.mean()", "return rows if reduction == 'none' else rows.sum()"]
     return [*lines, *last]
 
@@ -99,7 +99,7 @@ def exercise_2():
 def exercise_3():
     head = "log_softmax(logits, axis=-1)"
     return {
-        "it gives the scores back": function(head, "return logits"),
+        "the scores unchanged": function(head, "return logits"),
         "one sum for the whole array": function(head, "return logits - np.log(np.exp(logits).sum())"),
         "the logarithm of a softmax that overflows": function(
             head, "e = np.exp(logits)", "return np.log(e / e.sum(axis=axis, keepdims=True))"
@@ -171,7 +171,7 @@ def exercise_6():
     soft, log = "softmax_backward(grad_output, probs, axis=-1)", "log_softmax_backward(grad_output, log_probs, axis=-1)"
     right = function(soft, "return probs * (grad_output - (grad_output * probs).sum(axis=axis, keepdims=True))")
     return {
-        "the gradient as it came": function(soft, "return grad_output") + function(log, "return grad_output"),
+        "the gradient unchanged": function(soft, "return grad_output") + function(log, "return grad_output"),
         "of softmax, for one row": function(
             "softmax_backward(grad_output, probs)", "return probs * (grad_output - np.sum(grad_output * probs))"
         ),
@@ -208,7 +208,7 @@ def exercise_7():
 def exercise_8():
     head = "recover_logits(log_probs, Z)"
     return {
-        "as they came": function(head, "return log_probs"),
+        "the log-probs unchanged": function(head, "return log_probs"),
         "Z along the columns": function(head, "return log_probs + Z"),
         "matrices only": function(head, "return log_probs + Z[:, None]"),
         "in float32": function(head, "return (log_probs + Z[..., None]).astype(np.float32)"),
@@ -224,11 +224,11 @@ def exercise_9():
     return {
         "an empty table": function(head, "return np.zeros((vocab_size, vocab_size))"),
         "pairs counted once": function(head, zeros, "count[previous, following] += 1", share),
-        "nan where nothing is known": function(head, zeros, add, share),
-        "0 where nothing is known": function(
+        "nan for tokens that nothing followed": function(head, zeros, add, share),
+        "0 for tokens that nothing followed": function(
             head, zeros, add, "return np.log(count / np.maximum(count.sum(axis=1, keepdims=True), 1))"
         ),
-        "-1e9 for what never came": function(
+        "-1e9 for unseen pairs": function(
             head, zeros, add, "count[count.sum(axis=1) == 0] = 1", f"return np.maximum({share[7:]}, -1e9)"
         ),
     }
@@ -252,8 +252,8 @@ def exercise_10():
             "np.add.at(grads['embedding'], contexts, gx)",
             "return grads",
         ),
-        "and the hidden layer": function(head, *FORWARD, OUTPUT, *HIDDEN, "return grads"),
-        "and a table in which a token counts once": function(
+        "the output and the hidden layer": function(head, *FORWARD, OUTPUT, *HIDDEN, "return grads"),
+        "every layer, but each token of the table counts once": function(
             head, *FORWARD, OUTPUT, *HIDDEN, table, back, "grads['embedding'][contexts] += gx", "return grads"
         ),
     }
@@ -261,7 +261,7 @@ def exercise_10():
 
 def exercise_11():
     return {
-        "the scores as they came": "def top_k(scores, k): return scores\ndef top_p(scores, p): return scores\n",
+        "the scores unchanged by both": "def top_k(scores, k): return scores\ndef top_p(scores, p): return scores\n",
         "top_k for a row": function(
             "top_k(scores, k)", "return np.where(scores >= np.sort(scores)[-k], scores, -np.inf)"
         ),
@@ -287,12 +287,12 @@ def exercise_12():
     return {
         "nothing": function(head, "return None"),
         "only the end": RESULT,
-        "the old sum keeps its level": function(
+        "the old sum is not rescaled": function(
             head, "top = max(running_max, chunk.max())", "return top, running_sum + np.exp(chunk - top).sum()"
         )
         + RESULT,
         "a plain sum": function(head, "return 0.0, running_sum + np.exp(chunk).sum()") + RESULT,
-        "nan where nothing came": function(
+        "nan for an empty start": function(
             head,
             "top = max(running_max, chunk.max(initial=-np.inf))",
             "return top, running_sum * np.exp(running_max - top) + np.exp(chunk - top).sum()",
@@ -314,7 +314,7 @@ def exercise_13():
     shift = "return bool(abs(p.sum() - 1) < 1e-10 and np.allclose(p, softmax(z + 900), rtol=1e-9, atol=0))"
     ratios = "ok = np.allclose(p / p[0], np.exp(z - z[0]), rtol=1e-9, atol=0) and abs(p.sum() - 1) < 1e-10"
     return {
-        "everything is one": function(head, "return True"),
+        "everything is a softmax": function(head, "return True"),
         "the sum": function(head, row, sums),
         "a large shift": function(
             head, row, "try:", "    p = softmax(z)", f"    {shift}", "except Exception:", "    return False"

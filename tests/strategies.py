@@ -1,4 +1,4 @@
-"""What the tests feed to functions: rows of every kind, dtypes, memory layouts and extreme values, in one place."""
+"""Inputs for the tests, in one place: rows of every kind, dtypes, memory layouts and extreme values."""
 
 import hypothesis.strategies as st
 import numpy as np
@@ -8,7 +8,7 @@ FLOATS = [np.float16, np.float32, np.float64]
 WIDE_FLOATS = [np.float32, np.float64]  # those with an accuracy contract in ulps
 KINDS = ["ordinary", "confident", "offset", "wide", "equal", "levels"]
 
-# The same values, lying differently in memory.
+# The same values in different memory layouts.
 LAYOUTS = {
     "contiguous": lambda a: a.copy(),
     "fortran": lambda a: np.asfortranarray(a),
@@ -27,7 +27,7 @@ def _read_only(array):
 
 
 def make_row(kind, n, rng, dtype):
-    """Return one row of n logits of a kind that is known to make trouble."""
+    """Return one row of n logits of a kind known to cause trouble."""
     noise = rng.normal(size=n)
     row = {
         "ordinary": 3 * noise,
@@ -42,21 +42,21 @@ def make_row(kind, n, rng, dtype):
 
 @st.composite
 def rows_of_a_kind(draw, dtypes=WIDE_FLOATS, max_classes=64):
-    """A row of one of the KINDS, of any length up to max_classes."""
+    """Draw a row of one of the KINDS, of any length up to max_classes."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     n = draw(st.integers(1, max_classes))
     return make_row(draw(st.sampled_from(KINDS)), n, rng, draw(st.sampled_from(dtypes)))
 
 
 def finite_floats(dtype, bound=None):
-    """Finite numbers of a dtype, up to its own largest, or to a bound."""
+    """Return a strategy for finite numbers of a dtype, up to its largest or to a bound."""
     bound = float(np.finfo(dtype).max) if bound is None else bound
     return st.floats(-bound, bound, width=8 * np.dtype(dtype).itemsize)
 
 
 @st.composite
 def logits(draw, dtypes=FLOATS, bound=None, min_dims=1, max_dims=3, masked=False):
-    """Arrays of any shape and dtype, with finite entries, or with -inf among them but never a whole row of it."""
+    """Draw an array of any shape and dtype with finite entries, or with some -inf but never a whole row of it."""
     dtype = draw(st.sampled_from(dtypes))
     shape = draw(hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, max_side=6))
     bound = min(bound, float(np.finfo(dtype).max)) if bound is not None else None

@@ -1,8 +1,8 @@
-"""Bad input, in a table: each row is a call with one thing wrong, and must be answered with one helpful line.
+"""A table of bad input: each row is a call with one mistake, which must raise an error with one helpful line.
 
-The exception has the documented type and names what is wrong: the argument, or the bad value. No warning comes with it,
-nothing that was passed in has changed, and no file is left behind. Scores of -inf, inf and nan are no bad input for
-`functional`: what they give is documented, and held elsewhere.
+The exception has the documented type and names the argument or the bad value. It comes without a warning, changes no
+argument and leaves no file behind. Scores of -inf, inf and nan are not bad input for `functional`: their results are
+documented, and tested elsewhere.
 """
 
 import inspect
@@ -37,8 +37,8 @@ from scratchlm.optim import SGD, AdamW
 from scratchlm.properties import examine
 from scratchlm.training import Data, learning_rate_at, loss_and_grads, mean_nll, train
 
-HUGE = 10**400  # a whole number beyond every float
-NAN, INF = np.nan, float("1e400")  # written like this, a float is infinite
+HUGE = 10**400  # a whole number too large for a float
+NAN, INF = np.nan, float("1e400")  # a float as large as this is infinite
 ROWS = np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]])
 LOGS = np.log([[0.5, 0.25, 0.25], [0.125, 0.125, 0.75]])
 IDS = np.array([0, 2])
@@ -46,8 +46,8 @@ BIGRAM, MLP = BigramLM(3), MLPLM(3, 2, 2, 2)
 LETTERS, WORDS = Vocabulary("abc"), WordVocabulary(["to be"])
 CONTEXTS = np.array([[0], [1]])
 PAIRS = Data(CONTEXTS, IDS)
-NEW_BIGRAM, NEW_MLP = BigramLM(3), MLPLM(3, 2, 2, 2)  # which nobody asks forward
-WENT_BIGRAM, WENT_MLP = BigramLM(3), MLPLM(3, 2, 2, 2)  # which have gone forward, over two contexts
+NEW_BIGRAM, NEW_MLP = BigramLM(3), MLPLM(3, 2, 2, 2)  # forward is never called on these
+WENT_BIGRAM, WENT_MLP = BigramLM(3), MLPLM(3, 2, 2, 2)  # forward has been called on these, with two contexts
 WENT_BIGRAM.forward(CONTEXTS)
 WENT_MLP.forward([[0, 1], [1, 2]])
 PARAMS = {"w": np.array([1.0, 2.0]), "b": np.array([3.0])}
@@ -56,7 +56,7 @@ STEPS = [SGD({"w": np.ones(2), "b": np.ones(1)}).step, AdamW({"w": np.ones(2), "
 
 
 def read(content, mode=0o600):
-    """Read a file with this content; it stands in a folder of its own, which is gone afterwards."""
+    """Read a file with this content, in a temporary folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "text.txt"
         path.write_bytes(content)
@@ -70,7 +70,7 @@ def train_bigram(**settings):
     return train(**{"model": model, "objective": Objective(), "optimizer": SGD(model.params), **settings})
 
 
-# Calls in which nothing is wrong. A row of the table changes one argument, or two that go together.
+# Valid calls. A row of the table changes one argument, or two that go together.
 GOOD = {
     F.logsumexp: {"logits": ROWS, "axis": -1},
     F.softmax: {"logits": ROWS, "axis": -1},
@@ -142,7 +142,7 @@ GOOD = {
 
 
 class Bad(NamedTuple):
-    """A call, the exception that answers it, and what its message says; "..." stands for anything in between."""
+    """A call, the exception it must raise, and the message; "..." stands for anything in between."""
 
     name: str
     call: partial
@@ -154,7 +154,7 @@ TABLE: list[Bad] = []
 
 
 def bad(what, error, says, *functions, **changes):
-    """Enter a row for each of the functions."""
+    """Add a row for each of the functions."""
     for function in functions:
         name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}: {what}"
         TABLE.append(Bad(name, partial(function, **{**GOOD[function], **changes}), error, says))
@@ -162,11 +162,11 @@ def bad(what, error, says, *functions, **changes):
 
 # --- arrays of scores ------------------------------------------------------------------------------------------------
 
-# What is not a number, and the dtype that NumPy finds for it.
+# Values that are not numbers, and the dtypes that NumPy gives them.
 NO_NUMBERS = {
     "a text": ("abc", "<U3"),
     "bytes": (b"abc", "|S3"),
-    "numbers in a text each": (["1", "2"], "<U1"),
+    "numbers as texts": (["1", "2"], "<U1"),
     "None": (None, "object"),
     "a dict": ({0: 1.0}, "object"),
     "a set": ({1.0}, "object"),
@@ -196,7 +196,7 @@ ARRAYS["logits"] += [F.cross_entropy_with_grad, VALUE_AND_GRAD]
 
 for argument, functions in ARRAYS.items():
     for kind, (value, dtype) in NO_NUMBERS.items():
-        says = f"{argument} must hold real numbers, not {dtype}"
+        says = f"{argument} must contain real numbers, not {dtype}"
         bad(f"{argument} is {kind}", TypeError, says, *functions, **{argument: value})
     says = f"{argument} must have at least one axis ... single number"
     bad(f"{argument} is a single number", ValueError, says, *functions, **{argument: 1.0})
@@ -223,7 +223,7 @@ bad("grad_output for other rows", ValueError, says, F.logsumexp_backward, grad_o
 bad("grad_output in the shape of the logits", ValueError, "(2, 3)", F.logsumexp_backward, grad_output=ROWS)
 says = "grad_output must be one array"
 bad("grad_output is ragged", ValueError, says, F.logsumexp_backward, grad_output=[[1.0], []])
-says = "grad_output must hold real numbers ... complex128"
+says = "grad_output must contain real numbers ... complex128"
 bad("grad_output is complex", TypeError, says, F.logsumexp_backward, grad_output=[1j, 1j])
 says = "shapes (2, 4), (3, 2) and (2,)"
 bad("a layer of another width", ValueError, says, F.linear_cross_entropy_with_grad, hidden=np.ones((2, 4)))
@@ -268,8 +268,8 @@ NO_IDS = {
     "None": (None, "object"),
     "a dict": ({0: 1}, "object"),
     "a generator": ((x for x in ()), "object"),
-    "a number that no dtype holds": ([0, HUGE], "object"),
-    "a list with 2**63, for which NumPy takes floats": ([0, 2**63], "float64"),
+    "a number too large for any dtype": ([0, HUGE], "object"),
+    "a list with 2**63, which NumPy reads as floats": ([0, 2**63], "float64"),
 }
 for kind, (value, dtype) in NO_IDS.items():
     bad(f"targets: {kind}", TypeError, f"targets must be integer class ids, not {dtype}", *WITH_TARGETS, targets=value)
@@ -303,7 +303,7 @@ bad("an empty batch", ValueError, says, F.linear_cross_entropy_with_grad, hidden
 
 # --- decoders --------------------------------------------------------------------------------------------------------
 
-# The option of generate is named by the step that it is handed to.
+# An option of generate is named as an argument of the step that receives it.
 NUMBERS = [
     (sampling.apply_temperature, "temperature", "temperature must be a"),
     (sampling.repetition_penalty, "penalty", "penalty must be a"),
@@ -321,7 +321,7 @@ for function, argument, says in NUMBERS:
         bad(f"{argument} is {value!r}", TypeError, f"{says} ... not {value!r}", function, **{argument: value})
 bad("p is above 1", ValueError, "p must be ... at most 1, not 1.0000000000000002", sampling.top_p, p=1 + 2**-52)
 bad("p is 2**63", ValueError, f"p must be ... at most 1, not {2**63}", sampling.min_p, sampling.top_p, p=2**63)
-for function, argument, says in NUMBERS[:5]:  # to generate, None says that a step is left out
+for function, argument, says in NUMBERS[:5]:  # in generate, None leaves a step out
     bad(f"{argument} is None", TypeError, f"{says} ... not None", function, **{argument: None})
 says = "temperature 1e-320 makes scores overflow"
 bad("a temperature that is too low", ValueError, says, sampling.apply_temperature, temperature=1e-320)
@@ -339,7 +339,7 @@ for function, argument, name, least in WHOLE:
     for value in (least - 1, -HUGE):
         says = f"{name} must be at least {least}, not {value}"
         bad(f"{argument} is {str(value)[:9]}", ValueError, says, function, **{argument: value})
-for value in (2**62, 2**63, 10**400):  # the first could be counted
+for value in (2**62, 2**63, 10**400):  # the first fits an index, but not the memory
     kind, words = (MemoryError, f"{value}") if value < 2**63 else (ValueError, "must be below")
     bad(f"{str(value)[:9]} texts", kind, words, sampling.generate, count=value)
     bad(f"texts of {str(value)[:9]} tokens", kind, words, sampling.generate, max_length=value)
@@ -408,33 +408,33 @@ for value in (0, None, [0], [0, 1, 0]):
     bad(f"targets of two rows: {value}", ValueError, says, *OF_A_ROW[3:], logits=ROWS, targets=value)
 
 for value, dtype in ((1, "int64"), ("x", "<U1"), (None, "object"), (1j, "complex128"), ({}, "object")):
-    bad(f"actual is {value!r}", TypeError, f"actual must be float16 ... {dtype}", oracle.ulp_error, actual=value)
+    bad(f"actual is {value!r}", TypeError, f"actual must be float16 ... not {dtype}", oracle.ulp_error, actual=value)
 bad("two shapes", ValueError, "actual has shape (2,) ... exact has shape (1,)", oracle.ulp_error, exact=[Decimal(1)])
 for value in (None, "x", 1j, b"1", [1, 2]):
-    says = f"exact must hold Decimals, not {value!r}"
-    bad(f"exact holds {value!r}", TypeError, says, oracle.ulp_error, actual=[1.0, 1.0], exact=[Decimal(1), value])
+    says = f"exact must contain Decimals, not {value!r}"
+    bad(f"exact contains {value!r}", TypeError, says, oracle.ulp_error, actual=[1.0, 1.0], exact=[Decimal(1), value])
 
 for value, dtype in (([1, 2], "int64"), (np.zeros(2, np.float16), "float16"), (["x"], "<U1"), (None, "object")):
     bad(f"row of {dtype}", TypeError, f"row must be float32 or float64, not {dtype}", oracle.promised_ulps, row=value)
 for value in (np.zeros(0), np.zeros((2, 2)), np.full(2, -INF), np.array([0.0, INF]), np.array([NAN])):
-    says = "row must be one row of finite scores, or -inf for some of them"
+    says = "row must be one row of finite scores (some may be -inf), not"
     bad(f"row is {value.tolist()}", ValueError, says, oracle.promised_ulps, row=value)
 
 for kind, (value, dtype) in NO_NUMBERS.items():
-    bad(f"x is {kind}", TypeError, f"x must hold real numbers, not {dtype}", gradcheck.numerical_gradient, x=value)
+    bad(f"x is {kind}", TypeError, f"x must contain real numbers, not {dtype}", gradcheck.numerical_gradient, x=value)
     for argument in ("analytic", "numeric"):
-        says = f"{argument} must hold real numbers, not {dtype}"
+        says = f"{argument} must contain real numbers, not {dtype}"
         bad(f"{argument} is {kind}", TypeError, says, gradcheck.max_relative_error, **{argument: value})
 for value in (NAN, INF, -INF):
-    says = f"x must hold finite numbers, not {value}"
-    bad(f"x holds {value}", ValueError, says, gradcheck.numerical_gradient, x=[1.0, value])
+    says = f"x must contain only finite numbers, not {value}"
+    bad(f"x contains {value}", ValueError, says, gradcheck.numerical_gradient, x=[1.0, value])
 bad("x is ragged", ValueError, "x must be one array", gradcheck.numerical_gradient, x=[[1.0], []])
 for value in (None, NAN, INF, 1j, "1", HUGE, {}):
-    says = f"function must return one finite number ... it gave {value!r}"
+    says = f"function must return one finite number ... it returned {value!r}"
     name = f"function returns {str(value)[:9]}"
     bad(name, ValueError, says, gradcheck.numerical_gradient, function=lambda x, value=value: value)
 says = "function must return one finite number ... an array of shape (2,)"
-bad("function returns what it got", ValueError, says, gradcheck.numerical_gradient, function=lambda x: x)
+bad("function returns its argument", ValueError, says, gradcheck.numerical_gradient, function=lambda x: x)
 says = "function must return one finite number ... an array of shape (2, 2)"
 bad("function returns a table", ValueError, says, gradcheck.numerical_gradient, function=lambda x: np.ones((2, 2)))
 bad("function is None", TypeError, "'NoneType' ... not callable", gradcheck.numerical_gradient, function=None)
@@ -471,10 +471,10 @@ bad("no character", ValueError, "at least one character", Vocabulary, characters
 bad("no word", ValueError, "at least one word", WordVocabulary, words=[])
 bad("nothing but white space", ValueError, "at least one word", WordVocabulary, words=[" ", "\t\n", "\u2003"])
 bad("an unknown character", ValueError, "'z' (U+007A) at position 2", LETTERS.encode, text="abz")
-bad("half of a character", ValueError, "U+D800) at position 1", LETTERS.encode, text="a\ud800")
+bad("a lone surrogate", ValueError, "U+D800) at position 1", LETTERS.encode, text="a\ud800")
 bad("a NUL", ValueError, "U+0000) at position 0", LETTERS.encode, text="\0")
 bad("an unknown word", ValueError, "the word 'not'", WORDS.encode, text="not to be")
-bad("half of a character", ValueError, r"the word '\ud800'", WORDS.encode, text="\ud800")
+bad("a lone surrogate", ValueError, r"the word '\ud800'", WORDS.encode, text="\ud800")
 TEXTS = [
     *((Vocabulary.from_texts, "texts"), (LETTERS.encode_all, "texts")),
     *((WordVocabulary, "words"), (WordVocabulary.from_texts, "texts"), (WORDS.encode_all, "texts")),
@@ -488,7 +488,7 @@ NO_TEXTS = (None, 5, 1.5, b"a", ["a"], Path("a"), Vocabulary)
 for value in NO_TEXTS:
     says = f"a text must be a str, not {type(value).__name__}"
     for function, argument in TEXTS:
-        bad(f"{argument} holds {value!r}", TypeError, says, function, **{argument: ["a", value]})
+        bad(f"{argument} contains {value!r}", TypeError, says, function, **{argument: ["a", value]})
     bad(f"text is {value!r}", TypeError, says, LETTERS.encode, WORDS.encode, text=value)
     bad(f"characters is {value!r}", TypeError, says, Vocabulary, characters=value)
 for kind, (value, dtype) in NO_IDS.items():
@@ -525,29 +525,29 @@ for value, error in ((-1, ValueError), (-HUGE, ValueError), ("1", TypeError), (1
     says = f"seed must be a whole number of at least 0, not {value!r}"
     bad(f"seed is {str(value)[:9]}", error, says, split_texts, MLPLM, seed=value)
 says = "a validation_fraction of 0.9 leaves none"
-bad("nothing is left to learn from", ValueError, says, split_texts, texts=["a", "a"], validation_fraction=0.9)
+bad("no text is left for training", ValueError, says, split_texts, texts=["a", "a"], validation_fraction=0.9)
 bad("no texts", ValueError, "none of 0 texts", split_texts, texts=[])
 
 for kind, content in (
     ("UTF-16", "anna\n".encode("utf-16")),
     ("UTF-32", "anna\n".encode("utf-32")),
     ("Latin-1", b"ren\xe9\n"),
-    ("half of a character, as some programs write it", b"a\xed\xa0\x80b\n"),
-    ("a character that is cut off", b"anna\n\xe2\x82"),
+    ("a lone surrogate, as some programs write it", b"a\xed\xa0\x80b\n"),
+    ("a character cut off in the middle", b"anna\n\xe2\x82"),
     ("more bytes than a character needs", b"\xc0\x80"),
     ("compressed", b"\x1f\x8b\x08\x00"),
 ):
     bad(kind, ValueError, "text.txt is not UTF-8", read, content=content)
 for kind, content in (
     ("nothing", b""),
-    ("a mark of its encoding, and no more", b"\xef\xbb\xbf"),
+    ("a byte order mark and no more", b"\xef\xbb\xbf"),
     ("blank lines", b"\n \r\n\t\n"),
-    ("white space that is not in ASCII", "\u00a0\n\u2003\n".encode()),
+    ("white space outside ASCII", "\u00a0\n\u2003\n".encode()),
 ):
     bad(f"a file of {kind}", ValueError, "text.txt holds no text", read, content=content)
 bad("a NUL", ValueError, "text.txt ... NUL ... line 2", read, content=b"anna\nb\0en\n")
 bad("UTF-16 without its mark", ValueError, "text.txt ... NUL ... line 1", read, content="anna\n".encode("utf-16-le"))
-if not hasattr(os, "geteuid") or os.geteuid():  # an administrator may read everything
+if not hasattr(os, "geteuid") or os.geteuid():  # root may read everything
     bad("a file that may not be read", PermissionError, "text.txt", read, content=b"anna\n", mode=0)
 bad("no lines", ValueError, "a pipe holds no text", texts_in, lines=[])
 bad("a NUL", ValueError, "a pipe ... NUL ... line 2", texts_in, lines=["anna", "b\0en"])
@@ -560,7 +560,7 @@ bad(
     "a name with a NUL", ValueError, r"'a\x00b' cannot be the name of a file: ... embedded null", read_text, path="a\0b"
 )
 says = r"'a\ud800' cannot be the name of a file"
-bad("a name with half of a character", ValueError, says, read_text, path="a\ud800")
+bad("a name with a lone surrogate", ValueError, says, read_text, path="a\ud800")
 for value, kind in ((None, "NoneType"), (1.5, "float"), (["a"], "list"), ({}, "dict")):
     bad(f"path is {value!r}", TypeError, f"PathLike ... not {kind}", read_text, path=value)
 
@@ -618,9 +618,9 @@ for value in NO_SETTINGS:
 GO_BACK = [WENT_BIGRAM.backward, WENT_MLP.backward]
 for value in (ROWS, None):
     says = "call forward first"
-    bad("no forward before it", RuntimeError, says, NEW_BIGRAM.backward, NEW_MLP.backward, grad_logits=value)
+    bad("backward before forward", RuntimeError, says, NEW_BIGRAM.backward, NEW_MLP.backward, grad_logits=value)
 for kind, (value, dtype) in NO_NUMBERS.items():
-    says = f"grad_logits must hold real numbers, not {dtype}"
+    says = f"grad_logits must contain real numbers, not {dtype}"
     bad(f"grad_logits is {kind}", TypeError, says, *GO_BACK, grad_logits=value)
 for value in ([], [1.0, 2.0, 3.0], ROWS[:1], ROWS[:, :2], ROWS.T, ROWS[None]):
     says = f"grad_logits must have the shape of the logits, (2, 3), not {np.shape(value)}"
@@ -645,7 +645,7 @@ for argument, functions in (("params", [SGD, AdamW]), ("grads", STEPS)):
         bad(f"{argument} is {value!r}", TypeError, says, *functions, **{argument: value})
     for value in (None, "x", 1.0, [1.0, 2.0], np.float64(1.0)):
         says = f"{argument}['w'] must be an array of floats, not {type(value).__name__}"
-        bad(f"{argument} holds {value!r}", TypeError, says, *functions, **{argument: {"w": value}})
+        bad(f"{argument} contains {value!r}", TypeError, says, *functions, **{argument: {"w": value}})
     for dtype in ("int64", "bool", "complex128", "object", "<U1"):
         says = f"{argument}['w'] must be an array of floats, not {dtype}"
         bad(f"{argument} of {dtype}", TypeError, says, *functions, **{argument: {"w": np.ones(2).astype(dtype)}})
@@ -696,19 +696,19 @@ for function, argument in OF_DATA:
             name = f"{argument} of {type(contexts).__name__}, and targets of shape {targets.shape}"
             bad(name, ValueError, says, function, **{argument: Data(contexts, targets)})
 NOTHING = Data(CONTEXTS[:0], IDS[:0])
-bad("nothing to learn from", ValueError, "no target to learn from", train_bigram, training=NOTHING)
-bad("nothing to be judged by", ValueError, "no target to measure", train_bigram, judged_by=NOTHING)
+bad("no training data", ValueError, "no target to learn from", train_bigram, training=NOTHING)
+bad("no held-out data", ValueError, "no target to measure", train_bigram, judged_by=NOTHING)
 bad("no data", ValueError, "no target to measure", mean_nll, data=NOTHING)
-bad("a target that is not there", ValueError, "targets[1] is 9", mean_nll, data=Data(CONTEXTS, np.array([0, 9])))
-bad("a token that is not there", ValueError, "contexts[0, 0] is 8", mean_nll, data=Data(CONTEXTS + 8, IDS))
-bad("a token that is not there", ValueError, "contexts[0, 0] is 8", loss_and_grads, batch=Data(CONTEXTS + 8, IDS))
+bad("an unknown target", ValueError, "targets[1] is 9", mean_nll, data=Data(CONTEXTS, np.array([0, 9])))
+bad("an unknown token", ValueError, "contexts[0, 0] is 8", mean_nll, data=Data(CONTEXTS + 8, IDS))
+bad("an unknown token", ValueError, "contexts[0, 0] is 8", loss_and_grads, batch=Data(CONTEXTS + 8, IDS))
 bad("targets of other contexts", ValueError, "targets must have", loss_and_grads, batch=Data(CONTEXTS, IDS[:1]))
 
-# --- the table is held -----------------------------------------------------------------------------------------------
+# --- the tests -------------------------------------------------------------------------------------------------------
 
 
 def arrays_in(value):
-    """Return every array in an argument, however deep it lies."""
+    """Return every array in an argument, however deeply nested."""
     if isinstance(value, np.ndarray):
         return [value]
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
@@ -726,7 +726,7 @@ def test_bad_input_is_answered_with_one_line_that_names_it_and_changes_nothing(r
 
 
 def wrong_with(row):
-    """Say what is wrong with the answer to a row of the table."""
+    """Yield whatever is wrong with the response to a row of the table."""
     before = [(array, array.tobytes()) for array in arrays_in(row.call.keywords)]
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -749,13 +749,13 @@ def wrong_with(row):
 
 
 @pytest.mark.parametrize(("function", "arguments"), GOOD.items(), ids=lambda part: getattr(part, "__qualname__", ""))
-def test_what_a_row_changes_is_all_that_is_wrong_with_it(function, arguments):
-    if arguments:  # without, there is no right way
+def test_without_its_mistake_every_call_of_the_table_succeeds(function, arguments):
+    if arguments:  # without arguments no call is right
         function(**arguments)
 
 
 @pytest.mark.parametrize("kind", [SGD, AdamW])
-def test_a_step_that_cannot_be_taken_changes_nothing(kind):
+def test_a_step_that_raises_an_error_changes_nothing(kind):
     optimizer = kind({name: param.copy() for name, param in PARAMS.items()})
     optimizer.step(GRADS, 0.1)
     arrays = arrays_in([optimizer.params, optimizer.moments])
@@ -767,7 +767,7 @@ def test_a_step_that_cannot_be_taken_changes_nothing(kind):
     assert [array.tobytes() for array in arrays] == before
 
 
-def test_texts_may_come_one_after_the_other():
+def test_texts_may_come_from_a_generator():
     assert Vocabulary.from_texts(text for text in ("ab", "c")).characters == "abc"
     assert WordVocabulary(word for word in ("to", "be")).words == ("be", "to")
     assert split_texts((text for text in "abc"), 0.5) == split_texts(["a", "b", "c"], 0.5)
@@ -786,7 +786,7 @@ def test_the_table_is_long_and_no_public_function_is_left_out():
         public = {f for f in things if inspect.isfunction(f) and f.__module__ == module.__name__}
         assert public
         assert public <= called
-    # Of the other modules the classes, too, and their methods; but not those that only hold what is given.
+    # In the other modules classes and their methods count too, unless they only store their arguments.
     holders = {"LanguageModel", "Optimizer", "Data", "State", "Record", "Diverged"}
     named = {f"{f.__module__}.{f.__qualname__}" for f in called} | {"scratchlm.training.train"}  # as train_bigram
     for module in (data, models, optim, training):

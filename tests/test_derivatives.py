@@ -10,7 +10,7 @@ from scratchlm.objectives import HEADS, LOSSES, Objective
 
 SHAPES_AND_AXES = [((5,), -1), ((3, 4), -1), ((3, 4), 0), ((2, 3, 4), 1), ((2, 3, 4), (0, 2)), ((2, 3), None)]
 # Central differences of fourth order are exact to about 1e-12 of the largest entry, and entries down to 1e-4 of that
-# are compared: 1e-8, and as much again for functions whose fifth derivative is not around 1.
+# are compared. That makes 1e-8; the rest is for functions whose fifth derivative is not around 1.
 CLOSE = 1e-7
 
 
@@ -41,7 +41,7 @@ def test_losses_against_central_differences(reduction):
 
 
 def test_backwards_against_explicit_jacobians():
-    # J[j, k] = d output_j / d z_k, written out; backward must be grad_output @ J. A few roundings of numbers around 1.
+    # J[j, k] = d output_j / d z_k, written out; backward must be grad_output @ J, up to a few roundings around 1.
     z, g = a_row(), a_row(seed=9)
     p, log_p = F.softmax(z), F.log_softmax(z)
     eye = np.eye(len(z))
@@ -60,7 +60,7 @@ def test_backward_is_linear_in_grad_output():
         np.testing.assert_allclose(both.sum(), 0, atol=2e-14)
 
 
-def test_softmax_backward_keeps_what_a_confident_row_lives_on():
+def test_softmax_backward_keeps_the_tiny_gradient_of_a_confident_row():
     # p = [1 - 2q, q, q] with q = exp(-40): the exact gradient for g = [1, 0, 0] is [2q, -q, -q] to 1e-17 of itself.
     p = F.softmax([40.0, 0.0, 0.0])
     np.testing.assert_allclose(F.softmax_backward([1.0, 0.0, 0.0], p), [2 * p[1], -p[1], -p[1]], rtol=1e-15)
@@ -94,7 +94,7 @@ def test_every_parameter_of_every_model_for_every_objective(kind, loss, head):
         assert value_with(kept) == value
 
 
-def test_the_gradient_check_sees_a_wrong_gradient():
+def test_the_gradient_check_catches_a_wrong_gradient():
     z, y = np.random.default_rng(0).normal(size=(4, 5)), [0, 1, 2, 3]
     numeric = numerical_gradient(lambda x: F.cross_entropy(x, y), z)
     right = F.cross_entropy_backward(z, y)

@@ -1,4 +1,4 @@
-"""Who watches the judge: identities at 60 digits, known constants, and the ulp itself."""
+"""The judge is judged: identities at 60 digits, known constants, and the ulp itself."""
 
 import math
 from decimal import Decimal, localcontext
@@ -14,7 +14,7 @@ EXP_MINUS_1 = Decimal("0.3678794411714423215955237701614608674458111310317678345
 
 @pytest.fixture(autouse=True)
 def enough_digits():
-    """Let the tests themselves reckon with more digits than they check (Decimal's default is 28)."""
+    """Let the tests compute with more digits than they check (Decimal's default is 28)."""
     with localcontext(prec=90):
         yield
 
@@ -43,7 +43,7 @@ def test_identities_to_60_digits(row):
     assert near(grad[0], p[0])
 
 
-def test_a_confident_row_has_a_tiny_loss_however_tiny():
+def test_a_confident_row_keeps_its_loss_however_tiny():
     for gap in (100.0, 1000.0, 1e6):
         loss = oracle.cross_entropy([gap, 0.0], 0)
         assert near(loss, (-Decimal(gap)).exp(), digits=40)
@@ -75,12 +75,12 @@ def test_an_ulp_is_the_distance_to_the_next_float(dtype):
         x = dtype(x)
         assert oracle.ulp_error(np.nextafter(x, dtype(np.inf)), Decimal(float(x))) == 1
         assert oracle.ulp_error(x, Decimal(float(x))) == 0
-    # Below a power of 2 the floats are closer: an ulp belongs to the exact value, not to its rounding.
+    # Below a power of 2 the floats are closer: the ulp is that of the exact value, not of its rounding.
     below = Decimal(1) - Decimal(float(np.finfo(dtype).eps)) / 2
     assert oracle.ulp_error(dtype(1), below) == 1
 
 
-def test_the_ulp_of_what_is_smaller_than_any_float():
+def test_the_ulp_of_values_smaller_than_any_float():
     smallest = Decimal(2) ** -1074
     assert oracle.ulp_error(np.float64(5e-324), Decimal(0)) == 1
     assert oracle.ulp_error(np.float32(1e-10), Decimal(0)) > 1e34
@@ -89,7 +89,7 @@ def test_the_ulp_of_what_is_smaller_than_any_float():
     assert oracle.ulp_error(np.float64(0), smallest) == 1
 
 
-def test_ulp_error_of_what_is_not_finite():
+def test_ulp_error_of_values_that_are_not_finite():
     assert oracle.ulp_error(np.float64(np.nan), Decimal("NaN")) == 0
     assert oracle.ulp_error(np.float64(np.nan), Decimal(1)) == math.inf
     assert oracle.ulp_error(np.float64(-np.inf), Decimal("-Infinity")) == 0

@@ -27,7 +27,7 @@ SHAPES = [
     (5_000, 65),
     (7, 50_257),
     *(pytest.param(shape, marks=pytest.mark.long) for shape in [(20_000, 27), (700, 500)]),
-]  # rows side by side, and one after the other
+]  # rows side by side, and one after another
 
 
 def scores(shape, dtype):
@@ -70,7 +70,7 @@ def test_the_classes_may_lie_along_any_axis_of_a_large_array(shape):
 
 
 @pytest.mark.parametrize("rows", [5, 4096, 20_000])
-def test_nothing_is_left_changed_behind(rows):
+def test_calls_leave_the_input_and_numpys_settings_unchanged(rows):
     z, y = scores((rows, 27), np.float32)
     before, steps, errors = z.copy(), np.getbufsize(), np.geterr()
     for f in FUNCTIONS.values():
@@ -81,7 +81,7 @@ def test_nothing_is_left_changed_behind(rows):
 
 
 @pytest.mark.parametrize("told", ["0", "-1", "two", "1.5"])
-def test_a_number_of_threads_that_is_none_is_told(told, monkeypatch):
+def test_an_invalid_number_of_threads_raises_a_value_error(told, monkeypatch):
     monkeypatch.setenv("SCRATCHLM_THREADS", told)
     with pytest.raises(ValueError, match=f"SCRATCHLM_THREADS must be a whole number of at least 1, not '{told}'"):
         F.softmax(np.zeros((20_000, 27)))
@@ -104,7 +104,7 @@ def test_an_exception_in_one_block_is_raised_and_the_next_call_works(monkeypatch
 
 
 @pytest.mark.parametrize("shape", [(6,), (2, 3), (1, 2, 3), (20_000, 27)])
-def test_a_formula_that_returns_what_it_was_given_gives_away_no_memory(shape):
+def test_a_formula_that_returns_its_argument_shares_no_memory_with_the_caller(shape):
     z = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
     before = z.copy()
     same = arrays.of_rows(lambda logits: logits)(z)
@@ -119,9 +119,9 @@ def test_a_formula_that_returns_what_it_was_given_gives_away_no_memory(shape):
 
 
 @pytest.mark.skipif(
-    not hasattr(os, "fork") or sys.version_info >= (3, 12), reason="forking beside threads is warned of"
+    not hasattr(os, "fork") or sys.version_info >= (3, 12), reason="Python warns of forks beside threads"
 )
-def test_after_a_fork_there_are_threads_again(monkeypatch):
+def test_threads_work_again_after_a_fork(monkeypatch):
     monkeypatch.setenv("SCRATCHLM_THREADS", "2")
     z = np.zeros((20_000, 27))
     right = F.softmax(z)
@@ -153,7 +153,7 @@ def test_long_rows_in_float32_are_right_to_the_last_few_bits(kind, length):
         "two levels": np.where(np.arange(length) % 2, 0.1, 0.7),
     }[kind].astype(np.float32)
     exact_log_p, exact_p = oracle.log_softmax(row), oracle.softmax(row)
-    bound = oracle.promised_ulps(0 * row)  # exp bears these rows as they are, so the spread costs nothing
+    bound = oracle.promised_ulps(0 * row)  # exp can take these rows unshifted, so the spread costs nothing
     assert np.max(oracle.ulp_error(F.log_softmax(row), exact_log_p)) <= bound
     assert np.max(oracle.ulp_error(F.softmax(row), exact_p)) <= bound
     for y in (int(row.argmax()), 0, length - 1):
@@ -170,7 +170,7 @@ def layer(n, h, v, dtype):
 
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (5, 3, 7), (40, 8, 300_000)])
-def test_a_linear_layer_and_its_loss_are_those_of_the_logits(size):
+def test_a_linear_layer_and_its_loss_equal_those_computed_from_all_logits(size):
     hidden, weight, bias, y = layer(*size, np.float64)
     loss, grad_hidden, grad_weight, grad_bias = F.linear_cross_entropy_with_grad(hidden, weight, bias, y)
     right, grad = F.cross_entropy_with_grad(hidden @ weight + bias, y)
@@ -193,7 +193,7 @@ def test_a_linear_layer_keeps_the_dtype_and_the_tiny_gradient_of_a_sure_row(dtyp
 
 
 @pytest.mark.parametrize("odd", [np.inf, -np.inf, np.nan, 1e38])
-def test_a_linear_layer_is_silent_about_what_its_logits_become(odd):
+def test_a_linear_layer_does_not_warn_of_extreme_logits(odd):
     hidden, weight, bias, y = layer(4, 3, 5, np.float32)
     hidden[1, 1] = odd
     loss, *grads = F.linear_cross_entropy_with_grad(hidden, weight, bias, y)
@@ -205,7 +205,7 @@ def test_a_linear_layer_is_silent_about_what_its_logits_become(odd):
     assert F.linear_cross_entropy_with_grad(*far)[0] == np.inf  # 120,000 nats: beyond float16
 
 
-def test_a_linear_layer_never_holds_its_logits():
+def test_a_linear_layer_never_stores_all_its_logits():
     import tracemalloc
 
     arguments = layer(1024, 16, 50_257, np.float32)
@@ -220,7 +220,7 @@ def test_a_linear_layer_never_holds_its_logits():
     assert peak - gradients < 60e6 < 1024 * 50_257 * 4
 
 
-def test_a_machine_that_starts_no_thread_computes_with_one(monkeypatch):
+def test_a_machine_that_cannot_start_threads_computes_with_one(monkeypatch):
     logits, targets = np.random.default_rng(0).normal(size=(400, 2000)), np.arange(400)
     monkeypatch.setenv("SCRATCHLM_THREADS", "4")
     right = F.cross_entropy_with_grad(logits, targets)
@@ -239,4 +239,4 @@ def test_a_machine_that_starts_no_thread_computes_with_one(monkeypatch):
             assert np.array_equal(found[1], right[1])
     finally:
         blocks._helpers.cache_clear()
-    assert len(started) == 2  # it is asked again, and nothing waits for ever
+    assert len(started) == 2  # the second call tries again, and nothing waits for ever

@@ -1,10 +1,10 @@
-"""A search for the rows on which `functional` is furthest from the truth, to hold its promise of accuracy.
+"""A search for the rows on which `functional` is furthest from the truth, to test its promise of accuracy.
 
-Three breeders make rows: of nearly equal scores; of the numbers on which this processor's exp is worst, too high for
-some and too low for others; and of rows that were bad already, changed a little, generation after generation. A wider
-float judges hundreds of rows at a time, and the 60-digit oracle has the last word on the worst.
+Three breeders make rows: from nearly equal scores; from the numbers on which this processor's exp is worst, too high
+for some and too low for others; and from rows that are already bad, changed a little in each generation. A wider float
+judges hundreds of rows at a time, and the 60-digit oracle has the last word on the worst.
 
-    python tests/worst_rows.py --rounds 20000     # about four minutes; prints the worst rows, beside what is promised
+    python tests/worst_rows.py --rounds 20000     # about four minutes; prints the worst rows and their bounds
 """
 
 import argparse
@@ -15,7 +15,7 @@ import numpy as np
 from scratchlm import functional as F
 from scratchlm import oracle
 
-# The same functions of (rows, ids), ours and exact: by 60 digits, and by a wider float.
+# The same functions, ours of (rows, ids) and exact ones of (row, id); and for each dtype a wider float.
 KINDS = {
     "softmax": (lambda z, y: F.softmax(z), lambda row, y: oracle.softmax(row)),
     "log_softmax": (lambda z, y: F.log_softmax(z), lambda row, y: oracle.log_softmax(row)),
@@ -32,7 +32,7 @@ WIDER = {np.float32: np.float64, np.float64: np.longdouble}
 
 
 class Worst(NamedTuple):
-    """The worst that was found: a row and a target, how far off it is, and how far off it may be, in ulps."""
+    """The worst row that was found, and its target, its error and its promised bound, in ulps."""
 
     kind: str
     row: np.ndarray
@@ -42,7 +42,7 @@ class Worst(NamedTuple):
 
 
 def search(dtype, rounds, seed=0, kinds=KINDS):
-    """Return the worst row of each kind that was found in so many rounds; the breeders take turns."""
+    """Return the worst row of each kind found in this many rounds; the breeders take turns."""
     rng = np.random.default_rng(seed)
     extreme = _worst_of_exp(dtype, rng)
     best = {kind: [] for kind in kinds}
@@ -64,7 +64,7 @@ def _nearly_equal(rng, dtype, extreme, found):
     level = rng.uniform(-20, 60, (n, 1))
     width = 10.0 ** rng.uniform(-6, -0.5, (n, 1))
     rows = level + width * rng.choice([0, 1], (n, classes)) * rng.uniform(0.5, 1, (n, 1))
-    rows[::2, 0] -= width[::2, 0]  # one apart, all others the same
+    rows[::2, 0] -= width[::2, 0]  # one entry apart from the others
     return rows.astype(dtype), rng.integers(classes, size=n)
 
 
@@ -79,7 +79,7 @@ def _worst_of_exp(dtype, rng):
 def _of_extremes(rng, dtype, extreme, found):
     n, classes = 400, int(rng.integers(2, 40))
     low, high = extreme if rng.random() < 0.5 else extreme[::-1]
-    rows = np.repeat(rng.choice(low, (n, 1)), classes, axis=1)  # equal ones: their errors have the same sign
+    rows = np.repeat(rng.choice(low, (n, 1)), classes, axis=1)  # equal entries: their errors have the same sign
     some = rng.random((n, classes)) < rng.uniform(0, 1)
     rows[some] = rng.choice(low, some.sum())
     rows[:, 0] = rng.choice(high, n)
@@ -92,7 +92,7 @@ def _bred(rng, dtype, extreme, found):
     how = rng.integers(4)
     if how == 0:  # by some ulps
         rows += np.spacing(rows) * rng.integers(-50, 51, rows.shape)
-    elif how == 1:  # one entry for another
+    elif how == 1:  # with one entry replaced
         rows[np.arange(400), rng.integers(row.size, size=400)] = rng.choice(np.concatenate(extreme), 400)
     elif how == 2:  # all to another level
         rows += rng.uniform(-5, 5, (400, 1)).astype(dtype)
@@ -105,7 +105,7 @@ def _bred(rng, dtype, extreme, found):
 
 
 def _screened(kind, ours, rows, ids):
-    """Return how far off each row is, by a wider float, as a share of what is promised."""
+    """Return the error of each row by a wider float, as a share of the promised bound."""
     z = rows.astype(WIDER[rows.dtype.type])
     i = np.arange(len(z))
     d = z - z.max(axis=-1, keepdims=True)
@@ -131,7 +131,7 @@ def _screened(kind, ours, rows, ids):
 
 
 def _judged(kind, ours, exactly, row, target):
-    """Return what the oracle says of a row."""
+    """Return the oracle's verdict on a row."""
     exact = exactly(row, target)
     normal = np.abs(np.array(exact, float)) >= np.finfo(row.dtype).tiny
     errors = oracle.ulp_error(ours(row[None], np.array([target]))[0], exact)

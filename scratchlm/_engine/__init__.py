@@ -1,9 +1,10 @@
-"""The engine room: how a formula for rows becomes a function of any array. No mathematics of softmax lives here.
+"""The engine room: how a formula for rows becomes a function of any array.
 
-Read `functional.py` first, and believe these rooms; then look inside, in this order:
+No mathematics of softmax lives here. Read `functional.py` first, and take these files on trust. Then look inside, in
+this order:
 
-- `checks`: what a caller may hand in. Each check stands here once, and its error names what is wrong.
-- `sums`: the words that the formulas are written in: `row_sum`, `favourite`, `pick`, `put`.
-- `blocks`: a formula applied to block after block of rows, by threads.
-- `arrays`: any axis, dtype and memory layout turned into rows, and back: the decorators above the formulas.
+- `checks`: the arguments a caller may pass. Each check is written once, and its error names the mistake.
+- `sums`: the vocabulary of the formulas: `row_sum`, `favourite`, `pick`, `put`.
+- `blocks`: a formula applied to one block of rows after another, in threads.
+- `arrays`: any axis, dtype and memory layout turned into rows and back: the decorators above the formulas.
 """

@@ -1,8 +1,8 @@
-"""Any array into rows, and back: the decorators that stand above the formulas of `functional.py`.
+"""Any array into rows and back: the decorators above the formulas of `functional.py`.
 
-In: a formula, which takes rows (n, V) and returns rows, or a column (n, 1), or both. Out: the function that a caller
-meets: it takes scores of any shape, dtype and memory layout, with the classes along any axis, and returns an array that
-owns its memory and keeps the dtype. It has the formula's name and docstring, and `.formula` is the formula itself.
+In: a formula, which takes rows (n, V) and returns rows, a column (n, 1), or both. Out: the function that callers see.
+It takes scores of any shape, dtype and memory layout, with the classes along any axis, and returns an array that owns
+its memory and keeps the dtype. It has the formula's name and docstring, and its `.formula` is the formula itself.
 """
 
 import functools
@@ -42,13 +42,13 @@ class OneNumberARow(Protocol):
 
 
 class Backward(Protocol):
-    """A derivative: takes the gradient above it, and the logits or what was made of them; returns the gradient."""
+    """A derivative: takes the gradient above it, and the logits or their output; returns the gradient."""
 
     def __call__(self, grad_output: ArrayLike, output: ArrayLike, /, axis: Axis = -1) -> FloatArray: ...
 
 
 class OfTargets(Protocol[Result]):
-    """A loss, its gradient, or both: takes scores and targets, and how the losses of the rows are reduced."""
+    """A loss, its gradient, or both: takes scores, targets, and the reduction of the rows' losses."""
 
     def __call__(self, scores: ArrayLike, targets: ArrayLike, /, reduction: str = "mean") -> Result: ...
 
@@ -57,7 +57,7 @@ class OfTargets(Protocol[Result]):
 
 
 def of_rows(formula: Formula) -> OfRows:
-    """Let a formula, rows to rows, take `logits` of any shape, and `axis`."""
+    """Let a formula from rows to rows take `logits` of any shape, and `axis`."""
 
     def function(logits: ArrayLike, axis: Axis) -> FloatArray:
         z = as_floats("logits", logits)
@@ -70,7 +70,7 @@ def of_rows(formula: Formula) -> OfRows:
 
 
 def backward(formula: Formula) -> Backward:
-    """Let a formula of two blocks of rows take arrays of any shape, and `axis`. The second settles the dtype."""
+    """Let a formula of two blocks of rows take arrays of any shape, and `axis`. The second sets the dtype."""
     above, output = inspect.signature(formula).parameters
 
     def function(grad_output: ArrayLike, made: ArrayLike, axis: Axis) -> FloatArray:
@@ -86,7 +86,7 @@ def backward(formula: Formula) -> Backward:
 
 
 def backward_of_one_number(formula: Formula) -> Backward:
-    """As `backward`, but the gradient above is a number a row, in the shape of the row's one number."""
+    """Like `backward`, but the gradient above has one number per row, in the shape of the forward result."""
     of_two_arrays = backward(formula)
 
     def function(grad_output: ArrayLike, logits: ArrayLike, axis: Axis) -> FloatArray:
@@ -102,7 +102,7 @@ def backward_of_one_number(formula: Formula) -> Backward:
 
 
 def one_number_a_row(formula: Formula) -> OneNumberARow:
-    """Let a formula, rows to a column, take `logits` of any shape, `axis`, and `keepdims`."""
+    """Let a formula from rows to a column take `logits` of any shape, `axis`, and `keepdims`."""
 
     def function(logits: ArrayLike, axis: Axis, keepdims: bool) -> Any:
         z = as_floats("logits", logits)
@@ -115,25 +115,25 @@ def one_number_a_row(formula: Formula) -> OneNumberARow:
 
 
 def loss(formula: Formula) -> OfTargets[Any]:
-    """Let a formula, rows and targets to a column, take scores of any shape, targets, and `reduction`."""
+    """Let a formula from rows and targets to a column take scores of any shape, targets, and `reduction`."""
     public: OfTargets[Any] = _public(formula, _of_targets(formula, COLUMN), reduction="mean")
     return public
 
 
 def loss_gradient(formula: Formula) -> OfTargets[FloatArray]:
-    """Let a formula, rows and targets to rows, take scores of any shape, targets, and `reduction`."""
+    """Let a formula from rows and targets to rows take scores of any shape, targets, and `reduction`."""
     public: OfTargets[FloatArray] = _public(formula, _of_targets(formula, ROWS), reduction="mean")
     return public
 
 
 def loss_and_gradient(formula: Formula) -> OfTargets[tuple[Any, FloatArray]]:
-    """Let a formula, rows and targets to a column and rows, take scores of any shape, targets, and `reduction`."""
+    """Let a formula from rows and targets to a column and rows take scores of any shape, targets, and `reduction`."""
     public: OfTargets[tuple[Any, FloatArray]] = _public(formula, _of_targets(formula, COLUMN, ROWS), reduction="mean")
     return public
 
 
 def _public(formula: Formula, function: Callable[..., Any], **options: Any) -> Any:
-    """Return the function under the formula's name and arguments, and with options that have these defaults."""
+    """Return the function with the formula's name and arguments, plus options with these defaults."""
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     names = list(inspect.signature(formula).parameters)
     parameters = [inspect.Parameter(name, kind) for name in names]
@@ -148,7 +148,7 @@ def _public(formula: Formula, function: Callable[..., Any], **options: Any) -> A
             arguments = bound.args
         else:
             arguments += defaults
-        with np.errstate(all="ignore"):  # -inf, inf and nan are ordinary input; each formula says what they give
+        with np.errstate(all="ignore"):  # -inf, inf and nan are ordinary input, with documented results
             return function(*arguments)
 
     public.__signature__ = signature  # type: ignore[attr-defined]
@@ -182,7 +182,7 @@ def _of_targets(formula: Formula, *kinds: str) -> Callable[..., Any]:
 
 
 def _divisor(reduction: str, rows: int) -> int:
-    """Return N for a mean over N rows, and 1 for a sum, or no reduction."""
+    """Return N for a mean over N rows, and 1 for a sum or no reduction."""
     if reduction_of(reduction) != "mean":
         return 1
     if rows == 0:
@@ -194,7 +194,7 @@ def _divisor(reduction: str, rows: int) -> int:
 
 
 def reduced_shape(shape: tuple[int, ...], axis: Axis, keepdims: bool) -> tuple[int, ...]:
-    """Return the shape that is left when the class axes go away, or become 1."""
+    """Return the shape after the class axes have been removed, or have become 1."""
     axes = _class_axes(axis, shape)
     if keepdims:
         return tuple(1 if i in axes else n for i, n in enumerate(shape))
@@ -202,8 +202,8 @@ def reduced_shape(shape: tuple[int, ...], axis: Axis, keepdims: bool) -> tuple[i
 
 
 def _class_axes(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the axes as a tuple of indices from the left; no axis, or one with nothing on it, is a ValueError."""
-    if isinstance(axis, int) and axis == -1 and shape[-1]:  # as nearly always
+    """Return the axes as a tuple of indices from the left; raise ValueError if there are none, or one is empty."""
+    if isinstance(axis, int) and axis == -1 and shape[-1]:  # nearly always
         return (len(shape) - 1,)
     try:
         axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (index(axis),)
@@ -213,14 +213,14 @@ def _class_axes(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
     except (ValueError, OverflowError):
         axes = ()
     if not axes:
-        raise AxisError(f"axis {axis!r} does not fit shape {shape}: it must name axes that are there, and none twice")
+        raise AxisError(f"axis {axis!r} does not fit shape {shape}: it must name existing axes, each once")
     if prod(shape[i] for i in axes) == 0:
         raise ValueError(f"there is no class to choose from: shape {shape} is empty along axis {axis}")
     return axes
 
 
 def _rows_of(array: FloatArray, axes: tuple[int, ...]) -> FloatArray:
-    """Return the array as rows (n, V), with the class axes last: a view, where memory allows."""
+    """Return the array as rows (n, V), with the class axes last: a view if the memory layout allows one."""
     if axes == (1,) and array.ndim == 2:
         return array
     moved = np.moveaxis(array, axes, _last(axes)) if axes != (array.ndim - 1,) else array
@@ -237,7 +237,7 @@ def _array_of(rows: FloatArray, shape: tuple[int, ...], axes: tuple[int, ...]) -
 
 
 def _shaped(rows: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-    """Give rows, which are ours, another shape: in place, so that the result owns its memory."""
+    """Reshape rows, which are ours, in place, so that the result owns its memory."""
     if rows.shape != shape:
         rows.resize(shape, refcheck=False)
     return rows

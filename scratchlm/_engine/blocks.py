@@ -1,10 +1,10 @@
-"""A formula applied to block after block of rows, by threads: what makes it fast, and must not change a bit.
+"""A formula applied to one block of rows after another, in threads: faster, and the same to the last bit.
 
-In: a formula, and rows (n, V). Out: what the formula returns for all of them.
+In: a formula, and rows (n, V). Out: the formula's results for all rows.
 
-- A block is small enough to stay near the processor, so only a formula's first step waits for memory.
-- Threads share the blocks: NumPy lets go of Python's lock while it computes. SCRATCHLM_THREADS says how many threads
-  there are; without it, as many as the cores that this process may use.
+- A block is small enough to stay in the processor's cache, so only a formula's first step waits for memory.
+- Threads share the blocks, since NumPy releases Python's lock while it computes. SCRATCHLM_THREADS sets the number of
+  threads; the default is the number of cores that this process may use.
 - A formula computes in float32 or float64. float16 has too few digits: it is computed in float32 and rounded once.
 """
 
@@ -21,24 +21,24 @@ from scratchlm._engine.checks import FloatArray, IntArray
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-Formula = Callable[..., Any]  # of blocks of rows (n, V), and of the ids of the rows, if there are any
+Formula = Callable[..., Any]  # takes blocks of rows (n, V), and the ids of those rows, if there are any
 COLUMN, ROWS = "a number a row", "rows"  # what a formula returns: (n, 1) in float64, or (n, V) in the rows' dtype
 
-# The allocator of Linux (glibc) gives freed memory back to the system, and asks for it again at the next call, until it
-# has seen nearly 32 MB freed at once; from then on it keeps what it may need again. So free as much. It is never
-# touched, and costs nothing; without it, a training step of 1,024 contexts takes 1.5 times as long.
+# The allocator of Linux (glibc) returns freed memory to the system and requests it again at the next call, until it has
+# seen nearly 32 MB freed at once. From then on it keeps memory for reuse. So we free that much here. It is never
+# touched and costs nothing; without it, a training step of 1,024 contexts takes 1.5 times as long.
 np.empty(2**25 - 2**16, np.uint8)
 
-BLOCK = 2**18  # entries: larger blocks are too far from the processor; with smaller ones threads wait for Python's lock
+BLOCK = 2**18  # entries: larger blocks do not fit into the cache; with smaller ones threads wait for Python's lock
 
 
 def in_blocks(
     formula: Formula, kinds: tuple[str, ...], rows: list[FloatArray], ids: IntArray | None = None, divisor: int = 1
 ) -> list[FloatArray]:
-    """Return what the formula gives for all rows: one array for each of the `kinds`, ROWS or COLUMN, that it returns.
+    """Return the formula's results for all rows: one array for each of its `kinds`, ROWS or COLUMN.
 
-    The formula is called with blocks of the rows, which all have the same shape (n, V), and with the ids of those rows,
-    if there are any. The ROWS that it returns are divided by the divisor, the N of a mean.
+    All arrays of rows have the same shape (n, V). The formula is called with blocks of them, and with the ids of those
+    rows, if there are any. The ROWS it returns are divided by the divisor, the N of a mean.
     """
     (n, classes), dtype = rows[-1].shape, rows[-1].dtype
     if 0 < n * classes <= BLOCK:
@@ -54,7 +54,7 @@ def in_blocks(
     starts = deque(range(0, n, size))
 
     def work_off() -> None:
-        with np.errstate(all="ignore"):  # each thread has its own settings
+        with np.errstate(all="ignore"):  # each thread has its own error settings
             while starts:
                 try:
                     part = slice(start := starts.popleft(), start + size)
@@ -72,7 +72,7 @@ def in_blocks(
 
 
 def _called(formula: Formula, rows: list[FloatArray], ids: IntArray | None) -> tuple[FloatArray, ...]:
-    """Call the formula for a block that it can read fast; what it returns becomes a tuple."""
+    """Call the formula on a contiguous copy or view of the block, and return its results as a tuple."""
     work = np.float64 if rows[-1].itemsize == 8 else np.float32
     block = [np.ascontiguousarray(array, work).view() for array in rows]
     found = formula(*block) if ids is None else formula(*block, ids)
@@ -81,7 +81,7 @@ def _called(formula: Formula, rows: list[FloatArray], ids: IntArray | None) -> t
 
 def _finished(found: FloatArray, dtype: "np.dtype[Any]", divisor: int) -> FloatArray:
     """Return rows in this dtype and in memory of their own, divided by the divisor."""
-    if not found.flags.owndata:  # a formula may return what it was given
+    if not found.flags.owndata:  # a formula may return its argument
         found = found.copy()
     if divisor > 1:
         found /= divisor
@@ -89,7 +89,7 @@ def _finished(found: FloatArray, dtype: "np.dtype[Any]", divisor: int) -> FloatA
 
 
 def thread_count() -> int:
-    """Return how many threads share the work: SCRATCHLM_THREADS, or as many as this process may use cores.
+    """Return how many threads share the work: SCRATCHLM_THREADS, or the number of cores this process may use.
 
     Errors: ValueError if SCRATCHLM_THREADS is not a whole number above 0.
     """
@@ -103,7 +103,7 @@ def thread_count() -> int:
 
 @functools.cache
 def _helpers(count: int) -> "ThreadPoolExecutor":
-    from concurrent.futures import ThreadPoolExecutor  # not before it is needed: it takes as long as a third of NumPy
+    from concurrent.futures import ThreadPoolExecutor  # only when needed: it takes a third as long as NumPy
 
     return ThreadPoolExecutor(count, "scratchlm-rows")
 
@@ -113,23 +113,23 @@ if hasattr(os, "register_at_fork"):
 
 
 def _share(work_off: Callable[[], None], threads: int, starts: "deque[int]") -> None:
-    """Let this thread and some helpers work off the blocks; when it returns, or raises, all have stopped."""
+    """Work through the blocks in this thread and some helpers; when this returns or raises, all have stopped."""
     futures = _asked(work_off, threads - 1)
     try:
         work_off()
     finally:
-        starts.clear()  # if this thread was interrupted
+        starts.clear()  # in case this thread was interrupted
         for future in futures:
             if not future.cancel():
                 future.result()
 
 
 def _asked(work_off: Callable[[], None], helpers: int) -> "list[Future[None]]":
-    """Ask helpers for their help; if no thread can be started, there are fewer of them, or none."""
+    """Start the helpers; if the system starts no more threads, there are fewer of them, or none."""
     futures: list[Future[None]] = []
     try:
         for _ in range(helpers):
             futures.append(_helpers(helpers).submit(work_off))
     except RuntimeError:
-        _helpers.cache_clear()  # it holds what it was asked to do, and would never do
+        _helpers.cache_clear()  # it would keep the submitted work and never do it
     return futures

@@ -1,6 +1,6 @@
-"""What a caller may hand in. Each check stands here once; its error says what is wrong, what is right, and the value.
+"""The arguments a caller may pass, each check written once: an error says what is wrong, what is right, and the value.
 
-In: the name of an argument, and its value. Out: the value, in the form that the code works with.
+In: the name of an argument, and its value. Out: the value, in the form the code works with.
 """
 
 import math
@@ -19,7 +19,7 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
-    """Return the value as an array; a ValueError names one whose rows have different lengths."""
+    """Return the value as an array; raise ValueError if its rows have different lengths."""
     try:
         return np.asarray(value)
     except ValueError:
@@ -30,7 +30,7 @@ def as_reals(name: str, value: ArrayLike) -> NDArray[Any]:
     """Return the value as an array of real numbers of any dtype. Errors: TypeError for others, ValueError if ragged."""
     array = as_array(name, value)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
+        raise TypeError(f"{name} must contain real numbers, not {array.dtype}")
     return array
 
 
@@ -48,7 +48,7 @@ def as_floats(name: str, value: ArrayLike) -> FloatArray:
             raise TypeError(f"{name} must be float16, float32 or float64, not longdouble ({array.dtype})")
         array = array.astype(array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.float64)
     if not array.ndim:
-        raise ValueError(f"{name} must have at least one axis, not be the single number {array[()]!r}")
+        raise ValueError(f"{name} must have at least one axis; it is the single number {array[()]!r}")
     return array
 
 
@@ -56,17 +56,17 @@ def as_floats(name: str, value: ArrayLike) -> FloatArray:
 
 
 def as_ids(name: str, value: ArrayLike, what: str = "token ids") -> IntArray:
-    """Return ids as an array; a TypeError names what is not an integer."""
+    """Return ids as an array; raise TypeError if they are not integers."""
     ids = as_array(name, value)
     if isinstance(value, list) and not value:
-        return ids.astype(np.intp)  # NumPy takes [] for floats
+        return ids.astype(np.intp)  # NumPy reads [] as floats
     if ids.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integer {what}, not {ids.dtype}")
     return ids  # of any integer dtype, until they are known to be in range
 
 
 def class_id(name: str, value: int, classes: int) -> int:
-    """Return one class id; a TypeError names what is not an integer, an IndexError a class that is not there."""
+    """Return one class id; raise TypeError if it is not an integer, IndexError if there is no such class."""
     try:
         y = index(value)
     except TypeError:
@@ -77,9 +77,9 @@ def class_id(name: str, value: int, classes: int) -> int:
 
 
 def ids_below(name: str, ids: IntArray, size: int) -> NDArray[np.intp]:
-    """Return ids that all lie in 0 ... size - 1; a ValueError names the first that does not, and where it stands."""
+    """Return the ids if all lie in 0 ... size - 1; else raise ValueError with the first bad id and its index."""
     whole = ids.astype(np.intp, copy=False)  # a small dtype would overflow in arithmetic with ids
-    if ids.size and whole.view(np.uintp).max() >= size:  # without a sign, a negative id is a huge one
+    if ids.size and whole.view(np.uintp).max() >= size:  # read as unsigned, a negative id is huge
         where = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= size))[0])
         place = f"{name}[{', '.join(map(str, where))}]" if where else name
         raise ValueError(f"{place} is {ids[where]}; valid ids are 0 to {size - 1}")
@@ -87,13 +87,13 @@ def ids_below(name: str, ids: IntArray, size: int) -> NDArray[np.intp]:
 
 
 def class_ids(targets: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
-    """Return the targets of scores of this shape: an integer class id for each row.
+    """Return the targets for scores of this shape: one integer class id per row.
 
-    Errors: TypeError for other than integers; ValueError for another shape, or for an id that is not a class.
+    Errors: TypeError for anything but integers; ValueError for a wrong shape or an id that is not a class.
     """
     ids = as_ids("targets", targets, "class ids")
     if ids.shape != shape[:-1]:
-        raise ValueError(f"targets must have shape {shape[:-1]}, one class id a row, not {ids.shape}")
+        raise ValueError(f"targets must have shape {shape[:-1]}, one class id per row, not {ids.shape}")
     return ids_below("targets", ids, shape[-1])
 
 
@@ -109,9 +109,9 @@ def rows_of_ids(name: str, value: ArrayLike, width: tuple[int, ...], size: int) 
 
 
 def real(name: str, value: float) -> float:
-    """Return a setting as a float; a TypeError names one that is not a number."""
+    """Return a setting as a float; raise TypeError if it is not a number."""
     try:
-        return math.ldexp(value, 0)  # float(value), but not of a string
+        return math.ldexp(value, 0)  # float(value), but rejecting strings
     except OverflowError:  # an integer too large for a float
         return math.inf if value > 0 else -math.inf
     except (TypeError, ValueError):
@@ -143,7 +143,7 @@ def in_range(name: str, value: float, low: float, high: float) -> float:
 
 
 def whole(name: str, value: int, least: int, below: int = 2**63) -> int:
-    """Return a setting as an int; a TypeError names one that is not a whole number, a ValueError one out of range."""
+    """Return a setting as an int; raise TypeError if it is not a whole number, ValueError if it is out of range."""
     try:
         number = index(value)
     except TypeError:
@@ -163,7 +163,7 @@ def size(name: str, value: int) -> int:
 
 
 def generator(rng: np.random.Generator | int, name: str = "rng") -> np.random.Generator:
-    """Return a generator, or the one with this seed; a TypeError or ValueError names what is neither."""
+    """Return a generator, or a new one with this seed; raise TypeError or ValueError for anything else."""
     wanted = "a whole number of at least 0" if name == "seed" else "a generator, or a whole number of at least 0"
     try:
         return np.random.default_rng(rng)
@@ -172,7 +172,7 @@ def generator(rng: np.random.Generator | int, name: str = "rng") -> np.random.Ge
 
 
 def reduction_of(name: str) -> str:
-    """Return the name of a reduction; a ValueError lists those that exist."""
+    """Return the name of a reduction; raise ValueError, listing the names, if there is no such reduction."""
     if not isinstance(name, str) or name not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, not {name!r}")
     return name
