@@ -9,9 +9,9 @@ trains:
     value, grad_logits = objective.value_and_grad(logits, targets)
     grads = model.backward(grad_logits)
 
-Errors of both models: TypeError for contexts or targets that are not integer ids; ValueError for a wrong shape, an id
-that is not in the vocabulary, a size that is not a whole number of at least 1, or a dtype other than float32 and
-float64.
+Errors of both models: TypeError for contexts or targets that are not integer ids, and for a size that is not a whole
+number; ValueError for a wrong shape, an id that is not in the vocabulary, a size below 1, or a dtype other than float32
+and float64.
 """
 
 from typing import Any, Protocol
@@ -90,7 +90,9 @@ class BigramLM:
         previous = rows_of_ids("contexts", contexts, (self.context_length,), self.vocab_size)[:, 0]
         following = rows_of_ids("targets", targets, (), self.vocab_size)
         if previous.shape != following.shape:
-            raise ValueError(f"there are {len(previous)} contexts, but {len(following)} targets")
+            raise ValueError(
+                f"contexts and targets must have the same length, not {len(previous)} and {len(following)}"
+            )
         pairs = np.bincount(previous * self.vocab_size + following, minlength=self.vocab_size**2)
         counts = pairs.reshape(self.vocab_size, self.vocab_size) + smoothing
         counts[counts.sum(axis=1) == 0] = 1

@@ -46,7 +46,7 @@ def log_softmax(logits: ArrayLike, axis: int = -1) -> NDArray[Any]:
 
 
 def cross_entropy(logits: ArrayLike, targets: ArrayLike, reduction: str = "mean") -> Any:
-    """Return logsumexp(z) - z[y], where two large numbers cancel and take the loss with them.
+    """Return logsumexp(z) - z[y], where two nearly equal numbers cancel and take the loss with them.
 
     >>> print(cross_entropy(np.float32([[17, 0]]), [0]))  # the right answer is 4.1399376e-08
     0.0

@@ -606,7 +606,7 @@ for value in (-1, 3, 2**62):
         bad(f"contexts: {value}", ValueError, f"contexts[1, 0] {says}", function, contexts=[[0], [value]])
     bad(f"contexts: {value}", ValueError, f"contexts[0, 1] {says}", MLP.forward, contexts=[[0, value]])
     bad(f"targets: {value}", ValueError, f"targets[1] {says}", BIGRAM.fit_counts, targets=[0, value])
-bad("too few targets", ValueError, "2 contexts, but 1 targets", BIGRAM.fit_counts, targets=[0])
+bad("too few targets", ValueError, "must have the same length, not 2 and 1", BIGRAM.fit_counts, targets=[0])
 for value in (-1, -5e-324, NAN, INF, HUGE, -HUGE):
     says = f"smoothing must be at least 0 and below inf, not {value}"
     bad(f"smoothing is {str(value)[:9]}", ValueError, says, BIGRAM.fit_counts, smoothing=value)

@@ -1,4 +1,4 @@
-"""The command line as on another system: python without.py WHAT,WHAT exercise grade ... runs without each WHAT.
+"""The command line as on another system: TAKEN_AWAY=fork,resource python without.py exercise grade ... lacks both.
 
 Python's own library, NumPy and Hypothesis are loaded beforehand, since here they need it. The process behind the wall
 and the processes that grade also start without it.

@@ -103,7 +103,7 @@ def _array(blob: bytes) -> Any:
 
 
 def to_bytes(message: dict[str, Any]) -> bytes:
-    """Return a frame; every value under "value" or "values" may contain arrays."""
+    """Return a frame; every value may contain arrays."""
     blobs: Blobs = []
     head = {key: pack(value, blobs) for key, value in message.items()}
     text = json.dumps(head).encode()

@@ -56,7 +56,7 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def enclose(config: dict[str, Any], refused: list[str]) -> None:
-    """Put up the wall; forbidden requests are recorded in `refused`."""
+    """Put up the wall; the refused imports of borrowed libraries are recorded in `refused`."""
     banned = frozenset(config["banned"])
     own = [os.path.dirname(os.__file__), os.path.join(sys.base_prefix, "DLLs")]  # the second exists on Windows only
     folders = [plain(folder) + "/" for folder in (own[0], os.path.dirname(np.__file__), *own[1:])]
