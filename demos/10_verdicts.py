@@ -3,9 +3,9 @@
 #
 # An article on language models asked this question and answered it by reasoning. Some of its claims are right, some are
 # wrong, and some are missing the second half of the sentence. The other pages measured them. This page adds what they
-# left open. Does it matter for the quality of a model what it outputs, its *head*? For classification? With another
-# model, or another random seed? Then the numbers decide: each verdict is computed from measurements, by a rule that you
-# can read here.
+# left open. Does the choice of output, the model's *head*, affect how good a model gets? Does it matter for
+# classification, with another model, or with another random seed? Then the numbers decide: each verdict is computed
+# from measurements, by a rule that you can read here.
 
 # %%
 from scratchlm.pages.plumbing import BLUE, GREY, ORANGE, Page, heading, headline, plt, say, table
@@ -174,8 +174,8 @@ page.keep(**measured[10])
 #
 # Whether a claim holds is decided by comparing numbers; m is what its page measured. If the numbers leave it open,
 # `holds` returns None, and the verdict is "undecided". If a claim holds, but only because of something else that was
-# measured, or only up to a point, it is confirmed with a limit. No verdict is typed in: other numbers would give another
-# verdict.
+# measured, or only up to a point, it is confirmed with a limit. No verdict is typed in: other numbers would give
+# other verdicts.
 
 
 # %%
@@ -267,9 +267,7 @@ CLAIMS = [
         "from log-probs the logits cannot be recovered",
         3,
         lambda m: m["directions_lost"] > 0,
-        lambda m: (
-            worst(m["back_ulps"]) <= 3.5
-        ),  # three numbers rounded by half an ulp, two of them computed (one ulp more)
+        lambda m: worst(m["back_ulps"]) <= 3.5,  # three rounded by half an ulp, two of them computed: one ulp more
         lambda m: (
             f"{m['directions_lost']} number per row is lost, Z; with it, z comes back to within "
             f"{worst(m['back_ulps']):.1f} ulps"
@@ -349,7 +347,7 @@ CLAIMS = [
         lambda m: m["drift"] > 10 * m["control"] and m["twin_nll"][1] < m["twin_nll"][0] - A_GAIN,
         never,
         lambda m: (
-            f"the weights end {m['drift']:.0e} apart, but {m['control']:.0e} if they start 1 ulp apart; what makes "
+            f"the weights end {m['drift']:.0e} apart; starting them 1 ulp apart gives {m['control']:.0e}; what makes "
             "training explode is p - 1 (page 13)"
         ),
     ),
@@ -406,7 +404,7 @@ CLAIMS = [
         lambda m: len(m["changed"]) > 0,
         lambda m: len(m["survives"]) > 0,
         lambda m: (
-            f"{len(m['survives'])} of {len(m['change'])} decoders write the same text; the exceptions: "
+            f"{len(m['survives'])} of {len(m['change'])} decoders write the same text, all but "
             + " and ".join(m["changed"])
             + ("; beam search needs log-probs" if len(set(m["beam_texts"].values())) > 1 else "")
         ),
