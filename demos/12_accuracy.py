@@ -101,7 +101,8 @@ def rows_of(kind, length, rng):
 # ## The judge
 #
 # All four answers follow from the exact log_softmax. (Its exp is computed to 28 digits, decimal's default precision; a
-# float64 has 16.) The gradient is p, except at the target, where it is p - 1: minus the sum of the others.
+# float64 has 16.) The gradient is p, except at the target, where it is p - 1 = -odds / (1 + odds): minus the sum of the
+# others.
 
 
 # %%
@@ -212,8 +213,8 @@ table(
 # factor, and a factor of 1 + 1.9e-6 moves a probability by as much as 32 ulps. Look at naive in the lines "softmax,
 # wide": it does not shift at all, and as long as nothing overflows it is among the best! So shift no further than
 # overflow demands, and by a whole number c. Then z - c is exact in nearly every row, and in most of them c is 0. (See
-# exp_shifted in functional.py. In the lines "softmax, offset", all who shift are equally good: neighbours far from zero
-# have an exact difference.)
+# exp_shifted in functional.py. In the lines "softmax, offset", everyone who shifts is equally good: neighbours far from
+# zero have an exact difference.)
 
 # %%
 pair = np.float32([0.6, -50])
@@ -281,7 +282,7 @@ losses_rounded_once = functional.cross_entropy(surer, np.zeros(len(surer), int),
 exact_losses = [np.float16(float(oracle.cross_entropy(row, 0))) for row in surer]
 different = tuple(len(set(losses)) for losses in (losses_in_float16, losses_rounded_once, exact_losses))
 
-LIBRARY, FORMULA = ("repaired", "still wrong"), ("refuted", "confirmed")  # the words for right and for wrong
+LIBRARY, FORMULA = ("fixed", "still wrong"), ("refuted", "confirmed")  # the words for right and for wrong
 reports = [  # thread, what was wrong in it, (theirs, ours, exact), words
     ("pytorch/pytorch#113708", "PyTorch log_softmax([20, 0])[0]", asked("PyTorch", "log_softmax", sure), LIBRARY),
     # With the score 0 at the target, the loss is logsumexp itself.
