@@ -147,7 +147,7 @@ right.plot(truth, recovered[10][0], "o", color=BLUE, markersize=9)
 right.set_xlabel("secret log-prob (nats)")
 right.set_ylabel("recovered log-prob (nats)")
 right.set_title(f"{recovered[10][1]} best tokens reveal a row", fontsize=15)
-headline(figure, "Log-probs say more than they seem to")
+headline(figure, "An API shows more than it seems to")
 page.save(figure)
 
 page.keep(directions={f"{width}, {name}": value for (width, name), value in found.items()}, errors=errors)

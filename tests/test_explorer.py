@@ -113,7 +113,7 @@ def test_log_probs_do_as_well_as_logits_at_every_temperature(temperature, window
     turn(window, explorer, c=10.0, temperature=temperature, fed=explorer.LOG_PROBS)
     assert widths(window.probs) == pytest.approx(probs, rel=1e-12)
     assert abs(explorer.compute(*window.state).Z) < 1e-12
-    assert "Log-probs do as well as logits: with Z = 0.00 in place of 13.38," in window.title.get_text()
+    assert "Log-probs do as well as logits: with Z = 0.00 instead of 13.38," in window.title.get_text()
     assert window.Z_text.get_text() == "Z of the scores fed: 0.00 nats; of z + c: 13.38"
 
 
@@ -121,8 +121,8 @@ def test_probabilities_fed_as_logits_are_flattened(window, explorer):
     ceiling = math.e / (math.e + 4)
     turn(window, explorer, fed=explorer.PROBS)
     assert widths(window.probs) == pytest.approx(by_hand(by_hand(explorer.State().z)))
-    seen = "Fed with probabilities, no score is above 1: the top token has 0.356;"
-    assert window.title.get_text() == f"{seen}\nat T = 1 it can have 0.405 at most; the logits give it 0.837"
+    seen = "With probabilities fed, no score is above 1: the top token gets 0.356;"
+    assert window.title.get_text() == f"{seen}\nat T = 1 it can get at most 0.405; the logits give it 0.837"
     turn(window, explorer, z=(20.0, -20.0, -20.0, -20.0, -20.0), fed=explorer.PROBS)  # as sure as the knobs can be
     assert widths(window.probs).max() == pytest.approx(ceiling)
     assert widths(window.probs).max() <= ceiling + 1e-15
@@ -181,7 +181,7 @@ def check_sentence(text, state, now):
         assert float(found[1]) == pytest.approx(off, abs=6e-5)
     if found := re.search(r"probability of (.*) was 0", text):
         assert [token in found[1] for token in "ABCDE"] == (now.scores == -np.inf).tolist() == (now.probs == 0).tolist()
-    if found := re.search(r"token has (\S+);\nat T = \S+ it can have (\S+) at most", text):
+    if found := re.search(r"token gets (\S+);\nat T = \S+ it can get at most (\S+);", text):
         assert float(found[1]) == pytest.approx(now.probs.max(), abs=6e-4)
         assert float(found[1]) <= float(found[2])
     if found := re.search(r"top probability is (\S+); at T = 1 it is (\S+)", text):
@@ -208,7 +208,7 @@ def test_the_sentence_is_true_in_every_state(explorer):
                 assert text.count("\n") == 1
                 assert max(map(len, text.split("\n"))) <= 75  # more would leave the window
                 seen.add(text.split(" ")[0])
-    assert seen == {"The", "T", "Adding", "Rounding", "Log-probs", "No", "Fed", "In"}
+    assert seen == {"The", "T", "Adding", "Rounding", "Log-probs", "No", "With", "In"}
 
 
 def test_keys_turn_the_knobs(window, explorer):
