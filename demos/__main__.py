@@ -67,7 +67,7 @@ def main() -> int:
         folder_for(options.markdown, parser)
     keep = bool(options.book or options.markdown)
     extra = [f"--out={folder_for(options.out, parser)}", *["--quick"] * options.quick]
-    pages, time_needed = _pages_in_words(len(options.only)), "" if len(options.only) < 10 else ", in about a minute"
+    pages, time_needed = _pages_in_words(len(options.only)), "" if len(options.only) < 10 else ", in one to two minutes"
     print(f"Running {pages}{time_needed}. Pictures go to {escaped(str(options.out))}.\n", flush=True)
     with tempfile.TemporaryDirectory() as records:
         failed = _run_all(options.only, extra, Path(records) if keep else None)

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+import scratchlm
 from scratchlm import checkpoint, files, runs, terminal
 from scratchlm.checkpoint import Checkpoint
 from scratchlm.data import texts_in, windows_and_targets
@@ -31,21 +32,6 @@ KINDS = (
 )
 
 
-OVERVIEW = """\
-scratchlm: softmax, log-softmax, cross-entropy and two tiny language models, by hand in NumPy.
-
-What would you like to do?
-
-  learn                    python demos/03_normalising.py            (in the repository; python -m demos runs all pages)
-  write softmax myself     python -m scratchlm exercise start mine 1
-  check my softmax         python -m scratchlm examine mine:softmax             (for the function softmax in mine.py)
-  train a language model   python -m scratchlm train --out names.npz
-  grade my class           python -m scratchlm exercise grade handed_in --out graded
-
---help after a command lists its options.
-"""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -57,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     if not words:
-        print(OVERVIEW, end="")
+        print(scratchlm.OVERVIEW, end="")
         return 0
     try:
         options = _parser().parse_args(words[:1] if words[:1] == ["exercise"] else words)

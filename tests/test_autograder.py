@@ -1,4 +1,4 @@
-"""Where students hand in: the archives for Gradescope and Classroom 50, laid out and run as these do."""
+"""Submission platforms: the archives for Gradescope and Classroom 50, laid out and run as on these platforms."""
 
 import io
 import json
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("afterwards_as_before")
 
 
 def unpacked(tmp_path, platform, *options):
-    """Return a root as the platform has it, with the archive unpacked at its place, and its scripts executable."""
+    """Return a root laid out as on the platform, with the archive unpacked in place and its scripts executable."""
     archive = tmp_path / "grader.zip"
     assert cli.main(["exercise", "autograder", f"--{platform}", str(archive), *options]) == 0
     root = tmp_path / "autograder"
@@ -34,7 +34,7 @@ def unpacked(tmp_path, platform, *options):
     return root
 
 
-def test_an_archive_for_gradescope_holds_what_it_needs_and_no_solution(tmp_path):
+def test_an_archive_for_gradescope_contains_what_it_needs_and_no_solution(tmp_path):
     new_exercise(tmp_path / "own", 14, "entropy")
     root = unpacked(tmp_path, "gradescope", "1", "14", "--seed", "7", "--exercises", str(tmp_path / "own"))
     names = {path.relative_to(root / "source").as_posix() for path in (root / "source").rglob("*") if path.is_file()}
@@ -46,7 +46,7 @@ def test_an_archive_for_gradescope_holds_what_it_needs_and_no_solution(tmp_path)
     assert (rules.exercises, rules.seed, rules.own) == ((1, 14), 7, root / "source" / "own")
 
 
-def test_the_wheel_is_this_package_whole_and_the_same_every_time():
+def test_the_wheel_is_the_whole_package_and_the_same_every_time():
     name, data = autograder.wheel()
     assert autograder.wheel() == (name, data)
     with zipfile.ZipFile(io.BytesIO(data)) as made:
@@ -63,7 +63,7 @@ def grade(root, *options):
     return autograder.main(["--rules", str(root / "source" / "class.toml"), *submission, *options])
 
 
-def test_results_for_gradescope_say_of_each_property_what_it_is_and_add_up(tmp_path, capsys):
+def test_results_for_gradescope_explain_each_property_and_add_up(tmp_path, capsys):
     root = unpacked(tmp_path, "gradescope", "1", "2", "--budget", "3")
     (root / "submission" / "hw.py").write_text(NAIVE)
     assert grade(root, "--gradescope", str(root / "results")) == 0
@@ -111,14 +111,14 @@ def test_the_result_for_classroom_50_has_whole_points(tmp_path, monkeypatch):
         (["autograder", "--gradescope", "g.zip", "--exercises", "none"], "none"),
     ],
 )
-def test_a_mistake_is_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+def test_a_mistake_gives_one_line_of_error(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["exercise", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
 
 
-@pytest.mark.long  # it makes an environment, as Gradescope does
+@pytest.mark.long  # it builds an environment, as Gradescope does
 @pytest.mark.skipif(sys.platform == "win32", reason="Gradescope runs Linux")
 def test_the_scripts_run_as_gradescope_runs_them(tmp_path):
     root = unpacked(tmp_path, "gradescope", "1", "--budget", "3")

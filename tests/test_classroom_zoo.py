@@ -1,4 +1,4 @@
-"""Every mutant of the zoo, handed in as a submission: it loses the points of the property that names its mistake."""
+"""Every mutant of the zoo, as a submission: it loses the points for the property that names its mistake."""
 
 import re
 import sys
@@ -18,9 +18,9 @@ KINDS = {part.kind for exercise in EXERCISES.values() for part in exercise.parts
 
 
 def hand_in(folder, animals, names, budget):
-    """Hand in a crowd of functions as one file, each judged by chosen properties; return the lines of each.
+    """Hand in many functions as one file, judge each by chosen properties, and return the lines of each.
 
-    The zoo leans on this package, so here, and here only, a submission may import it.
+    The zoo needs this package, so here, and only here, a submission may import it.
     """
     path = folder / "crowd.py"
     home = str(zoo.__file__).rpartition("/")[0]
@@ -45,7 +45,7 @@ CROWDS = ["one of each kind", pytest.param("all", marks=pytest.mark.long)]
 
 
 def crowd(animals, which):
-    """Return animals of those kinds that are exercises: one for each property that catches some, or for each kind."""
+    """Return animals of the kinds that are exercises: one for each property that catches any, or one for each kind."""
     found = [animal for animal in animals if animal.kind in KINDS and (animal.caught_by or animal in zoo.RIGHT)]
     key = (lambda a: (a.kind, a.caught_by or a.name)) if which == "all" else (lambda a: a.kind)
     return list({key(animal): animal for animal in reversed(found)}.values())
@@ -53,14 +53,14 @@ def crowd(animals, which):
 
 @pytest.fixture(scope="module", params=CROWDS)
 def wrong(request, tmp_path_factory):
-    """Return each wrong one with its lines, by kind; each was held against the property that names its mistake."""
+    """Return each wrong animal with its lines, by kind; each was tested by the property that names its mistake."""
     animals = crowd(zoo.WRONG, request.param)
     return by_kind(animals, hand_in(tmp_path_factory.mktemp("wrong"), animals, lambda a: [a.caught_by], 60))
 
 
-@pytest.fixture(scope="module", params=CROWDS[1:])  # test_judge.py has right ones, one for each kind of exercise
+@pytest.fixture(scope="module", params=CROWDS[1:])  # test_judge.py has a right one for each kind of exercise
 def right(request, tmp_path_factory):
-    """Return each right one with its lines, by kind; each was held against all that is required of it."""
+    """Return each right animal with its lines, by kind; each was tested by all its required properties."""
     animals = crowd(zoo.RIGHT, request.param)
     required = {kind: [p.name for p in PROPERTIES[kind] if p.tier == "identities"] for kind in KINDS}
     return by_kind(animals, hand_in(tmp_path_factory.mktemp("right"), animals, lambda a: required[a.kind], 3))
@@ -72,7 +72,7 @@ def by_kind(animals, lines):
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_a_wrong_one_loses_the_points_and_is_told_why_in_one_line(kind, wrong):
+def test_a_wrong_one_loses_the_points_and_one_line_says_why(kind, wrong):
     assert wrong[kind]
     for animal, lines in wrong[kind]:
         line = next(line for line in lines if line.mark == FAILS)

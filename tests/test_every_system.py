@@ -34,7 +34,7 @@ def graded(folder):
 
 
 ONE_BY_ONE = [pytest.param(name, marks=pytest.mark.long) for name in (*MODULES, *NAMES, "linux")]
-LACKS = "On this system the wall around submissions lacks a limit of memory and the kernel's help"
+LACKS = "On this system the wall around submissions lacks a memory limit and the kernel's help"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="here it is Linux that is taken away")

@@ -175,7 +175,7 @@ def test_of_several_definitions_one_is_taken_and_the_report_says_which(files, ta
     (row,) = rows_of(tmp_path / "out")
     assert (done.returncode, row["total"]) == (0, "10")
     report = (tmp_path / "out" / "anna.txt").read_text(encoding="utf-8")
-    assert f"{taken} was taken: {why}" in " ".join(report.split())
+    assert f"{taken} was used, because {why}" in " ".join(report.split())
 
 
 BROKEN = """
@@ -195,7 +195,7 @@ def test_a_function_that_is_no_python_costs_itself_only_and_is_said_once(text, t
     (row,) = rows_of(tmp_path / "out")
     assert (done.returncode, row["exercise 1 (of 10)"], row["exercise 2 (of 10)"]) == (1, "10", "0")
     assert row["troubles"].count("could not be read: SyntaxError") == 1
-    assert "logsumexp is not there when it runs: hw.py, line" in row["troubles"]
+    assert "logsumexp is not there after it runs: hw.py, line" in row["troubles"]
 
 
 def test_what_is_saved_of_a_broken_file_keeps_its_decorators_and_its_lines():

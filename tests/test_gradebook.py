@@ -472,7 +472,7 @@ def test_every_command_works_with_any_options_of_python_and_any_encoding(options
     assert result.returncode == 0, result.stderr.decode(encoding)
     assert json.loads((tmp_path / "statuses").read_text()) == STATUSES
     assert "not '99'" in result.stderr.decode(encoding).splitlines()[-1]
-    assert "Wrong: exp of the scores" in result.stdout.decode(encoding)  # though -OO leaves docstrings out
+    assert "Wrong: exp of the raw scores" in result.stdout.decode(encoding)  # though -OO leaves docstrings out
 
 
 def test_closed_streams_are_no_traceback(tmp_path):

@@ -1,4 +1,4 @@
-"""A class is graded: whatever students hand in, whatever the machine lacks, and whenever it is interrupted."""
+"""Grading a class, whatever students hand in, whatever the machine lacks, and whenever it is interrupted."""
 
 import contextlib
 import csv
@@ -32,7 +32,7 @@ from scratchlm.classroom import gradebook, grader, sandbox, wall
 from scratchlm.classroom.exercises import EXERCISES, STUBS
 
 
-def test_a_class_is_graded_and_goes_on_where_it_stopped(tmp_path, capsys, few_cases):
+def test_grading_a_class_continues_where_it_stopped(tmp_path, capsys, few_cases):
     handed_in, out = tmp_path / "in", tmp_path / "out"
     sources = {
         "anna": (SOLUTIONS / "ex01_softmax.py").read_text(),
@@ -83,7 +83,7 @@ def test_watch_checks_again_when_the_file_is_saved(tmp_path):
     assert stderr.split() == ["scratchlm:", "interrupted"]
 
 
-def test_grading_that_is_interrupted_goes_on_and_leaves_nobody_behind(tmp_path):
+def test_interrupted_grading_continues_later_and_leaves_nothing_running(tmp_path):
     name = EXERCISES[8].file
     for i in range(4):
         (tmp_path / "in" / f"s{i}").mkdir(parents=True)
@@ -118,10 +118,10 @@ def test_a_grader_that_is_ended_leaves_no_submission_running(how, tmp_path):
     process = start("check", path.name, "--seconds", "1000", cwd=tmp_path)
     wait_until(lambda: submissions(tmp_path))
     (folder,) = submissions(tmp_path)
-    wait_until(lambda: any(Path(os.__file__) in files_held_by(p) for p in processes_in(folder)))  # it is in its loop
+    wait_until(lambda: any(Path(os.__file__) in files_held_by(p) for p in processes_in(folder)))  # in its loop
     process.send_signal(how)
     _, stderr = process.communicate(timeout=20)
-    if how == signal.SIGKILL:  # its own processes have to notice, and to remove what is there
+    if how == signal.SIGKILL:  # its own processes must notice and clean up
         wait_until(lambda: not os.listdir(tmp_path / "temporary"))
         wait_until(lambda: not processes_in(folder))
     else:
@@ -137,9 +137,9 @@ def answers_to(process, number):
 
 
 @pytest.mark.long
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells whether a process answers to signals")
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc shows whether it handles a signal")
 @pytest.mark.parametrize("seed", range(8))
-def test_whenever_it_is_interrupted_nothing_is_left(seed, tmp_path):
+def test_an_interruption_at_any_moment_leaves_nothing_behind(seed, tmp_path):
     right = (SOLUTIONS / EXERCISES[8].file).read_text()
     folder = hand_in(tmp_path / "in", 8, dict.fromkeys(["anna", "ben", "cem"], right))
     grade = ["grade", "in", "--out", "out", "--only", "8", "--workers", "2"]
@@ -160,15 +160,15 @@ def test_whenever_it_is_interrupted_nothing_is_left(seed, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
-def test_a_process_whose_parent_has_ended_before_it_asked_ends():
+def test_a_process_whose_parent_has_already_ended_ends_too():
     child = os.fork()
     if not child:
-        wall.die_with(os.getpid())  # which is not its parent
+        wall.die_with(os.getpid())  # this is not its parent
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
 
 
-def test_a_process_that_grades_and_dies_costs_nobody_else_the_points(tmp_path, monkeypatch, capsys):
+def test_a_grading_process_that_dies_costs_nobody_else_points(tmp_path, monkeypatch, capsys):
     right = (SOLUTIONS / EXERCISES[8].file).read_text()
     folder = hand_in(tmp_path / "in", 8, {"anna": right, "ben": "# kill", "cem": right, "dora": right})
     really = gradebook.checked
@@ -193,7 +193,7 @@ def test_a_process_that_grades_and_dies_costs_nobody_else_the_points(tmp_path, m
 
 
 def raises(error):
-    """Return a function that raises this, whatever it is given."""
+    """Return a function that raises this error whatever it is given."""
 
     def function(*args, **kwargs):
         raise error
@@ -202,7 +202,7 @@ def raises(error):
 
 
 def no_second_process():
-    """Return a stand-in for subprocess.Popen that starts one process only."""
+    """Return a stand-in for subprocess.Popen that starts only one process."""
     started, really = [], subprocess.Popen
 
     def popen(*args, **kwargs):
@@ -218,7 +218,7 @@ def full(*given):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-NOT_THE_STUDENTS_FAULT = {  # what the machine lacks: where that is felt, how, and what is said
+NOT_THE_STUDENTS_FAULT = {  # what the machine lacks: where and how that is felt, and the message
     "a process": (sandbox.subprocess, "Popen", raises(BlockingIOError(11, "no process")), "started for it: no process"),
     "a second process": (sandbox.subprocess, "Popen", no_second_process(), "started for it: Resource temporarily"),
     "threads": (sandbox.threading.Thread, "start", raises(RuntimeError("can't start new thread")), "new thread"),
@@ -228,12 +228,12 @@ NOT_THE_STUDENTS_FAULT = {  # what the machine lacks: where that is felt, how, a
     "memory for a process": (sandbox, "FAR_SIDE", "import os; os.kill(os.getpid(), 9)", "could not be loaded for it"),
     "memory to judge": (grader, "judged", raises(MemoryError()), "not enough memory"),
     "the right to read": (gradebook, "found_in", raises(PermissionError(13, "Permission denied", "x")), "x: Perm"),
-    "a folder for what is temporary": (tempfile, "mkdtemp", raises(OSError(28, "No space")), "be started: No space"),
+    "a folder for temporary files": (tempfile, "mkdtemp", raises(OSError(28, "No space")), "be started: No space"),
     "a process to grade": (os, "fork", raises(BlockingIOError(11, "no process")), "could be started: no process"),
 }
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="where processes begin anew, nothing can be replaced in them")
+@pytest.mark.skipif(sys.platform != "linux", reason="replacements do not reach processes that start afresh")
 @pytest.mark.parametrize("what", NOT_THE_STUDENTS_FAULT)
 def test_what_the_machine_lacks_costs_no_student_a_point(what, tmp_path, monkeypatch, capsys):
     where, name, stand_in, said = NOT_THE_STUDENTS_FAULT[what]
@@ -247,14 +247,14 @@ def test_what_the_machine_lacks_costs_no_student_a_point(what, tmp_path, monkeyp
     kept = json.loads((tmp_path / "out" / "anna.json").read_text())
     assert (kept["points"], "fingerprint" in kept) == (None, False)  # so there is another try
     capsys.readouterr()
-    if what != "the right to read":  # which is asked for when the folder is graded
+    if what != "the right to read":  # which is needed only when a folder is graded
         assert cli.main(["exercise", "check", str(folder / "anna"), "8", "--budget", "3"]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert said in line
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes begin anew")
-def test_where_few_processes_are_allowed_there_are_few_and_never_more_than_students(tmp_path, monkeypatch):
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes start afresh")
+def test_with_few_processes_allowed_few_run_and_never_more_than_students(tmp_path, monkeypatch):
     stub = (STUBS / EXERCISES[8].file).read_text()
     folder = hand_in(tmp_path / "in", 8, dict.fromkeys(["anna", "ben", "cem"], stub))
     asked, really = [], os.fork
@@ -273,7 +273,7 @@ def test_where_few_processes_are_allowed_there_are_few_and_never_more_than_stude
 
 
 @pytest.mark.parametrize("descriptors", [12, pytest.param(8, marks=pytest.mark.long)])
-def test_with_few_descriptors_it_ends_and_nobody_has_0_points(descriptors, tmp_path):
+def test_with_few_descriptors_it_ends_and_nobody_gets_0_points(descriptors, tmp_path):
     right = (SOLUTIONS / EXERCISES[8].file).read_text()
     hand_in(tmp_path / "in", 8, dict.fromkeys(["anna", "ben", "cem"], right))
     command = f"ulimit -n {descriptors}; exec {sys.executable} -m scratchlm exercise grade in --out out --only 8"
@@ -282,7 +282,7 @@ def test_with_few_descriptors_it_ends_and_nobody_has_0_points(descriptors, tmp_p
     assert points_in(tmp_path / "out") == dict.fromkeys(["anna", "ben", "cem"], "")
 
 
-def test_what_students_hand_in_may_be_anything(tmp_path, capsys):
+def test_students_may_hand_in_anything(tmp_path, capsys):
     right = (SOLUTIONS / EXERCISES[8].file).read_text()
     folder = hand_in(tmp_path / "in", 8, dict.fromkeys(["anna", "ben", "cem", "dora", "emil", "finn"], right))
     name = EXERCISES[8].file
@@ -319,7 +319,7 @@ def test_names_of_students_cannot_forge_lines_or_formulas(tmp_path, capsys):
     assert "'=1+1" in book
 
 
-def test_gradescope_can_be_asked_for_later_and_other_limits_grade_again(tmp_path, capsys):
+def test_gradescope_can_be_added_later_and_new_limits_grade_again(tmp_path, capsys):
     folder = hand_in(tmp_path / "in", 8, {"anna": (SOLUTIONS / EXERCISES[8].file).read_text()})
     command = ["exercise", "grade", str(folder), "--out", str(tmp_path / "out"), "--only", "8", "--budget", "3"]
     assert cli.main(command) == 0

@@ -1,4 +1,4 @@
-"""The house rules that a machine can check: who imports whom, what import costs, and what every docstring tells."""
+"""The house rules that a machine can check: which module imports which, what importing costs, what docstrings say."""
 
 import ast
 import doctest
@@ -16,7 +16,7 @@ from scratchlm._engine.sums import row_sum
 
 PACKAGE = Path(__file__).parent.parent / "scratchlm"
 
-# A room may import only rooms listed before it; rooms of one line may import each other's past only.
+# A room may import only rooms listed before it.
 ROOMS = [
     "terminal",
     "files",
@@ -64,7 +64,7 @@ FORMULAS = [
 
 
 def imported_rooms(path):
-    """Return the rooms of the package that a file imports, wherever in it the import stands."""
+    """Return the rooms of the package that a file imports, wherever in the file."""
     rooms = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -78,7 +78,7 @@ def imported_rooms(path):
 
 
 def files_of(room):
-    """Return the files of a room: one, or those of its folder."""
+    """Return the files of a room: a single file, or those in its folder."""
     folder = PACKAGE / room
     return sorted(folder.glob("*.py")) if folder.is_dir() else [PACKAGE / f"{room}.py"]
 
@@ -96,7 +96,7 @@ def test_a_room_imports_only_rooms_before_it(room):
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if (PACKAGE / room).is_dir()])
-def test_no_file_in_a_folder_is_called_like_a_room(room):
+def test_no_file_in_a_folder_has_the_name_of_a_room(room):
     names = {path.stem.strip("_") for path in files_of(room)}
     assert not names & {room.strip("_") for room in ROOMS}
 
@@ -107,7 +107,7 @@ def test_every_function_has_a_name_that_says_something():
         assert "_" not in {function.name for function in functions}, path
 
 
-def test_the_twins_stand_alone_and_the_witnesses_share_checks_only():
+def test_the_twins_import_nothing_and_the_witnesses_only_the_checks():
     for room in ("terminal", "ladder", "naive", "progress"):
         assert imported_rooms(PACKAGE / f"{room}.py") == set()
     for room in ("oracle", "gradcheck", "data"):
@@ -115,7 +115,7 @@ def test_the_twins_stand_alone_and_the_witnesses_share_checks_only():
         assert "_engine.checks import" in (PACKAGE / f"{room}.py").read_text()
 
 
-def test_in_the_engine_each_file_imports_only_files_before_it():
+def test_each_file_of_the_engine_imports_only_files_before_it():
     order = ["checks", "sums", "blocks", "arrays"]
     assert {path.stem for path in files_of("_engine")} == {"__init__", *order}
     for i, name in enumerate(order):
@@ -142,7 +142,7 @@ def statements_in(nodes):
 def test_a_formula_takes_rows_and_returns_values(function):
     parameters = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
     body = [node for statement in body_of(function) for node in ast.walk(statement)]
-    assert parameters <= {node.id for node in body if isinstance(node, ast.Name)}, "an argument is not used"
+    assert parameters <= {node.id for node in body if isinstance(node, ast.Name)}, "an argument is unused"
     assert not [node for node in body if isinstance(node, ast.FunctionDef | ast.Lambda)], "a function in a function"
     assert not [node for node in body if isinstance(node, ast.keyword) and node.arg == "out"]
     calls = [node for node in body if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "put"]
@@ -155,8 +155,8 @@ def test_a_formula_takes_rows_and_returns_values(function):
         assert len(statements_in(body_of(function))) <= 9
 
 
-def test_a_formula_that_is_changed_changes_what_callers_get(monkeypatch):
-    # What you read is what runs: there is no second copy behind the public name, for small arrays or for large ones.
+def test_changing_a_formula_changes_what_callers_get(monkeypatch):
+    # What you read is what runs: the public name hides no second copy, for small arrays or for large ones.
     def broken(e):
         return 2 * row_sum(e)
 
@@ -187,7 +187,7 @@ def test_import_loads_numpy_only():
 
 
 @pytest.mark.parametrize(("room", "names"), [(room, names.split()) for room, names in PUBLIC.items()])
-def test_public_names_are_there_and_documented(room, names):
+def test_public_names_exist_and_are_documented(room, names):
     module = importlib.import_module(f"scratchlm.{room}")
     for name in names:
         thing = getattr(module, name)
@@ -199,7 +199,7 @@ def test_public_names_are_there_and_documented(room, names):
 
 
 @pytest.mark.parametrize(("room", "name"), FORMULAS)
-def test_what_computes_a_formula_says_which_and_on_what_shapes(room, name):
+def test_a_function_that_computes_a_formula_states_it_and_its_shapes(room, name):
     doc = inspect.getdoc(getattr(importlib.import_module(f"scratchlm.{room}"), name))
     assert "Shapes:" in doc
     assert "Formula:" in doc or name == "top_k"
@@ -207,7 +207,7 @@ def test_what_computes_a_formula_says_which_and_on_what_shapes(room, name):
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_no_function_is_longer_than_a_screen(room):
-    # A list of options, a loop that is read as one; and `_of_a...`, which enter short properties one after the other.
+    # Exempt: a list of options, a loop that reads as one piece, and `_of_a...`, which enter short properties in turn.
     long = ("_parser", "train")
     for path in files_of(room):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -207,7 +207,7 @@ def test_an_examiner_may_answer_with_a_bool_of_either_kind(answer, right, tmp_pa
     path.write_text(f"import numpy as np\ndef looks_like_softmax(softmax):\n    return {answer}\n")
     first, *others = check(EXERCISES[13], path).lines
     assert (first.mark == HOLDS) == right
-    assert right or first.message.startswith(f"it must return True or False, and returned {answer}")
+    assert right or first.message.startswith(f"it must return True or False, but it returned {answer}")
     assert {line.mark for line in others} == {FAILS}
 
 

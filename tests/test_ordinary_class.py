@@ -151,11 +151,11 @@ def test_a_class_that_hands_in_as_classes_do_gets_what_it_deserves(tmp_path, cap
 
 GIVEN = "import numpy as np\n\n\ndef softmax(logits, axis=-1):\n    "
 FAULTS = {  # what is usually wrong, and what says so
-    GIVEN.replace("softmax", "soft_max") + "return np.exp(logits)": "perhaps meant as softmax: rename it",
+    GIVEN.replace("softmax", "soft_max") + "return np.exp(logits)": "may be meant as softmax: rename it",
     GIVEN + "e = np.exp(logits)\n    return e / np.sum(e)": "dividing by the sum of the whole array",
     GIVEN + "e = np.exp(logits)\n    return e / e.sum(axis=axis, keepdims=True)": "exp of the scores as they are",
     GIVEN + "e = np.exp(logits - np.max(logits))\n    return e / e.sum(axis=axis, keepdims=True)": "of the whole array",
-    GIVEN + "e = np.exp(logits - logits.max(axis, keepdims=True))\n    e / e.sum(axis)": "is there a `return`?",
+    GIVEN + "e = np.exp(logits - logits.max(axis, keepdims=True))\n    e / e.sum(axis)": "is a `return` missing?",
     GIVEN + "e = np.exp(logits - logits.max(axis))\n    return e / e.sum(axis)": "keepdims",
     GIVEN + "return = logits": "line 5 could not be read: SyntaxError",
     GIVEN + "return scipy.special.softmax(logits, axis)": "NameError: name 'scipy' is not defined",
@@ -164,7 +164,7 @@ FAULTS = {  # what is usually wrong, and what says so
     GIVEN + "e = np.exp(logits - logits.max(0))\n    return e / e.sum(0)": "axis",
     GIVEN + "e = np.exp(logits - logits.max(axis, keepdims=True))\n    return e / (e.sum(axis, keepdims=True) + 1e-9)":
         "1e-9",
-    "class Softmax:\n    def forward(self, logits):\n        return logits": "perhaps meant as softmax: rename it",
+    "class Softmax:\n    def forward(self, logits):\n        return logits": "may be meant as softmax: rename it",
     GIVEN + "logits -= logits.max(axis, keepdims=True)\n    e = np.exp(logits)\n    return e / e.sum(axis)[..., None]":
         "input untouched",
     GIVEN + "raise NotImplementedError": "not attempted yet",

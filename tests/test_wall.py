@@ -1,4 +1,4 @@
-"""The wall: what hostile submissions get, what honest ones get, and what the kernel is asked to refuse."""
+"""The wall: how hostile and honest submissions fare, and what the kernel is asked to refuse."""
 
 import platform
 import re
@@ -18,9 +18,9 @@ from scratchlm.classroom.grader import FAILS, HOLDS, check
 from scratchlm.classroom.paper import as_text, next_step
 from scratchlm.classroom.sandbox import Submission
 
-ONE_EACH = {"a distribution", "there and back"}  # a process that was lost is not begun anew for more than that
-# What a hostile softmax does, and what its line says. Who was lost or refused is not called again: there is no smaller
-# counterexample to be had of it.
+ONE_EACH = {"a distribution", "there and back"}  # a process that was lost is not restarted for more than that
+# What a hostile softmax does, and what its line says. A function that was lost or refused is not called again, so it
+# yields no smaller counterexample.
 LOST_OR_REFUSED = {
     "an infinite loop": (in_softmax("while True: pass"), "did not return within 1 s"),
     "recursion without a limit": (
@@ -34,7 +34,7 @@ LOST_OR_REFUSED = {
     "memory without bound": (in_softmax("return np.ones(10**11)"), "MemoryError"),
     "memory, bit by bit": (
         in_softmax("a = []", "while True: a.append(bytearray(10**8))"),
-        "(MemoryError|did not return)",  # whichever limit is met first
+        "(MemoryError|did not return)",  # whichever limit is hit first
     ),
     "importing this package": (
         in_softmax("import scratchlm.functional", "return honest(logits, axis)"),
@@ -70,7 +70,7 @@ LOST_OR_REFUSED = {
     "junk on every descriptor": (
         "import os\n"
         + in_softmax("for i in range(3, 64):", "    try: os.write(i, b'junk' * 99)", "    except OSError: pass"),
-        "something else than a frame",
+        "something other than a frame",
     ),
     "closing every descriptor": (
         "import os\n" + in_softmax("os.closerange(3, 64)", "return honest(logits, axis)"),
@@ -83,13 +83,13 @@ LOST_OR_REFUSED = {
 }
 
 
-HEARD = {  # it answers, or raises
+HEARD = {  # the submission answers or raises
     "recursion without end": (
         in_softmax("return softmax(logits)"),
         "(RecursionError|crashed|MemoryError|did not return)",  # Python 3.13.0 does not count these calls
     ),
     "sys.exit": ("import sys\n" + in_softmax("sys.exit(0)"), "SystemExit: 0"),
-    "None": (in_softmax("return None"), "is there a `return`"),
+    "None": (in_softmax("return None"), "is a `return` missing?"),
     "text": (in_softmax("return 'p'"), "not an array of floats"),
     "an array of objects": (in_softmax("return np.array([object()])"), "not an array of floats"),
     "an object that cannot be shown": (
@@ -115,15 +115,15 @@ HOSTILE = {**LOST_OR_REFUSED, **HEARD}
 
 
 REFUSED = {what: LOST_OR_REFUSED[what] for what in LOST_OR_REFUSED if "refused" in LOST_OR_REFUSED[what][1]}
-# Where the process lives on, one can bear them all, one after the other; in the long tests each has its own.
-LIVING = {what: HEARD[what] for what in HEARD if what != "recursion without end"}  # which calls the last of its name
+# If the process survives, one process can run them all in turn; in the long tests each has its own.
+LIVING = {what: HEARD[what] for what in HEARD if what != "recursion without end"}  # it calls the last of its name
 AT_ONCE = {"all that are refused": REFUSED, "all that are heard": LIVING}
 ALONE = [pytest.param(what, marks=[pytest.mark.long] if what in {**REFUSED, **LIVING} else []) for what in HOSTILE]
 ENDLESS = ("an infinite loop", "recursion without a limit", "recursion without end", "memory, bit by bit")
 
 
 @pytest.mark.parametrize("what", [*AT_ONCE, *ALONE])
-def test_a_hostile_submission_is_told_in_one_line_and_harms_nobody(what, tmp_path, monkeypatch):
+def test_a_hostile_submission_is_reported_in_one_line_and_harms_nobody(what, tmp_path, monkeypatch):
     functions = AT_ONCE.get(what) or {what: HOSTILE[what]}
     names = FEW if functions.keys() <= HEARD.keys() else ONE_EACH
     sources = [source for source, _ in functions.values()]
@@ -137,7 +137,7 @@ def test_a_hostile_submission_is_told_in_one_line_and_harms_nobody(what, tmp_pat
 
 
 def judged_at_once(folder, monkeypatch, sources, names, seconds=20):
-    """Hand in a file with many functions called softmax, and an honest one; return the lines of each, and of that."""
+    """Hand in many softmaxes and an honest function in one file; return the lines of each, and the report."""
     path = folder / "many.py"
     kept = [f"{source}\nf{i} = softmax\n" for i, source in enumerate(sources)]
     path.write_text(f"import numpy as np\n{HONEST}\n" + "\n".join(kept))
@@ -161,11 +161,11 @@ AT_IMPORT = {
 
 
 @pytest.mark.parametrize("what", AT_IMPORT)
-def test_what_goes_wrong_at_import_is_told_in_one_line(what, graded):
+def test_an_error_at_import_is_reported_in_one_line(what, graded):
     source, message = AT_IMPORT[what]
     report, lines, honest = graded(source, seconds=1 if what == "an infinite loop" else 20)
     assert {line.mark for line in lines} == {FAILS}
-    assert {line.mark for line in honest} == {HOLDS}  # which was defined before
+    assert {line.mark for line in honest} == {HOLDS}  # it was defined before the error
     assert report.lines[0].note in report.troubles or report.trouble
     told = report.trouble + " ".join(report.troubles)
     assert "there is no function softmax in it" in told
@@ -174,7 +174,7 @@ def test_what_goes_wrong_at_import_is_told_in_one_line(what, graded):
     assert next_step([report]).startswith("Next: repair two.py")
 
 
-def test_a_flood_of_output_is_cut_and_a_print_disturbs_nothing(graded):
+def test_a_flood_of_output_is_cut_and_printing_disturbs_nothing(graded):
     report, lines, _ = graded(in_softmax("print('x' * 10**6)", "return honest(logits, axis)"))
     assert {line.mark for line in lines} == {HOLDS}
     assert 1000 < len(report.printed) <= 20_000
@@ -192,7 +192,7 @@ def test_a_thread_left_running_ends_with_the_submission(graded, tmp_path):
     assert process.poll() is not None
 
 
-def test_the_child_is_never_sent_what_was_expected(tmp_path, monkeypatch):
+def test_the_child_is_never_sent_the_expected_results(tmp_path, monkeypatch):
     sent = []
     exchange = Submission._exchange
 
@@ -213,12 +213,12 @@ def test_the_child_is_never_sent_what_was_expected(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "junk", [b"", b"slm1", b"\x00\x00\x00\x05{}", b"\xff" * 50, b"\x00\x00\x00\x02[]", b"\x00" * 20]
 )
-def test_a_frame_of_junk_is_garbled_and_nothing_else(junk):
+def test_a_frame_of_junk_raises_garbled_and_nothing_else(junk):
     with pytest.raises(frames.Garbled):
         frames.from_bytes(junk)
 
 
-def test_a_header_that_promises_more_than_there_is_allocates_nothing():
+def test_a_header_that_promises_too_much_allocates_nothing():
     blobs = []
     frames.pack(np.ones(3), blobs)
     forged = blobs[0].replace(b"(3,)", b"(9,)")
@@ -233,17 +233,17 @@ def test_a_header_that_promises_more_than_there_is_allocates_nothing():
     "value",
     [None, True, 3, -0.5, "text", [1, 2.0], (np.float32([1, 2]), None), {"a": np.arange(3), "b": np.float64(2)}],
 )
-def test_values_come_through_the_wall_as_they_were(value):
+def test_values_pass_through_the_wall_unchanged(value):
     message = frames.from_bytes(frames.to_bytes({"value": value})[12:])
     np.testing.assert_equal(message["value"], value)
 
 
 BYPASSES = {
-    "a path that is no text": "import pathlib, io\nio.FileIO(pathlib.Path({file!r})).read()",
+    "a path that is not text": "import pathlib, io\nio.FileIO(pathlib.Path({file!r})).read()",
     "a folder's descriptor": "import os\nd = os.open({folder!r}, 0)\nos.open({name!r}, 0, dir_fd=d)",
     "another realpath": "import os\nos.path.realpath = lambda *a, **k: 'x'\nopen({file!r})",
-    "a way around": "import os\nopen(os.path.dirname(os.__file__) + '/..' * 20 + {file!r})",
-    "numpy's own reader": "np.fromfile({file!r}, np.uint8)",
+    "a detour": "import os\nopen(os.path.dirname(os.__file__) + '/..' * 20 + {file!r})",
+    "NumPy's own reader": "np.fromfile({file!r}, np.uint8)",
     "a history": "import readline\nreadline.read_history_file({file!r})",
     "the grader's memory": "import os\nos.open('/proc', 0)",
     "the harness": "import __main__\n__main__.WRITES = 0\n__main__.REFUSED_EVENTS = ('-',)\nimport os\nos.mkdir('x')",
@@ -252,13 +252,13 @@ BYPASSES = {
     "a signal by descriptor": "import os, signal\nsignal.pidfd_send_signal(os.pidfd_open(os.getppid()), 9)",
     "a pipe on disk": "import os\nos.mkfifo('x')",
     "new times": "import os\nos.utime(__file__)",
-    "a name that is no plain text": "class S(str):\n    def __str__(self): return 'math'\n__import__(S('_ctypes'))",
+    "a name that is not plain text": "class S(str):\n    def __str__(self): return 'math'\n__import__(S('_ctypes'))",
     "another interpreter": "import _xxsubinterpreters as i\ni.run_string(i.create(isolated=False), 'x = 1')",
     "an interpreter for tests": "import _testcapi\n_testcapi.run_in_subinterp('x = 1')",
-    "a second copy of what is built in": (
+    "a second copy of a built-in module": (
         "import _imp\nfrom importlib.machinery import ModuleSpec\n_imp.create_builtin(ModuleSpec('posix', None))"
     ),
-    "a second copy of what is loaded": (
+    "a second copy of a loaded module": (
         "import _imp\nfrom importlib.machinery import ModuleSpec, PathFinder\n"
         "_imp.create_dynamic(ModuleSpec('_ctypes', None, origin=PathFinder.find_spec('_ctypes').origin))"
     ),
@@ -342,14 +342,14 @@ BREAK_OFF = (
     "a reply of a million lists",
     "one array, a hundred times",
     "a flood of questions",
-)  # so the process is lost
+)  # these lose the process
 GO_ON = [what for what in ODD if what not in BREAK_OFF]
 
 
 @pytest.mark.parametrize(
     "what", ["all that go on", *BREAK_OFF, *(pytest.param(what, marks=pytest.mark.long) for what in GO_ON)]
 )
-def test_odd_replies_stop_neither_the_grader_nor_the_rest(what, tmp_path, monkeypatch):
+def test_odd_replies_stop_neither_the_grader_nor_other_functions(what, tmp_path, monkeypatch):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     sources = [ODD[name] for name in (GO_ON if what == "all that go on" else [what])]
     seconds = 1 if "million" in what else 20
@@ -360,7 +360,7 @@ def test_odd_replies_stop_neither_the_grader_nor_the_rest(what, tmp_path, monkey
     assert not re.search("^Exercise 1: softmax", as_text(report), re.MULTILINE)
     assert all(told)
     assert len(as_text(report)) < 40_000
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # kilobytes, here
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # ru_maxrss is in kilobytes on Linux
 
 
 THROUGH_THE_TRACEBACK = """
@@ -381,7 +381,7 @@ from scratchlm.functional import softmax
 
 
 @pytest.mark.parametrize("refused", ["import scipy", "open('/etc/passwd')"])
-def test_the_ear_cannot_be_stopped_through_a_traceback(refused, tmp_path):
+def test_the_audit_hook_cannot_be_disarmed_through_a_traceback(refused, tmp_path):
     path = tmp_path / "ex01_softmax.py"
     root = str(Path(frames.__file__).parents[2])
     path.write_text(THROUGH_THE_TRACEBACK.format(refused=refused, root=root))
@@ -391,7 +391,7 @@ def test_the_ear_cannot_be_stopped_through_a_traceback(refused, tmp_path):
 
 
 @pytest.mark.long
-def test_a_flood_of_questions_ends_the_examination_and_not_the_grader(tmp_path):
+def test_a_flood_of_questions_ends_the_examination_but_not_the_grader(tmp_path):
     path = tmp_path / EXERCISES[13].file
     path.write_text(
         "import json, os, struct\nimport numpy as np\n" + FLOOD + "def looks_like_softmax(softmax):\n"
@@ -401,10 +401,10 @@ def test_a_flood_of_questions_ends_the_examination_and_not_the_grader(tmp_path):
     )
     report = check(EXERCISES[13], path, seconds=1)
     assert report.points == 0
-    assert any("more came through the pipe than was asked for" in line.message for line in report.lines)
+    assert any("it sent more through the pipe than was asked for" in line.message for line in report.lines)
 
 
-def test_the_ear_shows_nothing_of_the_wall(tmp_path):
+def test_the_audit_hook_reveals_nothing_of_the_wall(tmp_path):
     path = tmp_path / "two.py"
     path.write_text(
         f"import numpy as np\n{HONEST}\ntry: import scipy\nexcept ImportError as error:\n"
@@ -419,7 +419,7 @@ def test_the_ear_shows_nothing_of_the_wall(tmp_path):
 
 HONEST_FILES = {
     "an environment": "import os\nos.environ['OMP_NUM_THREADS'] = '1'",
-    "a parser of arguments": "import argparse\nargparse.ArgumentParser().parse_args()",
+    "an argument parser": "import argparse\nargparse.ArgumentParser().parse_args()",
     "NumPy's testing": "from numpy.testing import assert_allclose\nassert_allclose(1, 1)",
     "doctests": "import doctest\ndoctest.testmod()",
     "a warning about the caller": "import warnings\nwarnings.warn('x', stacklevel=3)",
@@ -428,7 +428,7 @@ HONEST_FILES = {
         "import threading, time\nts = [threading.Thread(target=time.sleep, args=(0.2,)) for _ in range(40)]\n"
         "[t.start() for t in ts]\n[t.join() for t in ts]"
     ),
-    "much of the library": (
+    "much of the standard library": (
         "import math, random, statistics, decimal, fractions, itertools, functools, collections, typing, dataclasses, "
         "array, heapq, json, csv, re, time, datetime, logging, pathlib, unittest, pprint, enum, abc, contextlib, copy, "
         "string, textwrap, inspect, os.path, concurrent.futures, threading, timeit, operator, zlib, bz2, lzma, uuid\n"
@@ -441,14 +441,14 @@ HONEST_FILES = {
 @pytest.mark.parametrize(
     "what", ["all of them", *(pytest.param(what, marks=pytest.mark.long) for what in HONEST_FILES)]
 )
-def test_the_wall_is_in_nobody_honests_way(what, graded):
+def test_the_wall_lets_honest_code_run(what, graded):
     sources = HONEST_FILES.values() if what == "all of them" else [HONEST_FILES[what]]
     report, lines, _ = graded("\n".join([*sources, in_softmax("return honest(logits, axis)")]))
     assert report.trouble == ""
     assert {line.mark for line in lines} == {HOLDS}
 
 
-# As if the ear had been stopped: what is asked of Linux itself, once the wall stands.
+# What Linux itself is asked to do once the wall stands, as if the audit hook had been removed.
 ASKS_THE_KERNEL = {
     "to start a process": "os.fork()",
     "to run a program": "os.execv('/bin/true', ['true'])",
@@ -462,10 +462,10 @@ ASKS_THE_KERNEL = {
     "for a file of another package": f"open({str(Path(frames.__file__))!r})",
     "for a folder": "os.listdir('/tmp')",
     "for more memory": "resource.setrlimit(resource.RLIMIT_AS, (2**40, 2**40))",
-    "to outlive the grader": "call(157, 1, 0, 0, 0, 0, 0)",  # prctl(PR_SET_PDEATHSIG, 0): the death signal, taken back
-    "for signals to another": "call(72, 0, 8, os.getppid())",  # fcntl(0, F_SETOWN, ...)
+    "to outlive the grader": "call(157, 1, 0, 0, 0, 0, 0)",  # prctl(PR_SET_PDEATHSIG, 0) cancels the death signal
+    "to send signals to another process": "call(72, 0, 8, os.getppid())",  # fcntl(0, F_SETOWN, ...)
     "to type into a terminal": "call(16, 0, 0x5412, b'x')",  # ioctl(0, TIOCSTI, ...)
-    "to start a process by another machine's number": "call_of_another_machine(2)",  # fork, as int 0x80 has it
+    "to start a process by another architecture's number": "call_of_another_machine(2)",  # fork's number under int 0x80
 }
 
 
@@ -500,7 +500,7 @@ def call_of_another_machine(number):
 
 @pytest.fixture(scope="module")
 def answers_of_the_kernel(tmp_path_factory):
-    """Return what the kernel answered to each question, of a process behind the wall that asked them all."""
+    """Return the kernel's answers to a process behind the wall that asked every question."""
     folder = tmp_path_factory.mktemp("kernel")
     path = folder / "asks.py"
     path.write_text(
@@ -523,15 +523,15 @@ def answers_of_the_kernel(tmp_path_factory):
     return dict(zip(ASKS_THE_KERNEL, answers, strict=True))
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="the kernel is asked only there")
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="the kernel helps only there")
 @pytest.mark.parametrize("what", ASKS_THE_KERNEL)
-def test_the_kernel_refuses_what_the_ear_might_miss(what, answers_of_the_kernel):
+def test_the_kernel_refuses_calls_that_the_audit_hook_might_miss(what, answers_of_the_kernel):
     assert answers_of_the_kernel[what] in ("not permitted", "not allowed to raise maximum limit")
 
 
 def test_all_calls_together_have_a_limit(graded, monkeypatch):
-    monkeypatch.setattr(sandbox, "ALL_CALLS", 0.1)  # of 20 s: far more than the few calls of the honest one need
+    monkeypatch.setattr(sandbox, "ALL_CALLS", 0.1)  # of 20 s: far more than the honest function's few calls need
     slow = in_softmax("time.sleep(0.9)", "return honest(logits, axis)")
     _, lines, honest = graded(f"import time\n{slow}")
-    assert any("2 s in all" in line.note for line in lines)
+    assert any("2 s in total" in line.note for line in lines)
     assert {line.mark for line in honest} == {HOLDS}

@@ -1,7 +1,7 @@
-"""The command line as on another system: python without.py WHAT,WHAT exercise grade ...; what is named is not there.
+"""The command line as on another system: python without.py WHAT,WHAT exercise grade ... runs without each WHAT.
 
-Python's own library, NumPy and Hypothesis are loaded before, since here they need it. The process behind the wall, and
-those that grade, are started without it, too.
+Python's own library, NumPy and Hypothesis are loaded beforehand, since here they need it. The process behind the wall
+and the processes that grade also start without it.
 """
 
 import importlib
@@ -19,7 +19,7 @@ NAMES = {
     signal: ("SIGHUP", "SIGKILL", "pthread_sigmask", "SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK"),
     os: ("fork", "killpg", "waitid", "O_NONBLOCK", "set_blocking", "sched_getaffinity", "geteuid"),
 }
-LINUX = "linux"  # the name of the system: without it, nothing is asked of the kernel, and processes begin anew
+LINUX = "linux"  # the system's name: without it, the kernel is asked for nothing, and processes start afresh
 ALL = [*MODULES, *(name for names in NAMES.values() for name in names), LINUX]
 TAKE = """
 import os, signal, sys, subprocess, numpy
@@ -35,7 +35,7 @@ for name in {taken!r}:
 
 
 def take_away(taken):
-    """Take away what is named while the classroom is imported; what the library needs to start processes comes back."""
+    """Take away the given names while the classroom is imported; restore those the library needs to start processes."""
     kept, kill = {name: sys.modules.get(name) for name in MODULES}, signal.SIGKILL
     exec(TAKE.format(taken=taken, modules=MODULES), {})
     sandbox = importlib.import_module("scratchlm.classroom.sandbox")
@@ -47,7 +47,7 @@ def take_away(taken):
             sys.modules[name] = module
 
 
-if "TAKEN_AWAY" in os.environ:  # in the processes that grade as well, which only import this
+if "TAKEN_AWAY" in os.environ:  # also in the processes that grade, which only import this file
     take_away(os.environ["TAKEN_AWAY"].split(","))
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Exercises, and a grader for them. In a notebook: `from scratchlm.classroom import check`."""
+"""Exercises and their grader. In a notebook: `from scratchlm.classroom import check`."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -8,12 +8,12 @@ if TYPE_CHECKING:
 
 
 def check(*functions: Callable[..., Any], exercise: int | None = None, seed: int = 0, budget: int = 30) -> "Answer":
-    """Judge functions for an exercise, here and now: in a notebook, with a table as the answer.
+    """Judge functions for an exercise on the spot, in a notebook, and return a table.
 
-    The exercise is known by the names of the functions; `exercise` says which it is if they have other names. `budget`
-    is the number of cases for each property, and another seed gives other cases. The functions run in this process:
-    nothing limits their time, so interrupt the kernel if one does not end.
-    Errors: TypeError for what cannot be called; ValueError if no exercise asks for such a function.
+    The names of the functions identify the exercise; pass `exercise` if they have other names. `budget` is the number
+    of cases for each property, and another seed gives other cases. The functions run in this process with no time
+    limit, so interrupt the kernel if one does not return.
+    Errors: TypeError for an argument that is not callable; ValueError if no exercise asks for such a function.
 
     >>> import numpy as np
     >>> def softmax(logits, axis=-1):
@@ -23,6 +23,6 @@ def check(*functions: Callable[..., Any], exercise: int | None = None, seed: int
     Exercise 1: softmax, 2 of 10 points, and 0 of 2 for stars
     mistake:  This computes exactly what ...
     """
-    from scratchlm.classroom.notebook import checked  # here: the far side of the wall has no need of the judge
+    from scratchlm.classroom.notebook import checked  # here: the far side of the wall does not need the judge
 
     return checked(functions, exercise, seed, budget)

@@ -1,7 +1,7 @@
 """Which file answers an exercise: functions are found by their names, whatever the file is called.
 
-In: an exercise, and a submission behind the wall. Out: the submission, knowing which function to call in which file;
-and what there is to say: which of several was taken, what is missing, what it is perhaps called, what to do.
+In: an exercise and a submission behind the wall. Out: the submission, which then knows which function to call in which
+file, and remarks: which of several files was used, what is missing, what it may be called instead, and what to do.
 """
 
 import difflib
@@ -16,28 +16,28 @@ from scratchlm.terminal import in_one_line
 
 
 class Files(Protocol):
-    """A submission, as far as this module is concerned."""
+    """The part of a submission that this module uses."""
 
     sources: list[Source]
     signatures: dict[str, list[str]]
     places: dict[str, int]
 
     def load(self, index: int) -> Loaded:
-        """Return what is in a file."""
+        """Return the contents of a file."""
 
 
 @dataclass
 class Answers:
-    """What was found for an exercise: the files used, which of several was taken, what failed, what is missing."""
+    """What was found for an exercise: files used, remarks on which of several, what failed, and what is missing."""
 
     files: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
-    missing: dict[str, str] = field(default_factory=dict)  # why a function is not there
+    missing: dict[str, str] = field(default_factory=dict)  # why a function is missing
 
 
 def answers_to(exercise: Exercise, submission: Files) -> Answers:
-    """Look for the functions of an exercise, and enter them into the submission. Errors: Unable."""
+    """Find the functions of an exercise, and enter them into the submission. Errors: Unable."""
     answers, looked_at, used = Answers(), dict[int, Loaded](), list[int]()
     for function in dict.fromkeys(part.function for part in exercise.parts):
         there: dict[int, Loaded] = {}
@@ -49,7 +49,7 @@ def answers_to(exercise: Exercise, submission: Files) -> Answers:
                 if function not in loaded.untouched:
                     taken = index
                     break
-        if taken is None:  # nowhere, or only as it was handed out
+        if taken is None:  # nowhere, or only in its original, unwritten form
             used += looked_at
             taken = next(iter(there), None)
         if taken is None:
@@ -71,14 +71,14 @@ def is_answered(exercise: Exercise, sources: list[Source]) -> bool:
 
 
 def may_answer(exercise: Exercise, source: Source) -> bool:
-    """Return whether a file is that of an exercise, or defines one of its functions, or one nearly so called."""
+    """Return whether a file belongs to an exercise by name, or defines one of its functions, or a similar name."""
     rank, functions = _rank(exercise, source), {part.function for part in exercise.parts}
     nearly = rank == 1 and any(nearly_called(function, [source]) for function in functions)
     return rank == 0 or nearly or any(source.defines(function) for function in functions)
 
 
 def _candidates(exercise: Exercise, function: str, sources: list[Source]) -> list[int]:
-    """Return the files that may hold a function, those first that are most likely meant."""
+    """Return the files that may contain a function, the likeliest first."""
 
     def place(index: int) -> tuple[bool, int, float]:
         rank = _rank(exercise, sources[index])
@@ -91,7 +91,7 @@ def _candidates(exercise: Exercise, function: str, sources: list[Source]) -> lis
 
 
 def _rank(exercise: Exercise, source: Source) -> int:
-    """Return 0 for a file named as it was handed out, or as a function; 2 for the file of another exercise; else 1."""
+    """Return 0 for a file named after the exercise or a function; 2 for another exercise's file; otherwise 1."""
     stem = source.plain_name.partition(".")[0].lower()
     if stem in (exercise.file.removesuffix(".py"), *(part.function for part in exercise.parts)):
         return 0
@@ -99,20 +99,20 @@ def _rank(exercise: Exercise, source: Source) -> int:
 
 
 def _which(exercise: Exercise, function: str, taken: int, sources: list[Source]) -> list[str]:
-    """Return which of several definitions was taken, and why."""
+    """Return which of several definitions was used, and why."""
     mine = sources[taken]
     rivals = [s for s in sources if s is not mine and s.searched and s.defines(function) and s.text != mine.text]
     others = [source for source in rivals if _rank(exercise, source) < 2]
     if not others:
         return []
     named = _rank(exercise, mine) == 0 and all(_rank(exercise, source) > 0 for source in others)
-    why = "of its name" if named else "it was changed last"
+    why = "because of its name" if named else "because it was changed last"
     names = ", ".join(source.name for source in (mine, *others))
-    return [f"{function} is defined in {names}; {mine.name} was taken: {why}"]
+    return [f"{function} is defined in {names}; {mine.name} was used, {why}"]
 
 
 def nearly_called(function: str, sources: list[Source]) -> list[str]:
-    """Return functions whose names are nearly this one, and no other exercise's.
+    """Return functions whose names are nearly this one and do not belong to another exercise.
 
     >>> nearly_called("softmax", [Source("a.py", (("a.py", "def Soft_Max(z): return z"),))])
     ['Soft_Max']
@@ -130,7 +130,7 @@ def nearly_called(function: str, sources: list[Source]) -> list[str]:
 
 
 def _why_missing(function: str, exercise: Exercise, looked_at: dict[int, Loaded], sources: list[Source]) -> str:
-    """Return what was found and tried in place of a function, and what to do."""
+    """Return what was found and tried instead of a function, and what to do."""
     tried = [sources[index] for index in looked_at if _rank(exercise, sources[index]) < 2]
     tried = tried or [s for s in sources if s.searched and _rank(exercise, s) < 2]
     near = nearly_called(function, tried)
@@ -138,7 +138,7 @@ def _why_missing(function: str, exercise: Exercise, looked_at: dict[int, Loaded]
     read += " were read" if len(tried[:3]) > 1 else " was read"
     troubled = [trouble for index in looked_at for trouble in looked_at[index].troubles]
     if troubled and any(source.defines(function) for source in tried):
-        return f"{read}, but {function} is not there when it runs: {troubled[0]}"
+        return f"{read}, but {function} is not there after it runs: {troubled[0]}"
     if near:
-        return f"{read}; it defines {near[0]}, perhaps meant as {function}: rename it"
-    return f"{read}, and there is no function {function} in it{f': {troubled[0]}' if troubled else ''}"
+        return f"{read}; {near[0]} may be meant as {function}: rename it"
+    return f"{read}, but there is no function {function} in it{f': {troubled[0]}' if troubled else ''}"

@@ -1,7 +1,7 @@
-"""Work done apart: each piece in a process of its own, a few at a time, so that one that dies costs no other anything.
+"""Work done apart: each piece in its own process, a few at a time, so one that dies costs the others nothing.
 
-In: a function, and what to call it with. Out: each of these with what the function returned, or with Unable. What a
-process leaves behind, its submission or its folder, is ended and removed here, however the process ended.
+In: a function and the items to call it with. Out: each item with the function's result, or with Unable. Whatever a
+process leaves behind, its submission or its folder, is ended or removed here, however the process ended.
 """
 
 import contextlib
@@ -25,7 +25,8 @@ from scratchlm.terminal import REQUESTS, in_one_line, in_words, on_request_to_en
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-# A fork is ready at once, and Linux bears it. The libraries of other systems may not: there a process begins anew.
+# A forked process is ready at once, and forking is safe on Linux. Other systems' libraries may not survive a fork, so
+# there a process starts afresh.
 FORKS = sys.platform == "linux" and hasattr(os, "fork")
 CONTEXT = multiprocessing.get_context("fork") if FORKS else multiprocessing.get_context("spawn")
 
@@ -33,16 +34,16 @@ CONTEXT = multiprocessing.get_context("fork") if FORKS else multiprocessing.get_
 def done_apart(
     work: Callable[[Item], Result], items: Iterable[Item], most: int = 1
 ) -> Generator[tuple[Item, Result | Unable], None, None]:
-    """Do some work on each item, at most so many at a time; give each with its result, as they come, or with Unable.
+    """Do some work on each item, at most so many at a time; yield each item with its result, or Unable, as they come.
 
-    If the machine allows fewer processes, there are fewer. Close the generator, and nothing goes on behind your back.
+    If the machine allows fewer processes, fewer run. Closing the generator ends all work that is still running.
     """
     left, running = deque(items), dict[Connection, _Process]()
     try:
         while left or running:
             try:
                 while left and len(running) < most:
-                    with requests_blocked():  # between the start of a process and its entry here
+                    with requests_blocked():  # so none comes between the start of a process and its entry here
                         process = _started(work, left[0])
                         running[process.answer] = process
                         left.popleft()
@@ -63,7 +64,7 @@ def done_apart(
 
 @dataclass
 class _Process:
-    """A process that works on an item, and what it has: a pipe for its answer, and a folder for what is temporary."""
+    """A process that works on an item, with a pipe for its answer and a folder for temporary files."""
 
     item: Any
     process: BaseProcess
@@ -71,21 +72,21 @@ class _Process:
     folder: Path
 
     def outcome(self) -> Any:
-        """Return the answer, or Unable; then the process has ended."""
+        """Return the answer, or Unable; by then the process has ended."""
         try:
             outcome = self.answer.recv()
-        except (EOFError, OSError):  # it ended before it had told all
+        except (EOFError, OSError):  # it ended before it had sent the whole answer
             self.process.join()
             status = self.process.exitcode or 0
             how = f"was ended by {signal_name(-status)}" if status < 0 else f"ended with status {status}"
-            outcome = Unable(f"the process that did it {how}")
+            outcome = Unable(f"the process that did the work {how}")
         except MemoryError as error:
             outcome = Unable(in_words(error))
         self.end()
         return outcome
 
     def end(self) -> None:
-        """End the process, at first politely: it ends its submission; and remove its folder."""
+        """End the process, at first politely, so that it ends its submission; then remove its folder."""
         self.process.terminate()
         self.process.join(5)
         self.process.kill()
@@ -100,7 +101,7 @@ def _started(work: Callable[[Item], Any], item: Item) -> _Process:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         answer, told = CONTEXT.Pipe(duplex=False)
         undo.callback(answer.close)
-        with told:  # the process has a copy
+        with told:  # the new process has a copy
             process = CONTEXT.Process(target=_serve, args=(work, item, told, folder, os.getpid()))
             process.start()
         undo.pop_all()
@@ -108,7 +109,7 @@ def _started(work: Callable[[Item], Any], item: Item) -> _Process:
 
 
 def _serve(work: Callable[[Item], Any], item: Item, told: Connection, folder: Path, parent: int) -> NoReturn:
-    """Do the work, in the process that is there for it, tell the outcome, and end."""
+    """Do the work in its own process, send the outcome, and end."""
 
     def end(number: int, frame: object) -> NoReturn:
         for submission in list(OPEN):
@@ -118,7 +119,7 @@ def _serve(work: Callable[[Item], Any], item: Item, told: Connection, folder: Pa
 
     on_request_to_end(end)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)  # those that came meanwhile
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)  # this delivers those that came meanwhile
     die_with(parent, signal.SIGTERM)
     tempfile.tempdir = str(folder)
     outcome: Any
@@ -128,8 +129,8 @@ def _serve(work: Callable[[Item], Any], item: Item, told: Connection, folder: Pa
         outcome = error if isinstance(error, Unable) else Unable(in_words(error))
     except ValueError as error:
         outcome = Unable(str(error))
-    except BaseException as error:  # a fault of ours
+    except BaseException as error:  # our own fault
         outcome = Unable(in_one_line(f"{type(error).__name__}: {error}"))
-    with contextlib.suppress(OSError):  # nobody wants to know any more
+    with contextlib.suppress(OSError):  # nobody is waiting for it any more
         told.send(outcome)
     os._exit(0)

@@ -1,7 +1,7 @@
-"""The grader for where students hand in: an archive for Gradescope, or for Classroom 50, and what runs there.
+"""The grader on a submission platform: an archive for Gradescope or Classroom 50, and the code that runs there.
 
 In: exercises and a seed. Out: an archive with this package as a wheel, the rules, and the scripts that the platform
-calls; there, `python -m scratchlm.classroom.autograder` grades the one submission that it finds.
+calls. There, `python -m scratchlm.classroom.autograder` grades the one submission it finds.
 """
 
 import argparse
@@ -27,10 +27,10 @@ from scratchlm.files import write_whole
 
 PACKAGE = Path(__file__).parents[1]
 RULES, OWN = "class.toml", "own"
-BEGINNING = (1980, 1, 1, 0, 0, 0)  # of time, in archives: the same files make the same archive
+BEGINNING = (1980, 1, 1, 0, 0, 0)  # the earliest time in archives; the same files then make the same archive
 
-# Gradescope unpacks the archive at /autograder/source, runs setup.sh once, and for each submission run_autograder. Its
-# images bring an older Python; where there is none from 3.11 on, one is installed.
+# Gradescope unpacks the archive at /autograder/source, runs setup.sh once, and runs run_autograder for each submission.
+# Its images come with an older Python; if they have none from 3.11 upwards, setup.sh installs one.
 SETUP = """#!/usr/bin/env bash
 set -euo pipefail
 root=${AUTOGRADER:-/autograder}
@@ -50,8 +50,8 @@ root=${AUTOGRADER:-/autograder}
 exec "$root/venv/bin/python" -m scratchlm.classroom.autograder --rules "$root/source/class.toml" \\
     --submission "$root/submission" --gradescope "$root/results"
 """
-# Classroom 50 calls autograder.py, which lies beside the wheel, in the folder of the submission.
-CLASSROOM50 = '''"""Grades the submission in this folder, and writes result.json."""
+# Classroom 50 calls autograder.py, which lies beside the wheel, from the folder of the submission.
+CLASSROOM50 = '''"""Grades the submission in this folder and writes result.json."""
 
 import subprocess
 import sys
@@ -65,7 +65,7 @@ sys.exit(subprocess.run([*grade, "--submission", ".", "--classroom50", "result.j
 
 
 def write_autograder(place: Path, platform: str, rules: Rules) -> None:
-    """Write the archive that a platform takes: `platform` is gradescope or classroom50. Errors: OSError."""
+    """Write the archive for a platform: `platform` is gradescope or classroom50. Errors: OSError."""
     name, data = wheel()
     files = {name: data, RULES: _as_toml(rules).encode()}
     if platform == "gradescope":
@@ -80,11 +80,11 @@ def write_autograder(place: Path, platform: str, rules: Rules) -> None:
 
 
 def wheel() -> tuple[str, bytes]:
-    """Return this package, as it is installed, as a wheel: its name, and what is in it."""
+    """Return this package, as installed here, as a wheel: its name and its contents."""
     known = importlib.metadata.distribution("scratchlm")
     info = f"scratchlm-{known.version}.dist-info"
     files = {f"scratchlm/{path.relative_to(PACKAGE).as_posix()}": path.read_bytes() for path in _of_the_package()}
-    about = known.read_text("METADATA") or known.read_text("PKG-INFO") or ""  # installed, or from where it is developed
+    about = known.read_text("METADATA") or known.read_text("PKG-INFO") or ""  # installed, or in development
     files[f"{info}/METADATA"] = about.encode()
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: scratchlm\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     files[f"{info}/entry_points.txt"] = (known.read_text("entry_points.txt") or "").encode()
@@ -102,7 +102,7 @@ def _digest(data: bytes) -> str:
 
 
 def _zipped(files: dict[str, bytes]) -> bytes:
-    """Return files as an archive; scripts may be run."""
+    """Return files as an archive in which scripts are executable."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
@@ -113,7 +113,7 @@ def _zipped(files: dict[str, bytes]) -> bytes:
 
 
 def _as_toml(rules: Rules) -> str:
-    """Return rules as a class.toml, as far as they concern one submission: when it is late, the platform knows."""
+    """Return the rules that concern one submission, as a class.toml; the platform knows what is late."""
     lines = [f"exercises = {list(rules.exercises)}", f"seed = {rules.seed}", f"budget = {rules.budget}"]
     lines += [f"seconds = {rules.seconds}", f"stars = {str(rules.stars).lower()}"]
     for name, table in (("points", rules.points), ("weights", rules.weights)):
@@ -123,16 +123,16 @@ def _as_toml(rules: Rules) -> str:
     return "\n".join([*lines, *([f'own = "{OWN}"'] if rules.own else []), ""])
 
 
-# --- where it runs ---------------------------------------------------------------------------------------------------
+# --- on the platform --------------------------------------------------------------------------------------------------
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Grade one submission by the rules that came with the archive; return the exit status."""
+    """Grade one submission by the rules in the archive; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m scratchlm.classroom.autograder", description=__doc__)
     parser.add_argument("--rules", type=Path, required=True, metavar="FILE")
     parser.add_argument("--submission", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--gradescope", type=Path, metavar="DIR", help="where results.json goes")
-    parser.add_argument("--classroom50", type=Path, metavar="FILE", help="where result.json goes")
+    parser.add_argument("--gradescope", type=Path, metavar="DIR", help="folder for results.json")
+    parser.add_argument("--classroom50", type=Path, metavar="FILE", help="result.json to write")
     options = parser.parse_args(arguments)
     rules = rules_in(options.rules)
     if rules.own:

@@ -1,7 +1,7 @@
-"""What goes through the wall between grader and submission: numbers and text, as bytes, and nothing else.
+"""What passes through the wall between grader and submission: numbers and text, as bytes, and nothing else.
 
-A frame is JSON, and arrays as npy bytes; never a pickle, which could run code on the side that reads it. What comes
-from the other side may be forged, so nothing in it is believed: not a length, not a shape, not a name.
+A frame is JSON plus arrays as npy bytes. It is never a pickle, which could run code on the side that reads it. Whatever
+comes from the other side may be forged, so nothing in it is trusted: not a length, not a shape, not a name.
 """
 
 import io
@@ -16,23 +16,23 @@ from scratchlm.terminal import in_one_line
 
 MAGIC = b"slm1"
 MOST, MOST_TEXT = 2**25, 2**20  # bytes in a frame, and in its JSON
-MOST_NUMBERS = 2**22  # in an array, and if it is empty, along its other axes: (10**9, 0) takes no room, but its sums do
+MOST_NUMBERS = 2**22  # in an array; if it is empty, along its other axes: (10**9, 0) takes no room, but its sums do
 KINDS = "biufc"  # arrays of numbers, and no others
 Blobs = list[bytes]
 
 
 class Garbled(Exception):
-    """What came through the wall is no frame."""
+    """What came through the wall is not a frame."""
 
 
 class NotNumbers:
-    """What a submission returned that is neither numbers nor text, by its name only."""
+    """Stands for a result that is neither numbers nor text, of which only a description is sent."""
 
     def __init__(self, text: str) -> None:
         self.text = in_one_line(text, 200)
 
     def __repr__(self) -> str:
-        """Return what it was."""
+        """Return the description."""
         return self.text
 
 
@@ -40,7 +40,7 @@ class NotNumbers:
 
 
 def pack(value: Any, blobs: Blobs, depth: int = 0) -> Any:
-    """Return a value as JSON, its arrays appended to blobs; what cannot be sent is described."""
+    """Return a value as JSON, with its arrays appended to blobs; describe whatever cannot be sent."""
     if value is None or type(value) in (bool, float, str):
         return {"plain": value}
     if type(value) is int and abs(value) < 2**64:
@@ -50,7 +50,7 @@ def pack(value: Any, blobs: Blobs, depth: int = 0) -> Any:
     if type(value) is dict and depth < 8 and all(type(key) is str for key in value):
         return {"dict": {key: pack(item, blobs, depth + 1) for key, item in value.items()}}
     if isinstance(value, np.ndarray) and value.nbytes + sum(map(len, blobs)) > MOST // 2:
-        return {"other": f"an array of shape {value.shape}, far too large"}  # a view need not even fit into memory
+        return {"other": f"an array of shape {value.shape}, far too large"}  # a view may be too large for memory
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in KINDS:
         buffer = io.BytesIO()
         np.lib.format.write_array(buffer, np.ascontiguousarray(value).reshape(value.shape), allow_pickle=False)
@@ -64,7 +64,7 @@ def pack(value: Any, blobs: Blobs, depth: int = 0) -> Any:
 
 
 def unpack(tree: Any, blobs: Blobs) -> Any:
-    """Return the value again; Garbled if the bytes are not what `pack` makes."""
+    """Return the value that `pack` was given; Garbled if the bytes do not come from `pack`."""
     try:
         ((kind, value),) = tree.items()
         if kind == "plain" and (value is None or type(value) in (bool, int, float, str)):
@@ -76,24 +76,24 @@ def unpack(tree: Any, blobs: Blobs) -> Any:
             return {in_one_line(key, 80): unpack(item, blobs) for key, item in value.items()}
         if kind in ("array", "scalar"):
             array = _array(blobs[value])
-            blobs[value] = b""  # each array once: a frame of 30 MB must not become one of 30 GB
+            blobs[value] = b""  # each array only once: a frame of 30 MB must not grow to 30 GB
             return array if kind == "array" else array[()]
         if kind == "other":
             return NotNumbers(str(value))
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError) as error:
-        raise Garbled(f"no value: {error}") from None
-    raise Garbled(f"no value of kind {kind!r}")
+        raise Garbled(f"not a value: {error}") from None
+    raise Garbled(f"{kind!r} is not a kind of value")
 
 
 def _array(blob: bytes) -> Any:
-    """Return the array of npy bytes, after a look at the header: it must promise no more than the bytes hold."""
+    """Return the array from npy bytes, after checking that its header promises no more than the bytes contain."""
     buffer = io.BytesIO(blob)
     try:
         if np.lib.format.read_magic(buffer) != (1, 0):
             raise ValueError("not the first version of npy")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(buffer)
-    except Exception as error:  # a header is Python's own syntax, and may fail in as many ways
-        raise ValueError(f"no header: {error!s:.80}") from None
+    except Exception as error:  # a header is Python syntax, and can fail in as many ways
+        raise ValueError(f"not a header: {error!s:.80}") from None
     data = blob[buffer.tell() :]
     if dtype.kind not in KINDS or len(data) != dtype.itemsize * math.prod(shape):
         raise ValueError("a header that does not fit its data")
@@ -103,7 +103,7 @@ def _array(blob: bytes) -> Any:
 
 
 def to_bytes(message: dict[str, Any]) -> bytes:
-    """Return a frame; every value under "value" or "values" may hold arrays."""
+    """Return a frame; every value under "value" or "values" may contain arrays."""
     blobs: Blobs = []
     head = {key: pack(value, blobs) for key, value in message.items()}
     text = json.dumps(head).encode()
@@ -117,7 +117,7 @@ def length_of(prefix: bytes) -> int:
     """Return how many bytes follow the first twelve of a frame."""
     length = int(struct.unpack(">Q", prefix[4:])[0])
     if prefix[:4] != MAGIC or length > MOST:
-        raise Garbled("something else than a frame came through the pipe")
+        raise Garbled("something other than a frame came through the pipe")
     return length
 
 
@@ -141,7 +141,7 @@ def from_bytes(payload: bytes) -> dict[str, Any]:
 
 
 class Pipe:
-    """Frames from one descriptor, and to another."""
+    """Frames read from one descriptor and written to another."""
 
     def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
         self.source, self.sink = source, sink
@@ -152,7 +152,7 @@ class Pipe:
         self.sink.flush()
 
     def receive(self) -> dict[str, Any]:
-        """Wait for a frame; EOFError when there will be none any more."""
+        """Wait for a frame; EOFError when there will be no more."""
         return from_bytes(self._exactly(length_of(self._exactly(12))))
 
     def _exactly(self, count: int) -> bytes:

@@ -1,7 +1,7 @@
-"""The judge: holds the functions of a submission against the battery, and says what to do next.
+"""The judge: tests a submission's functions against the battery and says what to do next.
 
-In: an exercise, the path of a student's file, and a seed. Out: a line for each property, with a mark, its points, and
-where it fails the smallest counterexample. The submission runs behind the wall (`sandbox.py`); what is expected stays
+In: an exercise, the path of a student's file, and a seed. Out: a line for each property, with a mark, its points and,
+if it fails, the smallest counterexample. The submission runs behind the wall (`sandbox.py`); the expected results stay
 on this side.
 """
 
@@ -28,18 +28,18 @@ from scratchlm.properties.examination import AGAIN, unanswered
 from scratchlm.properties.kinds import KINDS
 from scratchlm.terminal import escaped, in_one_line
 
-POINTS, BONUS = 10.0, 2.0  # for all required properties of an exercise together, and for all starred ones
+POINTS, BONUS = 10.0, 2.0  # for all required properties of an exercise together, and for all starred ones together
 HOLDS, FAILS, UNTOUCHED = "✓", "✗", "–"
-LOSSES_ALLOWED = 2  # so many times a submission's process may be lost before the rest of a function is given up
+LOSSES_ALLOWED = 2  # a function is given up once the submission's process has been lost this often
 
 
 @dataclass(frozen=True)
 class Line:
-    """What became of a property: its mark, its points, and what there is to say.
+    """The outcome of a property: its mark, its points and the comments on it.
 
-    `message` says what was compared; `note` says what has nothing to do with a comparison: that nothing was written
-    yet, that the process was lost, or why a mark does not count. `diagnosis` names the mistake, if it is a known one.
-    `raised` is the exception that it failed by, if so; if `forgiven`, another line has paid for it already.
+    `message` says what was compared. `note` is for everything else: that nothing was written yet, that the process was
+    lost, or why a mark does not count. `diagnosis` names the mistake, if it is a known one. `raised` is the exception
+    that made the property fail, if any. If `forgiven`, another line has already paid for the failure.
     """
 
     function: str
@@ -61,16 +61,16 @@ class Line:
 
     @property
     def points(self) -> float:
-        """Return what it earned."""
+        """Return the points that the line earned."""
         return self.possible if self.forgiven or (self.mark == HOLDS and self.counts) else 0.0
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of an exercise: its lines, what the submission printed, and the points.
+    """The outcome of an exercise: its lines, the submission's printed output and the points.
 
-    `trouble` says why there is nothing to judge, if so; `remarks` say which of several files was taken, and `troubles`
-    what is missing, or went wrong while the file was run.
+    `trouble` says why there is nothing to judge, if so. `remarks` say which of several files was used. `troubles` list
+    what is missing and what went wrong while the file ran.
     """
 
     exercise: int
@@ -84,7 +84,7 @@ class Report:
 
     @property
     def required_points(self) -> float:
-        """Return the points for all that is required, to the hundredth."""
+        """Return the points for the required properties, to the hundredth."""
         return round(sum(line.points for line in self.lines if not line.starred), 2)
 
     @property
@@ -94,21 +94,21 @@ class Report:
 
     @property
     def points(self) -> float:
-        """Return the points, those for stars as well."""
+        """Return the points, including those for stars."""
         return round(self.required_points + self.star_points, 2)
 
     @property
     def passed(self) -> bool:
-        """Return whether all that is required holds."""
+        """Return whether all required properties hold."""
         return all(line.mark == HOLDS for line in self.lines if not line.starred)
 
     @property
     def attempted(self) -> bool:
-        """Return whether anything was."""
+        """Return whether the student attempted anything."""
         return bool(self.trouble) or any(line.mark != UNTOUCHED for line in self.lines)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the report as plain values."""
         numbers = {"points": self.points, "required": self.required_points, "stars": self.star_points}
         return {**asdict(self), **numbers, "passed": self.passed}
 
@@ -116,11 +116,12 @@ class Report:
 def check(
     exercise: Exercise, path: Path, *, seed: int = 0, budget: int = 30, shrink: bool = True, seconds: float = 3.0
 ) -> Report:
-    """Return what becomes of an exercise in a student's file, or folder, whatever is in it.
+    """Return the report on an exercise in a student's file or folder, whatever it contains.
 
-    `budget` is the number of cases for a property, `seconds` the limit for a call. With shrink=False the first
-    counterexample will do, instead of the smallest.
-    Errors: ValueError if it is no code, or too large; OSError if it cannot be read, or judged here: that is Unable.
+    `budget` is the number of cases for a property, `seconds` the limit for a call. With shrink=False the report shows
+    the first counterexample instead of the smallest.
+    Errors: ValueError if it is not code, or is too large; OSError if it cannot be read; Unable, which is an OSError, if
+    it cannot be judged here.
     """
     with Submission(found_at(path), seconds) as submission:
         return checked(exercise, submission, seed=seed, budget=budget, shrink=shrink)
@@ -129,7 +130,7 @@ def check(
 def checked(
     exercise: Exercise, submission: Submission, *, seed: int = 0, budget: int = 30, shrink: bool = True
 ) -> Report:
-    """Return what becomes of an exercise in a submission: its functions are found by name. Errors: Unable."""
+    """Return the report on an exercise in a submission, whose functions are found by name. Errors: Unable."""
     submission.output = ""
     answers = answers_to(exercise, submission)
     file = ", ".join(answers.files) or exercise.file
@@ -146,10 +147,10 @@ def checked(
 
 
 class Functions(Protocol):
-    """The functions that are judged, wherever they run: behind the wall, or in this process.
+    """The functions to judge, wherever they run: behind the wall or in this process.
 
-    `candidate` is what a function that was handed "<ask>" may call; `lost` says why no call can succeed any more, if
-    so; if `mirrored`, what a function does to its arguments is seen by who calls it.
+    `candidate` is the function that a submission may call if it was passed "<ask>". `lost` says why calls can no
+    longer succeed, if so. If `mirrored`, the caller sees what a function does to its arguments.
     """
 
     signatures: dict[str, list[str]]
@@ -158,7 +159,7 @@ class Functions(Protocol):
     mirrored: bool
 
     def function(self, name: str) -> Callable[..., Any]:
-        """Return a function, to be called from here."""
+        """Return a function that can be called from here."""
 
 
 def judge(
@@ -170,14 +171,14 @@ def judge(
         if part.starred and any(
             line.mark != HOLDS or not line.counts for line in lines if line.function == part.function
         ):
-            lines += _all(exercise, part, UNTOUCHED, "tried as soon as all that is required holds")
+            lines += _all(exercise, part, UNTOUCHED, "tried once all required properties hold")
         else:
             lines += _counted(part, list(_part(submission, exercise, part, seed, budget, shrink)))
     return lines
 
 
 def _counted(part: Part, lines: list[Line]) -> list[Line]:
-    """Return the lines of a function, with what waits for ordinary scores, and with one deduction for one cause."""
+    """Return a function's lines: some wait until ordinary scores are right, and each cause costs points only once."""
     first = waits_for(part.kind, [line.name for line in lines])
     if part.starred or part.kind == EXAMINER or not any(line.name == first for line in lines):
         return lines
@@ -192,7 +193,7 @@ def _counted(part: Part, lines: list[Line]) -> list[Line]:
         charged = max(group, key=lambda name: failing[name].possible)
         for name in group:
             if name != charged:
-                failing[name] = _forgiven(failing[name], f"of the same cause as {charged!r}")
+                failing[name] = _forgiven(failing[name], f"same cause as {charged!r}")
     if ROW in failing:
         failing[ROW] = _forgiven(failing[ROW], f"{ROWS} are right")
     return [failing.get(line.name, line) for line in lines]
@@ -203,7 +204,7 @@ def _forgiven(line: Line, why: str) -> Line:
 
 
 def _points(exercise: Exercise, part: Part) -> list[float]:
-    """Return the points for all that is asked of a function, one by one."""
+    """Return the points for each thing asked of a function."""
     parts = [each for each in exercise.parts if each.starred == part.starred]
     worth = {each.function: 1.0 if part.starred else WORTH.get(each.function, 1.0) for each in parts}
     total = (BONUS if part.starred else POINTS) * worth[part.function] / sum(worth.values())
@@ -214,17 +215,17 @@ def _points(exercise: Exercise, part: Part) -> list[float]:
 
 
 def _asked_of(part: Part) -> list[tuple[str, str, str]]:
-    """Return name, identity and hint of all that is asked of a function."""
+    """Return the name, identity and hint of each thing asked of a function."""
     if part.kind == EXAMINER:
         first = ("no false alarm", "every right softmax passes", "Which of your demands is too strict for a float?")
-        hint = "Which of the identities does it break? Write a row on which that shows."
+        hint = "Which identity does it break? Write a row that shows it."
         wrong = [name for name, (_, right) in CANDIDATES.items() if not right]
-        return [first, *((f"catches {name}", "a wrong one does not pass", hint) for name in wrong)]
+        return [first, *((f"catches {name}", "no wrong softmax passes", hint) for name in wrong)]
     return [(p.name, p.identity, p.hint) for p in properties_of(part)]
 
 
 def _all(exercise: Exercise, part: Part, mark: str, note: str) -> Iterator[Line]:
-    """Give a line for all that is asked of a function, with the same mark and note."""
+    """Yield a line for each thing asked of a function, all with the same mark and note."""
     for (name, identity, _), possible in zip(_asked_of(part), _points(exercise, part), strict=True):
         yield Line(part.function, name, identity, mark, part.starred, possible, note=note)
 
@@ -254,7 +255,7 @@ def _part(
     if forgotten:
         lines = [replace(line, counts=False, note=forgotten) if line.mark == HOLDS else line for line in lines]
     for line in lines:
-        if line.mark == FAILS and diagnosis:  # said once, and in place of hints, which do not know what was done
+        if line.mark == FAILS and diagnosis:  # said once, in place of the hints, which do not know the mistake
             line, said = replace(line, hint="", diagnosis=said), ""
         yield line
 
@@ -262,11 +263,11 @@ def _part(
 def _property_by_property(
     calls: "_Calls", exercise: Exercise, part: Part, seed: int, budget: int, shrink: bool
 ) -> Iterator[Line]:
-    """Judge one function, property by property, as long as its process is not lost too often."""
+    """Judge one function, property by property, until its process has been lost too often."""
     losses, raised_before = 0, set()
     for p, line in zip(properties_of(part), _all(exercise, part, FAILS, ""), strict=True):
         if losses >= LOSSES_ALLOWED:
-            yield replace(line, note="not tried any more")
+            yield replace(line, note="not tried")
             continue
         line = calls.judge(
             line, p, max(budget, 100) if part.starred else budget, seed, shrink
@@ -283,17 +284,17 @@ def _property_by_property(
 
 
 class _Calls:
-    """A function of a submission while it is judged, and what happens to it beyond a wrong result."""
+    """A function of a submission while it is judged, and what goes wrong besides a wrong result."""
 
     def __init__(self, submission: Functions, part: Part) -> None:
         self.submission, self.kind, self.f = submission, part.kind, submission.function(part.function)
-        self.returned = False  # did it ever?
-        self.lost = False  # was the process, or much time, lost over the last property?
-        self.stopped: BaseException | None = None  # by what is no answer at all
+        self.returned = False  # has it ever returned?
+        self.lost = False  # did the last property cost the process, or much time?
+        self.stopped: BaseException | None = None  # by something other than an answer
         self.way: Any = self._callable()
 
     def find_way(self, line: Line) -> Line | None:
-        """Find out how it may be called; return the line with what is wrong if there is no way to judge it."""
+        """Find out how to call it; if it cannot be judged, return the line that says what is wrong."""
         if self.kind not in KINDS:
             return None
         self._begin()
@@ -309,7 +310,7 @@ class _Calls:
         return None
 
     def judge(self, line: Line, p: Property, budget: int, seed: int, shrink: bool) -> Line:
-        """Return the line with what became of a property; UNTOUCHED if the function raised NotImplementedError."""
+        """Return the line with the outcome of a property; UNTOUCHED if the function raised NotImplementedError."""
         self._begin(mirrored=p.name == "input untouched")
         (verdict,) = judged(self.kind, [p], self.way, budget=budget, seed=seed, shrink=shrink)
         self._refuse_to_judge_what_is_ours(verdict)
@@ -317,7 +318,7 @@ class _Calls:
         return self._told(line, verdict, bool(self.stopped))
 
     def looked_at_as_a_whole(self, lines: list[Line]) -> tuple[str, str]:
-        """Return why nothing counts, if the first answers are others now; and the mistake, if it is a known one."""
+        """Return why nothing counts, if its first answers have changed, and the mistake, if it is a known one."""
         if self.kind not in KINDS or self.lost or any(line.starred for line in lines):
             return "", ""
         self._begin()
@@ -333,7 +334,7 @@ class _Calls:
         self.submission.lost, self.submission.mirrored = "", mirrored
 
     def _told(self, line: Line, verdict: Verdict, stopped: bool) -> Line:
-        """Return a line with what a verdict says, or what stopped the function before there was an answer."""
+        """Return a line with the verdict, or with what stopped the function before it answered."""
         if stopped and isinstance(self.stopped, NotImplementedError):
             return replace(line, mark=UNTOUCHED, note="it raised NotImplementedError here", counterexample=self.case)
         if stopped and self.stopped:
@@ -341,13 +342,13 @@ class _Calls:
         if verdict.passed:
             return replace(line, mark=HOLDS)
         hint = "" if verdict.raised or _is_nothing(verdict.actual) else verdict.property.hint
-        message = "it returned None: is there a `return`?" if _is_nothing(verdict.actual) else verdict.message
+        message = "it returned None: is a `return` missing?" if _is_nothing(verdict.actual) else verdict.message
         seen = [_few_lines(text) for text in (verdict.counterexample, verdict.expected, verdict.actual)]
         line = replace(line, counterexample=seen[0], expected=seen[1], actual=seen[2], diagnosis=verdict.diagnosis)
         return replace(line, message=in_one_line(message), hint=hint, raised=verdict.actual if verdict.raised else "")
 
     def _refuse_to_judge_what_is_ours(self, verdict: Verdict | None) -> None:
-        """Raise Unable if the property failed because something was not to be had on this side of the wall."""
+        """Raise Unable if the property failed for lack of something on this side of the wall."""
         if isinstance(self.stopped, Unable):
             raise self.stopped
         if verdict and verdict.raised and not self.stopped and verdict.actual.startswith("MemoryError"):
@@ -356,7 +357,7 @@ class _Calls:
     def _callable(self) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
             if self.stopped and not isinstance(self.stopped, NotImplementedError):
-                raise self.stopped  # no second time, however much smaller the case could be made
+                raise self.stopped  # not called again, even for a smaller case
             try:
                 result = self.f(*args, **kwargs)
                 self.returned = True
@@ -371,7 +372,7 @@ class _Calls:
 
 @contextlib.contextmanager
 def _unwarned() -> Iterator[None]:
-    """Let nothing be warned of meanwhile: a property says whether a submission warns."""
+    """Silence warnings in the block: a property judges whether a submission warns."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
@@ -382,7 +383,7 @@ def _is_nothing(actual: str) -> bool:
 
 
 def _tells_apart(submission: Functions, exercise: Exercise, part: Part, seed: int) -> Iterator[Line]:
-    """Hand the candidates to a student's property, in an order of the seed, and see which it lets pass."""
+    """Give the candidates to a student's property, in an order set by the seed, and see which of them pass."""
     answers: dict[str, Any] = {}
     order = list(CANDIDATES)
     random.Random(seed).shuffle(order)
@@ -404,21 +405,21 @@ def _tells_apart(submission: Functions, exercise: Exercise, part: Part, seed: in
     wrong = [name for name, (_, right) in CANDIDATES.items() if not right]
     hints = [hint for _, _, hint in _asked_of(part)]
     for line, hint, name in zip(_all(exercise, part, FAILS, ""), hints, ["", *wrong], strict=True):
-        fine = not alarms and (not name or answers[name] is False)  # who calls everything wrong has caught nothing
+        fine = not alarms and (not name or answers[name] is False)  # calling everything wrong catches nothing
         if fine:
             yield replace(line, mark=HOLDS)
         elif name and alarms:
-            yield replace(line, note="counts only without a false alarm")
+            yield replace(line, note="counts only if there is no false alarm")
         else:
             yield replace(line, message=_misjudged(name or alarms[0], answers[name or alarms[0]]), hint=hint)
 
 
 def _misjudged(name: str, answer: Any) -> str:
-    """Return what was said of a candidate, and what that does."""
+    """Return the answer about a candidate, and what that candidate does."""
     about = " ".join((CANDIDATES[name][0].__doc__ or name).split())
     if isinstance(answer, bool):
-        return f"it said {answer} of this one. {about}"
-    return f"it must return True or False, and {answer} for this one. {about}"
+        return f"it returned {answer} for this one. {about}"
+    return f"it must return True or False, but it {answer} for this one. {about}"
 
 
 def _said(error: BaseException) -> str:
@@ -428,5 +429,5 @@ def _said(error: BaseException) -> str:
 
 
 def _few_lines(text: str) -> str:
-    """Return a text as a few lines that a terminal only shows."""
+    """Return a text as a few lines that a terminal only displays."""
     return "\n".join(escaped(line)[:300] for line in text[:6000].split("\n")[:20])

@@ -1,6 +1,6 @@
-"""What a student wrote, run on the far side of the wall: statement by statement, so that one that fails costs itself.
+"""Runs a student's code on the far side of the wall, statement by statement, so a failing one costs only itself.
 
-In: the sources of a student. Out: modules, whose functions can be called, and what went wrong on the way.
+In: a student's sources. Out: modules whose functions can be called, and what went wrong on the way.
 """
 
 import __future__
@@ -26,11 +26,11 @@ MAGIC = re.compile(r"^([ \t]*)(?:[\w, \t]+=[ \t]*)?(?:[%!](?![ =])|\?).*$|^([ \t
 PACKAGE = "handed_in"  # where `from .utils import x` looks
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 MOST_TROUBLES = 10
-NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)  # what a parser says of it
+NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)  # what a parser raises for text that is not Python
 
 
 class Source(NamedTuple):
-    """A file of the student: its name, the name without what platforms add, and its cells, each with its label."""
+    """A student's file: its name, the name without what platforms add, and its cells, each with its label."""
 
     name: str
     plain_name: str
@@ -38,7 +38,7 @@ class Source(NamedTuple):
 
 
 class Sources:
-    """The files of a student, each run when it is asked for, or imported by another, and once."""
+    """A student's files, each run once: when it is asked for, or when another imports it."""
 
     def __init__(self, sources: list[Any]) -> None:
         self.sources = [Source(*source) for source in sources]
@@ -54,11 +54,11 @@ class Sources:
 
     @property
     def labels(self) -> set[str]:
-        """Return the labels of all cells: where a line of the student's can stand."""
+        """Return the labels of all cells: the places where a student's lines can be."""
         return {label for source in self.sources for label, _ in source.cells}
 
     def loaded(self, index: int, definitions_only: bool = False) -> types.ModuleType:
-        """Return a file as a module, run as far as it goes; or only what it defines, if running it takes too long."""
+        """Return a file as a module, run as far as it goes, or only its definitions if it takes too long to run."""
         if index not in self.modules:
             source = self.sources[index]
             module = types.ModuleType(source.plain_name.partition(".")[0])
@@ -68,7 +68,7 @@ class Sources:
         return self.modules[index]
 
     def run(self, index: int, module: types.ModuleType, definitions_only: bool) -> None:
-        """Run the statements of a file one by one; what fails is noted, and the next is run."""
+        """Run the statements of a file one by one; note each one that fails, and run the next."""
         flags = 0
         for label, text in self.sources[index].cells:
             try:
@@ -88,7 +88,7 @@ class Sources:
                     self.note(index, error, label, "failed")
 
     def note(self, index: int, error: BaseException, label: str, how: str) -> None:
-        """Write down what went wrong in a cell."""
+        """Record what went wrong in a cell."""
         told = described(error, {label})
         where = f"{label}, line {told['line']}" if isinstance(told["line"], int) else label
         if len(self.troubles[index]) < MOST_TROUBLES:
@@ -96,7 +96,7 @@ class Sources:
 
 
 class Imports(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the files of a student for one another, and says what of other packages is not here."""
+    """Lets a student's files import one another, and reports packages that are not available."""
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
@@ -104,7 +104,7 @@ class Imports(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Return where a module comes from. Errors: ModuleNotFoundError if it is neither theirs nor Python's."""
+        """Return where a module comes from. Errors: ModuleNotFoundError if it is neither the student's nor Python's."""
         name_there = name.removeprefix(f"{PACKAGE}.")
         names = self.sources.by_name
         if name_there in names or name == PACKAGE or any(known.startswith(f"{name_there}.") for known in names):
@@ -112,8 +112,8 @@ class Imports(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if name.partition(".")[0] in sys.stdlib_module_names or path is not None:
             return None
         raise ModuleNotFoundError(
-            f"{name} is not among the files that were handed in; what may be imported beside these is NumPy and "
-            "Python's own library",
+            f"{name} is not among the submitted files; besides these, only NumPy and Python's own library can be "
+            "imported",
             name=name,
         )
 
@@ -127,14 +127,14 @@ class Imports(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def _alias(module: types.ModuleType, name: str) -> types.ModuleType:
-    """Return another module with the same names in it: import writes into it."""
+    """Return another module with the same names in it, because import writes into the module."""
     other = types.ModuleType(name)
     other.__dict__.update({key: value for key, value in vars(module).items() if not key.startswith("__")})
     return other
 
 
 def let_import(sources: Sources) -> None:
-    """Let the files of a student import one another, and stand-ins for what draws and shows."""
+    """Let a student's files import one another, and stand-ins for packages that draw and display."""
     sys.meta_path[:] = [Finder(), *sys.meta_path, Imports(sources)]
     for name in [name for name in sys.modules if name.partition(".")[0] in STAND_INS]:
         del sys.modules[name]
@@ -145,9 +145,9 @@ def let_import(sources: Sources) -> None:
 
 
 def parsed(text: str, label: str) -> ast.Module:
-    """Return a text as statements; if it is no Python as it stands, without magics, or with spaces in place of tabs.
+    """Return a text as statements; if it is not Python, try without magics, and with spaces in place of tabs.
 
-    Errors: SyntaxError, of the text without magics.
+    Errors: SyntaxError, from the text without magics.
     """
     lines = text.split("\n", 1)
     if lines[0].lstrip().startswith("%%"):
@@ -157,14 +157,14 @@ def parsed(text: str, label: str) -> ast.Module:
         return ast.parse(text, label)
     except SyntaxError:
         text = MAGIC.sub(lambda found: f"{found[1] or found[2] or ''}pass", text)
-    for attempt in (text, text.expandtabs(8)):  # then with the other width, and what is wrong with that is said
+    for attempt in (text, text.expandtabs(8)):  # last comes the other width, whose error is the one reported
         with contextlib.suppress(SyntaxError):
             return ast.parse(attempt, label)
     return ast.parse(text.expandtabs(4), label)
 
 
 def salvaged(text: str, label: str) -> Iterator[ast.stmt]:
-    """Give the statements of a text that is no Python as a whole, but for those that are none themselves.
+    """Yield those statements of a text that are Python, if the text as a whole is not.
 
     A piece begins wherever a line begins at the margin.
     """
@@ -185,7 +185,7 @@ def _future(statement: ast.stmt) -> int:
 
 
 def _defines(statement: ast.stmt) -> bool:
-    """Return whether a statement defines or imports something, or names a number: what takes no time."""
+    """Return whether a statement takes no time: it defines or imports something, or names a number."""
     if isinstance(statement, ast.Assign | ast.AnnAssign):
         parts = ast.walk(statement.value) if statement.value else ()
         return not any(isinstance(part, ast.Call | ast.ListComp | ast.GeneratorExp | ast.Pow) for part in parts)
@@ -193,8 +193,8 @@ def _defines(statement: ast.stmt) -> bool:
 
 
 def described(error: BaseException, labels: set[str]) -> dict[str, Any]:
-    """Return what a submission raised: its name, its words, and the line of the submission it came from."""
-    frames = traceback.walk_tb(error.__traceback__)  # without the source: reading ours is refused
+    """Return what a submission raised: its name, its message, and the line of the submission it came from."""
+    frames = traceback.walk_tb(error.__traceback__)  # without the source, since reading ours is refused
     lines = [number for frame, number in frames if frame.f_code.co_filename in labels]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
     try:
@@ -205,7 +205,7 @@ def described(error: BaseException, labels: set[str]) -> dict[str, Any]:
 
 
 def functions_of(module: types.ModuleType) -> dict[str, list[str]]:
-    """Return the names of the parameters of every function; ** stands for any."""
+    """Return the parameter names of every function; ** stands for any name."""
     found, kinds = {}, inspect.Parameter
     for name, value in list(vars(module).items()):
         if isinstance(value, types.FunctionType):
@@ -218,6 +218,6 @@ def functions_of(module: types.ModuleType) -> dict[str, list[str]]:
 
 
 def untouched(module: types.ModuleType) -> list[str]:
-    """Return the functions that only raise NotImplementedError: as they were handed out."""
+    """Return the functions that still only raise NotImplementedError, as in the original exercise file."""
     functions = {name: value for name, value in vars(module).items() if isinstance(value, types.FunctionType)}
     return [name for name, value in functions.items() if value.__code__.co_names == ("NotImplementedError",)]

@@ -1,8 +1,8 @@
-"""The near side of the wall: starts the process that runs a submission, sends it arrays, and does not wait for ever.
+"""The near side of the wall: starts the process that runs a submission, sends it arrays, and never waits for ever.
 
-In: what a student handed in. Out: the functions in it, to be called as if they were here. What they are given are
-copies, and what they return are numbers or the name of what it was; nothing that they do can change anything on this
-side. Pipes are read and written by threads: that is how a wait can end on every system.
+In: a student's submission. Out: its functions, which can be called as if they were here. They are given copies, and
+they return numbers, or only the name of anything else; nothing they do can change anything on this side. Threads read
+and write the pipes, because then a wait can end on every system.
 """
 
 import builtins
@@ -33,45 +33,45 @@ from scratchlm.classroom.wall import BORROWED, READERS, STARTERS
 from scratchlm.terminal import escaped, in_one_line, in_words, requests_blocked
 
 BANNED = (*BORROWED, *STARTERS, *READERS)
-LOADING = 60  # seconds until Python and NumPy are there
-READABLE: tuple[str, ...] = ()  # folders that may be read beside Python's own and NumPy's
-ROOT = Path(__file__).parents[2]  # where this package lies
+LOADING = 60  # seconds allowed for loading Python and NumPy
+READABLE: tuple[str, ...] = ()  # folders that may be read besides Python's own and NumPy's
+ROOT = Path(__file__).parents[2]  # the folder that contains this package
 FAR_SIDE = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from scratchlm.classroom import worker
 worker.main()
 """
-OPEN: "set[Submission]" = set()  # whose processes have to be ended, should this one be
-MOST_RESULT = 2_000  # numbers in a result: compared with one of another shape, they could become their square
-ALL_CALLS = 20  # times the limit of one call: what all calls of a function may take together
-NEEDED = ("SYSTEMROOT", "TEMP", "TMP")  # of the environment, by Windows
+OPEN: "set[Submission]" = set()  # their processes must be ended if this one is
+MOST_RESULT = 2_000  # numbers in a result: broadcasting against a result of another shape could square them
+ALL_CALLS = 20  # times the limit of one call: the limit for all calls of a function together
+NEEDED = ("SYSTEMROOT", "TEMP", "TMP")  # environment variables that Windows needs
 CUT = 20_000  # characters of a submission's output that are kept
 
 
 class Lost(Exception):
-    """The submission's process is gone, or had to be ended, and so there is no result."""
+    """The submission's process is gone or had to be ended, so there is no result."""
 
 
 class Refused(Exception):
-    """The submission asked for something that it may not have."""
+    """The submission asked for something it may not have."""
 
 
 class Unable(OSError):
-    """What it takes to run a submission is not to be had here: a process, memory, a file. That is not its doing."""
+    """The machine cannot give a submission what it needs (a process, memory, a file): not the submission's fault."""
 
 
 @contextlib.contextmanager
 def our_side(what: str = "") -> Iterator[None]:
-    """Turn what goes wrong while a block runs, on this side of the wall, into Unable; `what` says what that means."""
+    """Turn errors on this side of the wall, while the block runs, into Unable; `what` is put before the message."""
     try:
         yield
-    except (OSError, MemoryError, RuntimeError) as error:  # RuntimeError: no thread can be started
+    except (OSError, MemoryError, RuntimeError) as error:  # RuntimeError: a thread cannot be started
         raise error if isinstance(error, Unable) else Unable(what + in_words(error)) from None
 
 
 class Loaded(NamedTuple):
-    """What is in a file that was run: functions with their parameters, those as handed out, and what went wrong."""
+    """What running a file gave: functions with their parameters, those still unwritten, and what went wrong."""
 
     functions: dict[str, list[str]]
     untouched: list[str]
@@ -80,19 +80,19 @@ class Loaded(NamedTuple):
 
 
 class Submission:
-    """A submission behind the wall. Use it in a `with`, and ask `function(name)` for what is in it.
+    """A submission behind the wall. Use it in a `with`, and get its functions from `function(name)`.
 
-    `seconds` is the limit for a call, `memory` that of the process in bytes; `output` is what it printed.
-    If `mirrored`, what a function does to its arguments is done here, too; else its copies are its own affair: it
-    cannot change the question so that it fits its answer. `candidate` is a function of ours that the submission may
-    call, where it was handed "<ask>". `signatures` holds the functions that were looked for and found, `places` the
-    files that they were found in.
+    `seconds` is the limit for a call, `memory` the limit for the process in bytes; `output` is what it printed.
+    If `mirrored`, what a function does to its arguments is repeated on the arguments here. Otherwise it changes only
+    its own copies, so it cannot alter the question to fit its answer. `candidate` is a function of ours that the
+    submission may call if it was passed "<ask>". `signatures` holds the functions that were looked for and found,
+    `places` the files they were found in.
     """
 
     def __init__(self, found: Found, seconds: float = 3.0, memory: int = 2**30) -> None:
         self.sources, self.seconds, self.memory = found.sources, seconds, memory
         self.output, self.lost, self.number = "", "", 0
-        self.spent: dict[str, float] = {}  # seconds, in calls of each function
+        self.spent: dict[str, float] = {}  # seconds spent in calls of each function
         self.mirrored = True
         self.candidate: Callable[..., Any] | None = None
         self.signatures: dict[str, list[str]] = {}
@@ -101,7 +101,7 @@ class Submission:
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Submission":
-        """Make an empty folder for it to be in. Errors: Unable."""
+        """Make an empty folder for the submission to run in. Errors: Unable."""
         with our_side("no folder could be made for it: "):
             self.folder = Path(tempfile.gettempdir()) / f"submission-{uuid.uuid4().hex}"
             OPEN.add(self)  # before there is anything to remove
@@ -113,7 +113,7 @@ class Submission:
         return self
 
     def __exit__(self, *how: object) -> None:
-        """End the process, whatever it left running, and remove the folder."""
+        """End the process and whatever it left running, and remove the folder."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
         OPEN.discard(self)
@@ -121,7 +121,7 @@ class Submission:
     # --- what is in it -----------------------------------------------------------------------------------------------
 
     def load(self, index: int) -> "Loaded":
-        """Run a file of the submission, once, and return what is in it then; of one that cannot end, what it defines.
+        """Run a file of the submission once and return its contents; if it never ends, only what it defines.
 
         Errors: Unable.
         """
@@ -129,7 +129,7 @@ class Submission:
             try:
                 self.loaded[index] = self._load(index, definitions_only=False)
             except Lost as lost:
-                why = f"{self.sources[index].name} failed: {lost}; only what it defines was used"
+                why = f"{self.sources[index].name} failed: {lost}; only its definitions were used"
                 self.loaded[index] = Loaded({}, [], [why], definitions_only=True)
                 with contextlib.suppress(Lost):
                     again = self._load(index, definitions_only=True)
@@ -148,12 +148,12 @@ class Submission:
             troubles = told + [what for what in refused if not any(what in trouble for trouble in told)]
             return Loaded(functions, [str(name) for name in value["untouched"]], troubles, definitions_only)
         except (TypeError, KeyError, AttributeError):
-            self._lose("something else than the harness answered")
+            self._lose("something other than the harness answered")
 
     # --- the process -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the process, and let it load again what it had loaded. Errors: Unable; Lost."""
+        """Start the process, and reload what it had loaded. Errors: Unable; Lost."""
         self.stop()
         printed_before = self.output
         with our_side("no process could be started for it: "):
@@ -163,9 +163,9 @@ class Submission:
             self._load(index, self.loaded[index].definitions_only)
 
     def _start_process(self) -> None:
-        """Start the process, with a pipe to it and two from it, and the threads that serve them."""
+        """Start the process with one pipe to it, two pipes from it, and the threads that serve them."""
         environment = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "PATH": os.defpath, "LANG": "C.UTF-8"}
-        with requests_blocked():  # until it is known here, so that it can be ended
+        with requests_blocked():  # until it is recorded here and so can be ended
             self.process = process = subprocess.Popen(
                 [sys.executable, "-I", "-B", "-u", "-c", FAR_SIDE, str(ROOT)],
                 stdin=subprocess.PIPE,
@@ -185,19 +185,19 @@ class Submission:
         self.number = 0
 
     def _receive(self, pipe: IO[bytes]) -> None:
-        """Pass on what the process answers, as it comes; b"" is the end."""
+        """Pass on the answers of the process as they come; b"" marks the end."""
         while data := _read(pipe):
             self._come.put(data)
         self._come.put(b"")
 
     def _hear(self, pipe: IO[bytes]) -> None:
-        """Keep the beginning of what the process prints."""
+        """Keep the beginning of the process's output."""
         while data := _read(pipe):
             if len(self.output) < CUT:
                 self.output = (self.output + data.decode("utf-8", "replace"))[:CUT]
 
     def _send(self, pipe: IO[bytes]) -> None:
-        """Send what is to be sent; how the process ended is seen when it is read from."""
+        """Send whatever is queued; if the process has ended, reading from it shows how."""
         while data := self._to_send.get():
             with contextlib.suppress(OSError):
                 pipe.write(data)
@@ -205,7 +205,7 @@ class Submission:
             pipe.close()
 
     def _wait_until_it_begins(self, printed_before: str) -> None:
-        """Wait until NumPy is imported and the wall is up. Errors: Unable: nothing of the submission has run yet."""
+        """Wait until NumPy is imported and the wall is up. Errors: Unable, since none of the submission has run yet."""
         config = {
             "sources": [_as_values(source) for source in self.sources],
             "memory": self.memory,
@@ -223,7 +223,7 @@ class Submission:
             raise Unable(f"Python and NumPy could not be loaded for it: {in_one_line(why)}") from None
 
     def kill(self) -> None:
-        """End the process and all that it started; for a handler of signals, too, whatever it has interrupted."""
+        """End the process and all that it started; safe in a signal handler, whatever that has interrupted."""
         if self.process is None:
             return
         if not hasattr(os, "killpg"):  # Windows
@@ -232,17 +232,17 @@ class Submission:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         if hasattr(os, "waitid"):
-            with contextlib.suppress(ChildProcessError):  # not `self.process.wait`: it may be that what was interrupted
+            with contextlib.suppress(ChildProcessError):  # not `self.process.wait`: that may be what was interrupted
                 os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
 
     def stop(self) -> None:
-        """End the process, and keep what it has printed."""
+        """End the process, and keep what it printed."""
         if self.process is None:
             return
         self.kill()
         self.process.wait()
         self._to_send.put(b"")
-        patience = time.monotonic() + 5  # with somebody who left it and holds the pipes
+        patience = time.monotonic() + 5  # in case something left its process group and still holds the pipes
         while any(thread.is_alive() for thread in self._threads) and time.monotonic() < patience:
             with contextlib.suppress(queue.Empty):
                 self._come.get(timeout=0.01)
@@ -258,11 +258,11 @@ class Submission:
 
     @property
     def printed(self) -> str:
-        """Return what the submission printed, without commands to a terminal."""
+        """Return what the submission printed, with terminal commands escaped."""
         return escaped(self.output, keep="\n\t")[:CUT]
 
     def _exchange(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Send a frame, and wait for one, but no longer than so many seconds. Errors: Lost, Unable."""
+        """Send a frame, and wait up to so many seconds for one. Errors: Lost, Unable."""
         with our_side():
             self._to_send.put(frames.to_bytes(message))
             deadline = time.monotonic() + seconds
@@ -271,10 +271,10 @@ class Submission:
             return reply
 
     def _next(self, deadline: float) -> bytes:
-        """Return what comes next from the process. Errors: Lost if nothing does in time."""
+        """Return what comes next from the process. Errors: Lost if nothing comes in time."""
         left = deadline - time.monotonic()
         try:
-            return self._come.get(timeout=max(left, 0.05))  # it may be here already: we could have been stopped a while
+            return self._come.get(timeout=max(left, 0.05))  # it may be here already, if we were stopped for a while
         except queue.Empty:
             self._lose(f"it did not return within {self.seconds:g} s")
 
@@ -282,7 +282,7 @@ class Submission:
         self._lose(self._how_it_ended())
 
     def _whole_frame(self) -> dict[str, Any] | None:
-        """Take a frame from what was received, if it is whole."""
+        """Take a frame from the received bytes, once it is complete."""
         try:
             if len(self._received) < 12:
                 return None
@@ -291,8 +291,8 @@ class Submission:
                 return None
             payload = bytes(self._received[12:end])
             del self._received[:end]
-            if self._received and self.number:  # it answers when it is asked, and once
-                self._lose("more came through the pipe than was asked for")
+            if self._received and self.number:  # it answers only when asked, and only once
+                self._lose("it sent more through the pipe than was asked for")
             return frames.from_bytes(payload)
         except frames.Garbled as error:
             self._lose(str(error))
@@ -312,7 +312,7 @@ class Submission:
     # --- the functions -----------------------------------------------------------------------------------------------
 
     def function(self, name: str) -> Callable[..., Any]:
-        """Return a function of the submission, with its parameters, to be called from here."""
+        """Return a function of the submission that can be called from here, with its parameters."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             return self.call(name, args, kwargs)
@@ -329,14 +329,14 @@ class Submission:
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a function on the other side. Errors: Lost, Refused, Unable, or what it raised."""
         if self.spent.get(name, 0) > ALL_CALLS * self.seconds:
-            self.lost = f"it took more than {ALL_CALLS * self.seconds:g} s in all"
+            self.lost = f"it took more than {ALL_CALLS * self.seconds:g} s in total"
         if self.lost:
             raise Lost(self.lost)
         begun = time.monotonic()
         try:
             return self._call(name, args, kwargs)
         finally:
-            took = min(time.monotonic() - begun, self.seconds)  # what is more was not its own
+            took = min(time.monotonic() - begun, self.seconds)  # anything beyond that was not its own
             self.spent[name] = self.spent.get(name, 0) + took
 
     def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -355,17 +355,17 @@ class Submission:
         reply = self._exchange({"id": self.number, **request}, self.seconds)
         while "ask" in reply:
             if self.candidate is None:
-                self._lose("it asked, where there was nothing to be asked")
+                self._lose("it asked a question where none was allowed")
             reply = self._exchange(self._answer(reply), max(deadline - time.monotonic(), 0))
         if reply.get("id") != self.number:
-            self._lose("an answer came that nobody had asked for")
+            self._lose("it sent an answer that nobody had asked for")
         return reply
 
     def _answer(self, reply: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to a question that the submission asked a function of ours."""
+        """Return what our function answers to the submission's question."""
         question = reply["ask"]
         if self.candidate is None or not isinstance(question, list) or len(question) != 1 or not _is_small(question[0]):
-            return {"raised": "ValueError", "text": "it can be asked for one small array of floats only"}
+            return {"raised": "ValueError", "text": "the argument must be one small array of floats"}
         try:
             with np.errstate(all="ignore"):
                 return {"value": self.candidate(question[0])}
@@ -381,13 +381,13 @@ class Submission:
         name, text, line = in_one_line(reply["raised"]), in_one_line(reply.get("text")), reply.get("line")
         where = f" (line {line})" if isinstance(line, int) else ""
         kind = getattr(builtins, name, None)
-        odd = (UnicodeError, BaseExceptionGroup)  # these want more than a text
+        odd = (UnicodeError, BaseExceptionGroup)  # these take more than a text
         if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, odd):
             raise kind(f"{text}{where}")
         raise RuntimeError(f"{name}: {text}{where}")
 
     def _result(self, reply: dict[str, Any], args: tuple[Any, ...]) -> Any:
-        """Return what came back, and do here what was done to the arguments there."""
+        """Return the result, and repeat on the arguments here what was done to them there."""
         value: Any = reply.get("value")
         if _numbers_in(value) > MOST_RESULT:
             raise ValueError("it returned far too many numbers")
@@ -400,7 +400,7 @@ class Submission:
         for text in told[:20] if isinstance(told, list) else []:
             warnings.warn(in_one_line(text), RuntimeWarning, stacklevel=2)
         for share in shares[:3] if isinstance(shares, list) and self.mirrored else []:
-            try:  # the same view of our own array, so that it is seen to be one
+            try:  # the same view of our own array, which shows that the result is a view
                 place, offset, strides = share
                 size = args[place].nbytes
                 if not 0 <= offset < size or any(abs(step) > size for step in strides):
@@ -412,7 +412,7 @@ class Submission:
 
 
 def signal_name(number: int) -> str:
-    """Return the name of a signal, or its number, if it has no name: as those for real time."""
+    """Return the name of a signal, or its number if it has none, as with real-time signals."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -420,7 +420,7 @@ def signal_name(number: int) -> str:
 
 
 def _read(pipe: IO[bytes]) -> bytes:
-    """Return what comes next through a pipe, b"" at its end."""
+    """Return what comes next through a pipe; b"" at its end."""
     try:
         return os.read(pipe.fileno(), 2**20)
     except (OSError, ValueError):  # ValueError: it was closed
@@ -428,7 +428,7 @@ def _read(pipe: IO[bytes]) -> bytes:
 
 
 def _as_values(source: Source) -> list[Any]:
-    """Return a source as what can be sent: its texts as bytes."""
+    """Return a source in a form that can be sent, with its texts as bytes."""
     cells = [[label, np.frombuffer(text.encode("utf-8", "replace"), np.uint8)] for label, text in source.cells]
     return [source.name, source.plain_name, cells]
 
@@ -443,7 +443,7 @@ def _are_names(names: Any) -> bool:
 
 
 def _numbers_in(value: Any) -> int:
-    """Return how many numbers there are in a result, whatever holds them."""
+    """Return how many numbers there are in a result, however nested."""
     if isinstance(value, np.ndarray):
         return value.size
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()

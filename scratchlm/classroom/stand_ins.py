@@ -1,6 +1,6 @@
-"""What stands in for packages that draw, show and wait, so that a plot in a homework costs nothing: it does nothing.
+"""Stand-ins for packages that draw, show and wait: they do nothing, so a plot in a homework costs nothing.
 
-In: `import matplotlib.pyplot as plt`, on the far side of the wall. Out: a module any part of which can be had, called
+In: `import matplotlib.pyplot as plt`, on the far side of the wall. Out: a module whose every part can be used, called
 and drawn on, without effect.
 """
 
@@ -23,37 +23,37 @@ UNPACK = opcode.opmap["UNPACK_SEQUENCE"]
 
 
 class StandIn:
-    """Something of a package that is not here: whatever is done with it, nothing happens."""
+    """Part of a package that is not available: whatever is done with it, nothing happens."""
 
     def __init__(self, name: str) -> None:
         self.__dict__["_name"] = name
 
     def __repr__(self) -> str:
         """Say what it stands for, and that it computes nothing."""
-        return f"of {self._name}, which is not here and computes nothing: use NumPy"
+        return f"of {self._name}, which is not available here and computes nothing: use NumPy"
 
     def __getattr__(self, name: str) -> Any:
-        """Return another one; what Python itself asks for, `__array__` say, is not there."""
+        """Return this stand-in; names that Python itself looks up, such as `__array__`, are missing."""
         if name.startswith("__"):
             raise AttributeError(name)
         return self
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Forget what is set."""
+        """Ignore the value."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what it is called around: a function, if it decorates one; what tqdm counts; else another one."""
+        """Return the function it decorates, or what tqdm iterates over; otherwise this stand-in."""
         around = len(args) == 1 and not kwargs and isinstance(args[0], types.FunctionType | type)
         return args[0] if around or (args and self._name == "tqdm") else self
 
     def __iter__(self) -> Iterator[Any]:
-        """Give as many as are asked for, in `fig, ax = plt.subplots()`; to a loop, none."""
+        """Yield as many as are unpacked, as in `fig, ax = plt.subplots()`; yield none to a loop."""
         caller = sys._getframe(1)
         code, place = caller.f_code.co_code, caller.f_lasti
         return iter([self] * (code[place + 1] if code[place] == UNPACK else 0))
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
-        """Let a class be derived from it, as from nothing."""
+        """Let a class derive from it, as if from nothing."""
         return ()
 
     def _same(self, *args: Any) -> Any:
@@ -66,10 +66,10 @@ class StandIn:
         """End a `with`."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Forget what is set."""
+        """Ignore the value."""
 
     def __len__(self) -> int:
-        """Return 0: it holds nothing."""
+        """Return 0: it contains nothing."""
         return 0
 
 
@@ -82,13 +82,13 @@ class Module(types.ModuleType):
         self.__all__: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
-        """Return something of it."""
+        """Return a stand-in for part of the module."""
         if name.startswith("__"):
             raise AttributeError(name)
         return StandIn(self.__name__.partition(".")[0])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Be called, as nobody should."""
+        """Return what a stand-in would, although modules should not be called."""
         return StandIn(self.__name__.partition(".")[0])(*args, **kwargs)
 
 
@@ -108,11 +108,11 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return Module(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Do nothing: there is nothing in it."""
+        """Do nothing: the module is empty."""
 
 
 def classroom() -> types.ModuleType:
-    """Return what stands in for `scratchlm.classroom`, whose `check` students leave in their notebooks."""
+    """Return a stand-in for `scratchlm.classroom`, whose `check` students leave in their notebooks."""
     module = types.ModuleType("scratchlm.classroom")
     module.check = lambda *args, **kwargs: None  # type: ignore[attr-defined]
     return module

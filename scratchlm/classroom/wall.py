@@ -1,8 +1,8 @@
-"""The wall itself: what a process gives up before it runs a submission, one thing after the other, and for good.
+"""The wall itself: what a process gives up, step by step and for good, before it runs a submission.
 
-Memory, files, and the way to other packages; then an ear for what Python is asked to do; and on Linux on x86-64 the
-kernel is told to refuse all that a computation has no need of: to start or signal a process, to write or remove a file,
-to connect.
+It gives up memory, files and access to other packages. An audit hook checks what Python is asked to do. On Linux on
+x86-64, the kernel is told to refuse whatever a computation does not need: starting or signalling a process, writing or
+removing a file, connecting.
 """
 
 import _imp
@@ -34,17 +34,17 @@ REFUSED_EVENTS = (
     "os.kill", "os.killpg", "signal.", "pty.", "socket.", "ctypes.", "os.remove", "os.rename", "os.rmdir", "os.mkdir",
     "os.link", "os.symlink", "os.chmod", "os.chown", "os.truncate", "shutil.", "tempfile.",
     "os.utime", "os.setxattr", "os.removexattr", "resource.", "gc.", "fcntl.", "sqlite3.",
-    "cpython.PyInterpreterState",  # a second interpreter would have no ear
+    "cpython.PyInterpreterState",  # a second interpreter would have no audit hook
     "cpython._PySys_ClearAuditHooks", "sys._current_",
 )  # fmt: skip
-NO_EVENT = (  # what could disturb other processes, and is not announced to an audit hook
+NO_EVENT = (  # calls that could disturb other processes and are not reported to audit hooks
     "pidfd_open", "pidfd_send_signal", "mkfifo", "mknod", "setpriority", "sched_setaffinity", "sched_setscheduler",
     "signal", "setitimer", "alarm", "siginterrupt", "set_wakeup_fd", "sync",
 )  # fmt: skip
 BORROWED = (  # packages that a submission could borrow an answer from
     "scratchlm", "scipy", "torch", "jax", "jaxlib", "tensorflow", "sklearn", "mygrad", "autograd", "cupy", "mlx",
 )  # fmt: skip
-STARTERS = (  # modules that start processes, or interpreters, or call C
+STARTERS = (  # modules that start processes or interpreters, or call C
     "subprocess", "multiprocessing", "_posixsubprocess", "ctypes", "_ctypes", "_ctypes_test", "cffi", "_cffi_backend",
     "_xxsubinterpreters", "_interpreters", "_interpchannels", "_interpqueues", "_testcapi", "_testinternalcapi",
     "_testmultiphase", "xxlimited", "fcntl", "_posixshmem", "_multiprocessing",
@@ -56,21 +56,21 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def enclose(config: dict[str, Any], refused: list[str]) -> None:
-    """Put up the wall; what is asked for in spite of it is written down in `refused`."""
+    """Put up the wall; forbidden requests are recorded in `refused`."""
     banned = frozenset(config["banned"])
-    own = [os.path.dirname(os.__file__), os.path.join(sys.base_prefix, "DLLs")]  # the second one on Windows only
+    own = [os.path.dirname(os.__file__), os.path.join(sys.base_prefix, "DLLs")]  # the second exists on Windows only
     folders = [plain(folder) + "/" for folder in (own[0], os.path.dirname(np.__file__), *own[1:])]
     sys.path[:] = [p for p in sys.path if p.startswith(tuple(own)) and "-packages" not in p]
     sys.meta_path[:] = [finder for finder in sys.meta_path if "importlib" in str(finder)]  # no editable installs
-    for file in (*config["frames"], "<string>"):  # whoever prints the stack would read them
+    for file in (*config["frames"], "<string>"):  # otherwise printing the stack would read them
         linecache.cache[file] = (0, None, [], file)
-    threading.stack_size(2**20)  # so that many threads fit into the memory
+    threading.stack_size(2**20)  # small, so that many threads fit into memory
     limit(config["memory"])
     libraries = (*folders, *map(plain, config["readable"]))
     die_with(config["grader"])
     forbid_reading(libraries)
     forbid_system_calls()
-    for name in list(sys.modules):  # what is loaded could be imported without anybody being asked
+    for name in list(sys.modules):  # a module that is loaded could be imported without a check
         if name.partition(".")[0] in banned:
             del sys.modules[name]
     take_away(banned)
@@ -83,7 +83,7 @@ def plain(path: str) -> str:
 
 
 def limit(memory: int) -> None:
-    """Let the process have so many bytes more than it has now, write no file, and leave no core."""
+    """Limit the process to so many bytes more than it has now, and let it write no file and leave no core dump."""
     if resource is None:
         return
     try:
@@ -95,7 +95,7 @@ def limit(memory: int) -> None:
         resource.RLIMIT_AS: now + memory,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_CPU: 600,  # seconds, should the grader be killed and leave us alone
+        resource.RLIMIT_CPU: 600,  # seconds, in case the grader is killed and leaves us alone
     }
     for what, most in limits.items():
         _, hard = resource.getrlimit(what)
@@ -105,16 +105,16 @@ def limit(memory: int) -> None:
 
 
 def lacks() -> list[str]:
-    """Return what the wall cannot do on this system; nothing on Linux on x86-64, from 5.13 on."""
+    """Return what the wall lacks on this system: nothing on x86-64 Linux from 5.13 upwards."""
     lacking = []
     if resource is None or sys.platform != "linux":
-        lacking.append("a limit of memory")
+        lacking.append("a memory limit")
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return [
             *lacking,
             "the kernel's help (someone who knows Python well can read files, or leave a process running)",
         ]
-    if _libc().syscall(LANDLOCK_CREATE_RULESET, 0, 0, 1) < 1:  # which asks for the version
+    if _libc().syscall(LANDLOCK_CREATE_RULESET, 0, 0, 1) < 1:  # with these arguments it returns the version
         lacking.append("the kernel's help against reading files")
     if _libc().prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0:
         lacking.append("the kernel's help against starting processes and writing files")
@@ -125,11 +125,11 @@ def lacks() -> list[str]:
 
 
 def guard(banned: frozenset[str], readable: tuple[str, ...], note: Callable[[str], None]) -> Callable[[str, Any], None]:
-    """Return an audit hook: Python calls it before it imports, opens, starts or kills, and it cannot be taken away.
+    """Return an audit hook: Python calls it before it imports, opens, starts or kills, and it cannot be removed.
 
-    A submission can see the hook at work, in a traceback. So there is nothing in it that could be changed: it has no
-    global names, what it needs are its own defaults, all of them immutable, and it calls no function written in Python,
-    nor a method of what it is handed, which may be the submission's.
+    A submission can see the hook at work in a traceback, so nothing in it must be changeable. It has no global names.
+    Everything it needs is in its own defaults, all of them immutable. It calls no function written in Python, and no
+    method of what it is handed, since that may belong to the submission.
     """
 
     def hook(
@@ -146,18 +146,18 @@ def guard(banned: frozenset[str], readable: tuple[str, ...], note: Callable[[str
     ) -> None:
         kind, text, number, raw, no_import, no_right = kinds
         if event == "import":
-            name = args[0] if kind(args[0]) is text else "a name that is no plain text"
+            name = args[0] if kind(args[0]) is text else "a name that is not plain text"
             parts = name.split(".")
             if kind(args[0]) is not text or parts[0] in banned or parts[-1] in banned:
-                if parts[0] in borrowed:  # to be told even if it is caught; others Python's own library may try
+                if parts[0] in borrowed:  # reported even if caught; Python's own library may try to import the others
                     note(f"importing {name:.80} is refused")
                 raise no_import(f"importing {name:.80} is refused")
             return
         why = f"{event} is refused" if event.startswith(events) else ""
         if event in ("open", "os.listdir", "os.scandir") and kind(args[0]) is not number:
             path = args[0].decode("utf-8", "replace") if kind(args[0]) is raw else args[0]
-            path = path.replace(between, "/") if kind(path) is text else "a path that is no plain text"
-            base = path.startswith(readable[0]) and "-packages/" not in path  # Python's own; of all others, NumPy
+            path = path.replace(between, "/") if kind(path) is text else "a path that is not plain text"
+            base = path.startswith(readable[0]) and "-packages/" not in path  # Python's own; of packages, only NumPy
             if event == "open" and kind(args[2]) is number and args[2] & writes:
                 why = f"writing to {path:.80} is refused"
             elif "/../" in path or not (base or path.startswith(readable[1:])):
@@ -169,7 +169,7 @@ def guard(banned: frozenset[str], readable: tuple[str, ...], note: Callable[[str
 
 
 def take_away(banned: frozenset[str]) -> None:
-    """Take away what is not announced to an audit hook: some functions, and second copies of modules written in C."""
+    """Remove what is not reported to audit hooks: some functions, and second copies of modules written in C."""
 
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError("this is refused")
@@ -198,8 +198,8 @@ def take_away(banned: frozenset[str]) -> None:
 # --- what the kernel is asked to do ----------------------------------------------------------------------------------
 
 X86_64 = 0xC000003E
-# What Python, NumPy and the C libraries under them need, on any Linux of the last years, and nothing else: the numbers
-# of system calls on x86-64 (asm/unistd_64.h). A few more are allowed with some arguments only: see `_with_conditions`.
+# What Python, NumPy and the C libraries under them need on any recent Linux, and nothing else: the numbers of system
+# calls on x86-64 (asm/unistd_64.h). A few more are allowed with certain arguments only: see `_with_conditions`.
 ALLOWED = {
     "memory": {
         "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "mremap": 25, "mincore": 27, "madvise": 28,
@@ -240,17 +240,17 @@ ALLOWED = {
     "chance": {"getrandom": 318},
     "the end": {"exit": 60, "exit_group": 231},
 }  # fmt: skip
-NEWEST = 456  # of these; what came later is not known here, and a program then does without it
+NEWEST = 456  # of these numbers; later calls are reported as unknown, and programs then do without them
 OPEN, IOCTL, CLONE, FCNTL, PRCTL, TKILL, TGKILL, OPENAT, PRLIMIT = 2, 16, 56, 72, 157, 200, 234, 257, 302
-CLONE3, OPENAT2 = 435, 437  # their arguments cannot be seen; clone and openat are tried then
-ASKS_OF_A_TERMINAL = (0x5401, 0x5413, 0x802C542A)  # TCGETS, TIOCGWINSZ, TCGETS2: is it one, and how wide?
+CLONE3, OPENAT2 = 435, 437  # their arguments cannot be seen, so both are unknown; then clone and openat are tried
+ASKS_OF_A_TERMINAL = (0x5401, 0x5413, 0x802C542A)  # TCGETS, TIOCGWINSZ, TCGETS2: is it a terminal, and how wide?
 ASKS_OF_A_FILE = (0x5421, 0x5450, 0x5451, 0x541B)  # FIONBIO, FIONCLEX, FIOCLEX, FIONREAD
-FLAGS_OF_A_FILE = (0, 1, 2, 3, 4, 1030)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC; who owns it could be sent signals
-NAMES = (15, 16, 0x53564D41)  # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: of threads and of memory
+FLAGS_OF_A_FILE = (0, 1, 2, 3, 4, 1030)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC; an owner, F_SETOWN, would get signals
+NAMES = (15, 16, 0x53564D41)  # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: names of threads and of memory
 CLONE_THREAD = 0x10000
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_GET_SECCOMP, PR_SET_SECCOMP, BY_FILTER = 1, 38, 21, 22, 2
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
-ALL_RIGHTS, MAY_READ, MAY_LIST = 2**13 - 1, 4, 8  # to files and folders
+ALL_RIGHTS, MAY_READ, MAY_LIST = 2**13 - 1, 4, 8  # rights to files and folders
 SHARED_LIBRARIES = (
     "/lib/x86_64-linux-gnu",
     "/usr/lib/x86_64-linux-gnu",
@@ -259,21 +259,21 @@ SHARED_LIBRARIES = (
     "/etc/localtime",
 )
 NO_RIGHT, NOT_KNOWN, FINE = 0x50000 | 1, 0x50000 | 38, 0x7FFF0000  # return EPERM; return ENOSYS; go on
-LOAD, EQUAL, AT_LEAST, BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # instructions of Berkeley's packet filter
+LOAD, EQUAL, AT_LEAST, BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # instructions of the Berkeley Packet Filter
 
 
 def die_with(parent: int, by: int = getattr(signal, "SIGKILL", signal.SIGTERM)) -> None:
-    """Let the kernel end this process when its parent ends, however that comes about (on Linux)."""
+    """Let the kernel end this process when its parent ends, however the parent ends (on Linux)."""
     if sys.platform == "linux":
         _libc().prctl(PR_SET_PDEATHSIG, by, 0, 0, 0)
-        if os.getppid() != parent:  # it was too late
+        if os.getppid() != parent:  # too late: the parent had already ended
             os._exit(2)
 
 
 def forbid_reading(readable: tuple[str, ...]) -> bool:
-    """Let the kernel (Linux 5.13 or later, Landlock) refuse to open other files; return whether it can.
+    """Let the kernel (Landlock, Linux 5.13 or later) refuse to open other files; return whether it can.
 
-    `readable` begins with the folder of Python's own library; in it, the folders of other packages are left out.
+    `readable` begins with the folder of Python's own library, in which the folders of other packages stay closed.
     """
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return False
@@ -295,7 +295,7 @@ def forbid_reading(readable: tuple[str, ...]) -> bool:
 
 
 def forbid_system_calls() -> bool:
-    """Let the kernel (seccomp) refuse what a submission has no need of; return whether it can."""
+    """Let the kernel (seccomp) refuse what a submission does not need; return whether it can."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return False
     program = _filter(os.getpid())
@@ -308,17 +308,17 @@ def forbid_system_calls() -> bool:
 
 
 def _libc() -> Any:
-    import ctypes  # here, so that it does not lie about where a submission may find it
+    import ctypes  # here, not at module level, where a submission could find it
 
     return ctypes.CDLL(None)
 
 
-# The program that the kernel runs at every system call: instructions of 8 bytes.
+# The program that the kernel runs at every system call, in instructions of 8 bytes.
 
 
 def _filter(own_id: int) -> bytes:
-    """Return a program that allows what ALLOWED has, and some calls if their arguments are harmless."""
-    program = [_step(LOAD, 4), _step(EQUAL, X86_64, 1, 0), DENY]  # another machine's numbers mean something else
+    """Return a program that allows the calls in ALLOWED, and some others if their arguments are harmless."""
+    program = [_step(LOAD, 4), _step(EQUAL, X86_64, 1, 0), DENY]  # elsewhere the numbers mean something else
     program += [_step(LOAD, 0)]
     program += [_for_call(number, ALLOW) for group in ALLOWED.values() for number in group.values()]
     program += _with_conditions(own_id)
@@ -327,7 +327,7 @@ def _filter(own_id: int) -> bytes:
 
 
 def _with_conditions(own_id: int) -> list[bytes]:
-    """Return the part of the program for calls that are allowed with some arguments only."""
+    """Return the part of the program for calls that are allowed with certain arguments only."""
     return [
         _for_call(OPEN, _argument(1), _step(BITS, WRITES, 0, 1), DENY, ALLOW),
         _for_call(OPENAT, _argument(2), _step(BITS, WRITES, 0, 1), DENY, ALLOW),
@@ -336,7 +336,7 @@ def _with_conditions(own_id: int) -> list[bytes]:
         _for_call(FCNTL, _argument(1), *_one_of(FLAGS_OF_A_FILE)),
         _for_call(PRCTL, _argument(0), *_one_of(NAMES)),
         _for_call(TKILL, _argument(0), *_one_of((own_id,))),
-        _for_call(TGKILL, _argument(0), *_one_of((own_id,))),  # a crash of its own is its own affair
+        _for_call(TGKILL, _argument(0), *_one_of((own_id,))),  # it may crash itself
         _for_call(PRLIMIT, _argument(2), _step(EQUAL, 0, 0, 2), _step(LOAD, 36), _step(EQUAL, 0, 1, 0), DENY, ALLOW),
         _for_call(CLONE3, UNKNOWN),
         _for_call(OPENAT2, UNKNOWN),
@@ -344,7 +344,7 @@ def _with_conditions(own_id: int) -> list[bytes]:
 
 
 def _step(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
-    """Return an instruction; yes, no: how many of the next are skipped then."""
+    """Return an instruction; `yes` and `no` say how many instructions it then skips."""
     return struct.pack("HBBI", code, yes, no, value)
 
 

@@ -1,7 +1,7 @@
-"""The far side of the wall: a process that runs a submission, and holds nothing worth stealing.
+"""The far side of the wall: a process that runs a submission and contains nothing worth stealing.
 
-In: frames that name a function and its arguments. Out: frames with what it returned, or raised. What was expected is
-never sent here.
+In: frames that name a function and its arguments. Out: frames with what it returned or raised. The expected results
+are never sent here.
 """
 
 import os
@@ -19,7 +19,7 @@ from scratchlm.classroom.wall import enclose
 
 
 def laid_out(array: Any, layout: Any) -> Any:
-    """Return a copy of the array with the strides and the protection that the caller's has."""
+    """Return a copy of the array with the strides and write protection of the caller's array."""
     strides, writeable = layout
     size = array.dtype.itemsize
     low = sum(min(0, s * (n - 1)) for s, n in zip(strides, array.shape, strict=True))
@@ -32,7 +32,7 @@ def laid_out(array: Any, layout: Any) -> Any:
 
 
 def answer(sources: Sources, request: dict[str, Any], pipe: Pipe) -> dict[str, Any]:
-    """Call the function that a request names, and return what is to be sent back."""
+    """Call the function that a request names, and return the reply to send back."""
 
     def ask(*args: Any) -> Any:
         pipe.send({"id": request["id"], "ask": list(args)})
@@ -69,13 +69,13 @@ def start_of(array: Any) -> int:
 
 
 def main() -> None:
-    """Serve the requests that come on standard input, until there are none; then end, whatever threads are left."""
+    """Serve the requests on standard input until there are no more; then end, whatever threads are left."""
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the grader held signals back when it started us
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the grader blocked signals while it started us
     come, go = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
-    os.dup2(2, 1)  # what the submission prints goes where its complaints go
+    os.dup2(2, 1)  # the submission's output joins its error output
     os.close(nothing)
     serve(Pipe(os.fdopen(come, "rb"), os.fdopen(go, "wb")))
     sys.stdout.flush()
@@ -83,17 +83,17 @@ def main() -> None:
 
 
 def serve(pipe: Pipe) -> None:
-    """Put up the wall, and answer requests: to load a file of the submission, or to call a function of it."""
+    """Put up the wall, and answer requests to load a file of the submission or to call one of its functions."""
     config = pipe.receive()
     sources, refused = Sources(texts(config["sources"])), []  # type: tuple[Sources, list[str]]
     sys.argv[:] = ["submission.py"]
     if any("testing" in text for source in sources.sources for _, text in source.cells):
-        import numpy.testing  # noqa: F401  # to test oneself with; it is slow to load, and needs what is refused later
+        import numpy.testing  # noqa: F401  # for students' tests; slow to load, and needs calls refused later
 
     ours = (__file__, frames.__file__, loading.__file__, stand_ins.__file__)
     enclose({**config, "frames": ours}, refused)
     let_import(sources)
-    pipe.send({"id": 0})  # NumPy is here; what takes long from now on is the submission
+    pipe.send({"id": 0})  # NumPy is loaded; any time from now on is the submission's
     while True:
         try:
             request = pipe.receive()
@@ -108,12 +108,12 @@ def serve(pipe: Pipe) -> None:
 
 
 def texts(sources: list[Any]) -> list[Any]:
-    """Return sources whose texts came as bytes."""
+    """Return the sources with their texts as strings; they came as bytes."""
     return [[name, plain, [[label, bytes(text).decode()] for label, text in cells]] for name, plain, cells in sources]
 
 
 def load(sources: Sources, request: dict[str, Any]) -> dict[str, Any]:
-    """Run a file of the submission, and tell which functions there are then, and what went wrong."""
+    """Run a file of the submission, and return the functions in it and what went wrong."""
     index = request["load"]
     module = sources.loaded(index, request["definitions only"])
     told = {"functions": functions_of(module), "untouched": untouched(module), "troubles": sources.troubles[index]}
