@@ -1,11 +1,11 @@
 # %% [markdown]
-# # Should a model hand out logits or log-softmax? Sixteen claims, and what became of them when they were measured.
+# # Should a model output logits or log-softmax? Sixteen claims, and how they fared when measured.
 #
 # An article on language models asked this question and answered it by reasoning. Some of its claims are right, some are
-# wrong, and some need a second half of the sentence. The pages before this one measured. Here we add what they left
-# open (does it matter, for how good a model gets, what it hands out, its *head*? for a classification? with another
-# model, another seed of the random numbers?), and then let the numbers decide: each verdict is computed from
-# measurements, by a rule that stands beside it.
+# wrong, and some are missing the second half of the sentence. The other pages measured them. This page adds what they
+# left open. Does the choice of output, the model's *head*, affect how good a model gets? Does it matter for
+# classification, with another model, or with another random seed? Then the numbers decide: each verdict is computed
+# from measurements, by a rule that you can read here.
 
 # %%
 from scratchlm.pages.plumbing import BLUE, GREY, ORANGE, Page, heading, headline, plt, say, table
@@ -22,20 +22,21 @@ from scratchlm.training import Data
 
 page = Page("10_verdicts", seeds=(5, 3), steps=(2000, 100))
 if page.seeds < 2:
-    page.end("one seed says nothing about others; ask for --seeds 2 or more")
+    page.end("one seed says nothing about others; use --seeds 2 or more")
 measured = {number: page.measured(number) for number in (1, 2, 3, 4, 8, 9, 14)}
 
 # %% [markdown]
 # ## What the other pages measured
 #
-# Each page leaves its numbers in a file beside its pictures. What is missing, or older than the code, is run again.
+# Each page saves its numbers in a file beside its pictures. If they are missing, or older than the code, the page runs
+# again.
 
 # %% [markdown]
 # ## What they left open: two heads, two architectures, several seeds
 #
-# A seed decides which names are held out, the weights that a network starts from, and the order of the minibatches. So
-# what varies from seed to seed is what would vary if you did it again. The heads share the seeds, and are compared seed
-# by seed.
+# A seed decides which names are held out, which weights a network starts from, and the order of the minibatches. So the
+# results vary from seed to seed as they would if you repeated the whole experiment. Both heads use the same seeds, and
+# are compared seed by seed.
 
 # %%
 HEADS = {"logits": Objective("logits", "cross_entropy"), "log_softmax": Objective("log_softmax", "nll_loss")}
@@ -55,12 +56,11 @@ def right_guesses(model, data):
 
 
 # %% [markdown]
-# ## A classification: on which census list does a name stand?
+# ## Classification: which census list is a name on?
 #
-# The names come from two lists of the census of 1990, one of women's names and one of men's; 331 names stand on both.
-# To make that a question with one right answer, "both" is an answer of its own: F, M or B. Nothing new is needed to
-# learn it: to classify is to predict one more token. We write the answer behind the name, and train on that token
-# alone.
+# The names come from two lists of the 1990 census, one of women's names and one of men's; 331 names are on both. To
+# give the question one right answer, "both" is an answer of its own: F, M or B. Learning it takes nothing new:
+# classifying is predicting one more token. We append the answer to the name, and train on that token alone.
 
 # %%
 female, male = (set(some_names) for some_names in load_name_lists().values())
@@ -91,7 +91,7 @@ def classify(new_model, objective, seed):
     return right.mean(), most, [right[held_out.targets == i].mean() for i in answer_ids]
 
 
-results = {}  # (model, head): one row a seed of NLL, next-letter accuracy, list accuracy
+results = {}  # (model, head): one row per seed, with NLL, next-letter accuracy, list accuracy
 by_answer, always_most = {}, []
 for kind, new_model in MODELS.items():
     for head, objective in HEADS.items():
@@ -107,16 +107,16 @@ for kind, new_model in MODELS.items():
 # %% [markdown]
 # ## How sure are we? A confidence interval
 #
-# The mean of n seeds would come out a little different with others. If the results of the seeds scatter like a bell
-# curve, the true mean lies within t times scatter / sqrt(n) of it in 95 of 100 such experiments; t, here for n = 2, 3,
-# ..., makes up for the few that we have (Student 1908).
+# Other seeds would give a slightly different mean. If the results scatter in a bell curve, the true mean lies within t
+# times scatter / sqrt(n) of the mean of n seeds in 95 of 100 such experiments. The factor t, listed here for n = 2, 3,
+# ..., makes up for having so few seeds (Student 1908).
 
 # %%
 T_95 = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26]
 
 
 class Interval(NamedTuple):
-    """A mean, and how far the ends of its 95 % confidence interval are from it."""
+    """A mean, and how far away the ends of its 95% confidence interval are."""
 
     mean: float
     plus_minus: float
@@ -149,7 +149,7 @@ table(
     ],
 )
 recall = {kind: np.mean(by_answer[kind, "logits"], axis=0) for kind in MODELS}
-print("\nThe list, answer by answer: how many of each are found")
+print("\nThe census list, answer by answer: how many of each are found")
 table(
     ["answer", "share of the names", *MODELS],
     [
@@ -157,9 +157,9 @@ table(
         for i, (a, text) in enumerate(ANSWERS.items())
     ],
 )
-say(f"""Always giving the commonest answer is right for {np.mean(always_most):.0%}. Of the names that stand on both
-lists the MLP finds {recall["MLP"][2]:.0%}: accuracy alone would not have told. (The intervals say what other seeds
-would do with these names; with other names they are silent.)""")
+say(f"""Always giving the most common answer is right for {np.mean(always_most):.0%} of the names. Of the names on both
+lists, the MLP finds {recall["MLP"][2]:.0%}: accuracy alone would not have shown it. (The intervals say what other seeds
+would do with these names; about other names they say nothing.)""")
 
 
 measured[10] = {
@@ -172,15 +172,15 @@ page.keep(**measured[10])
 # %% [markdown]
 # ## The rules
 #
-# A claim holds or not by a comparison of numbers, m being what its page measured; where the numbers leave it open,
-# holds gives None, and the verdict is "undecided". Where it holds, but only because of something else that was
-# measured, or only up to a point, it is confirmed with a limit. No verdict is typed in: with other numbers it would be
-# another.
+# Whether a claim holds is decided by comparing numbers; m is what its page measured. If the numbers leave it open,
+# `holds` returns None, and the verdict is "undecided". If a claim holds, but only because of something else that was
+# measured, or only up to a point, it is confirmed with a limit. No verdict is typed in: other numbers would give
+# other verdicts.
 
 
 # %%
 class Claim(NamedTuple):
-    """What the article says, the page that measures it, when it holds and when with a limit, and the number to tell."""
+    """A claim, the page that measures it, when it holds, when it holds with a limit, and the numbers to report."""
 
     number: str
     claim: str
@@ -198,7 +198,7 @@ def worst(errors):
     return max(errors.values())
 
 
-# A gain is worth the name from half a hundredth of a nat up, or half a point of accuracy: less than seeds scatter.
+# The smallest gain worth the name, in nats or as a share of right answers; seeds scatter by more.
 A_GAIN = 0.005
 
 
@@ -228,25 +228,24 @@ CLAIMS = [
         "A1",
         "logits are unnormalised: any real numbers will do",
         3,
-        # Two results, each within the 4 ulps that scratchlm promises; and a factor, to compare with, is seen.
+        # Two results, each within the 4 ulps that scratchlm promises; a factor, for comparison, shows clearly.
         lambda m: worst(m["shift_ulps"]) <= 8 < 80 < min(m["scale_ulps"].values()),
         never,
-        lambda m: f"softmax(z + c) is softmax(z), to {worst(m['shift_ulps']):.0f} ulps",
+        lambda m: f"softmax(z + c) equals softmax(z) to within {worst(m['shift_ulps']):.0f} ulps",
     ),
     Claim(
         "A2",
         "log-softmax is the numerically stable form",
         2,
-        # It holds if log1p keeps what log(softmax(z)) loses. The limit: what libraries call log-softmax loses some,
-        # too.
+        # It holds if log1p keeps what log(softmax(z)) loses. The limit: the log-softmax of libraries loses some of it.
         lambda m: (
             max(ulps["d - log1p(odds)"] for ulps in m["ulps"].values()) <= 4
             and max(lost["log(softmax(z))"] for lost in m["lost"].values()) > 0
         ),
         lambda m: max(ulps["d - log(sum)"] for ulps in m["ulps"].values()) > 1000,
         lambda m: (
-            "with log1p right to {:.1f} ulps; with log(sum) 0 from a lead of {:.0f} on; as log(softmax(z)) of rows "
-            "300 nats wide, {:.0%} -inf (float32)".format(
+            "with log1p, right to {:.1f} ulps; with log(sum), 0 once the lead reaches {:.0f}; as log(softmax(z)), "
+            "{:.0%} -inf on rows 300 nats wide (float32)".format(
                 max(ulps["d - log1p(odds)"] for ulps in m["ulps"].values()),
                 m["lost_from"]["d - log(sum)"][0],
                 m["lost"]["float32, 300"]["log(softmax(z))"],
@@ -259,7 +258,7 @@ CLAIMS = [
         8,
         lambda m: all(value <= 8 and share <= 1 for value, _, share in m["same"].values()),
         never,
-        lambda m: "the same loss, to {:.0f} ulp, and the same gradient, to {:.0e} (float32)".format(
+        lambda m: "the same loss to within {:.0f} ulp, and the same gradient to within {:.0e} (float32)".format(
             *m["same"]["float32"]
         ),
     ),
@@ -268,32 +267,34 @@ CLAIMS = [
         "from log-probs the logits cannot be recovered",
         3,
         lambda m: m["directions_lost"] > 0,
-        lambda m: worst(m["back_ulps"]) <= 3.5,  # three numbers, rounded half an ulp each; two computed, one more each
+        lambda m: worst(m["back_ulps"]) <= 3.5,  # three rounded by half an ulp, two of them computed: one ulp more
         lambda m: (
-            f"{m['directions_lost']} number a row is lost, Z; with it, z comes back to {worst(m['back_ulps']):.1f} ulps"
+            f"{m['directions_lost']} number per row is lost, Z; with it, z comes back to within "
+            f"{worst(m['back_ulps']):.1f} ulps"
         ),
     ),
     Claim(
         "A5",
         "with log-probs in hand, temperature is frozen at 1",
         4,
-        # Frozen: T moves nothing; or what it moves is not what it moves from logits, by more than rounding explains.
+        # Frozen: T changes nothing, or not what it changes with logits, by more than rounding explains.
         lambda m: any(a["moved"] < 0.1 or a["of_bound"] > 1 for a in m["agreement"].values()),
         never,
         lambda m: (
-            "whole rows: softmax(l / T) is softmax(z / T), to {difference:.0e}, T from 0.05 to 20; l[y] alone will not "
-            "do (page 15)"
+            "from whole rows, softmax(l / T) equals softmax(z / T) to within {difference:.0e} for T from 0.05 to 20; "
+            "l[y] alone is not enough (page 15)"
         ).format(**m["agreement"]["float64"]),
     ),
     Claim(
         "A6",
         "exp(l) gives the probabilities, not the logits",
         4,
-        # 4e-15: 16 roundings of float64. And used as logits, they do not give the probabilities back, but the ceiling.
+        # 4e-15: 16 roundings of float64. Used as logits, probabilities do not come back; they reach the ceiling.
         lambda m: m["exp_difference"] < 4e-15 and 0.99 * m["ceiling"] < m["reached"] < 1.000001 * m["ceiling"],
         never,
         lambda m: (
-            "exp(l) is softmax(z), to {exp_difference:.0e}; as logits, it flattens: at most {reached:.4f}, e/(e + 26)"
+            "exp(l) equals softmax(z) to within {exp_difference:.0e}; fed as logits, it gives flat rows: at most "
+            "{reached:.4f}, e/(e + 26)"
         ).format(**m),
     ),
     Claim(
@@ -303,22 +304,22 @@ CLAIMS = [
         lambda m: m["falls"] == 0 < m["temperature_steps"] and m["coldest"] < 0.1 * m["hottest"],
         never,
         lambda m: (
-            "entropy fell in {falls} of {temperature_steps:,} steps up in T; {coldest:.2f} nats at 0.05, "
-            "{hottest:.2f} at 20"
+            "entropy fell in {falls} of {temperature_steps:,} steps up in T; it is {coldest:.2f} nats at T = 0.05, "
+            "{hottest:.2f} at T = 20"
         ).format(**m),
     ),
     Claim(
         "A8",
         "forgetting log-softmax before the NLL loss is serious",
         8,
-        # A reported loss below 0, which no probability can earn, while the truth is a tenth of a nat worse, or more.
+        # The reported loss is below 0, impossible for probabilities, and the true one at least a tenth of a nat worse.
         lambda m: all(
             m["reported"][f"{kind} logits nll_loss"] < 0
             and m["truth"][f"{kind} logits nll_loss"] > m["truth"][f"{kind} logits cross_entropy"] + 0.1
             for kind in MODELS
         ),
         never,
-        lambda m: "loss reported {:.0f}, true NLL {:.0f} nats; a blind guess has {blind:.1f} (MLP)".format(
+        lambda m: "reported loss {:.0f}, true NLL {:.0f} nats; a blind guess has {blind:.1f} (MLP)".format(
             m["reported"]["MLP logits nll_loss"], m["truth"]["MLP logits nll_loss"], **m
         ),
     ),
@@ -326,8 +327,8 @@ CLAIMS = [
         "A9",
         "log-softmax lowers the risk of overflow",
         1,
-        # It holds of the log-softmax of every library, beside exp(z); the limit: with the same shift, so does softmax,
-        # and without it, no logarithm helps.
+        # It holds for the log-softmax of every library, compared with exp(z). The limit: with the same shift, softmax
+        # survives too, and without it, no logarithm helps.
         lambda m: len(m["survivors"]["log_softmax, shifted"]) > len(m["survivors"]["softmax, naive"]),
         lambda m: (
             m["survivors"]["softmax, shifted"] == m["survivors"]["log_softmax, shifted"]
@@ -335,29 +336,29 @@ CLAIMS = [
         ),
         lambda m: (
             "exp overflows above {float16:.2f}, {float32:.2f}, {float64:.2f} (float16, 32, 64); "
-            "the shift saves, with or without log"
+            "the shift prevents it, with or without the log"
         ).format(**m["overflow"]),
     ),
     Claim(
         "A10",
         "log-softmax trains more stably than logits",
         8,
-        # Farther apart than twins that began one ulp apart, and to its advantage.
+        # Farther apart than twins that started one ulp apart, and with a better loss.
         lambda m: m["drift"] > 10 * m["control"] and m["twin_nll"][1] < m["twin_nll"][0] - A_GAIN,
         never,
         lambda m: (
-            f"weights end {m['drift']:.0e} apart; a start 1 ulp away makes {m['control']:.0e}; what makes one "
-            "explode is p - 1 (page 13)"
+            f"the weights end {m['drift']:.0e} apart; starting them 1 ulp apart gives {m['control']:.0e}; what makes "
+            "training explode is p - 1 (page 13)"
         ),
     ),
     Claim(
         "A11",
-        "for classification log-softmax is better",
+        "for classification, log-softmax is better",
         10,
         lambda m: is_larger([d["census list guessed"] for d in m["differences"].values()]),
         never,
         lambda m: (
-            "census list of a name right: MLP {:.1%}, bigram {:.1%}; the heads at most {:.1%} ± {:.1%} apart".format(
+            "census list guessed right: MLP {:.1%}, bigram {:.1%}; the heads differ by at most {:.1%} ± {:.1%}".format(
                 m["heads"]["MLP, logits"]["census list guessed"].mean,
                 m["heads"]["bigram, logits"]["census list guessed"].mean,
                 *farthest([d["census list guessed"] for d in m["differences"].values()]),
@@ -366,12 +367,12 @@ CLAIMS = [
     ),
     Claim(
         "A12",
-        "top-k and top-p sampling want logits",
+        "top-k and top-p sampling need logits",
         9,
-        lambda m: sum(m["sets_differ"].values()) > 1e-3 * m["rows_compared"],  # less is two neighbours made equal
+        lambda m: sum(m["sets_differ"].values()) > 1e-3 * m["rows_compared"],  # fewer are neighbours rounded to a tie
         never,
         lambda m: (
-            f"the sets kept differ in {sum(m['sets_differ'].values())} of {m['rows_compared']:,} comparisons (float64)"
+            f"the kept sets differ in {sum(m['sets_differ'].values())} of {m['rows_compared']:,} comparisons (float64)"
         ),
     ),
     Claim(
@@ -380,17 +381,17 @@ CLAIMS = [
         8,
         lambda m: m["lines"]["with_log_softmax"] < m["lines"]["with_logits"],
         never,
-        lambda m: "a loss, a guess and a draw: {with_log_softmax} lines with it, {with_logits} without".format(
+        lambda m: "a loss, a guess and a sample take {with_log_softmax} lines with it, {with_logits} without".format(
             **m["lines"]
         ),
     ),
     Claim(
         "A14",
-        "handled right, logits cost no training quality",
+        "handled properly, logits cost no training quality",
         10,
         lambda m: opposite(is_smaller([d["held-out NLL"] for d in m["differences"].values()])),
         never,
-        lambda m: "held-out NLL: MLP {:.3f}, bigram {:.3f}; the heads at most {:.0e} ± {:.0e} nats apart".format(
+        lambda m: "held-out NLL: MLP {:.3f}, bigram {:.3f}; the heads differ by at most {:.0e} ± {:.0e} nats".format(
             m["heads"]["MLP, logits"]["held-out NLL"].mean,
             m["heads"]["bigram, logits"]["held-out NLL"].mean,
             *farthest([d["held-out NLL"] for d in m["differences"].values()]),
@@ -398,12 +399,12 @@ CLAIMS = [
     ),
     Claim(
         "A15",
-        "for generation log-softmax is limited",
+        "for generation, log-softmax is limited",
         9,
         lambda m: len(m["changed"]) > 0,
         lambda m: len(m["survives"]) > 0,
         lambda m: (
-            f"{len(m['survives'])} of {len(m['change'])} decoders write the same; not: "
+            f"{len(m['survives'])} of {len(m['change'])} decoders write the same text, all but "
             + " and ".join(m["changed"])
             + ("; beam search needs log-probs" if len(set(m["beam_texts"].values())) > 1 else "")
         ),
@@ -412,13 +413,13 @@ CLAIMS = [
         "B1",
         "(ours) logits lose nothing that log-probs keep",
         14,
-        # In float32, 160 is stored in steps of 1.5e-5: half a step for p, and as much for the sum. The limit: in 16
-        # bits they are 10 times as far off as log-probs, or more.
+        # In float32, 160 is stored in steps of 1.5e-5: half a step of error for p, and as much for the sum. The limit:
+        # in 16 bits logits are more than 10 times as far off as log-probs.
         lambda m: m["in_32_bits"] < 4e-5,
         lambda m: m["errors"]["logits"][-1] > 10 * m["errors"]["log-probs"][-1],
         lambda m: (
-            f"stored in bfloat16, logits of 160 spoil probabilities by {m['errors']['logits'][-1]:.0%}, log-probs by "
-            f"{m['errors']['log-probs'][-1]:.1%}; in float32 logits do by {m['in_32_bits']:.0e}"
+            f"in bfloat16, logits of 160 distort probabilities by {m['errors']['logits'][-1]:.0%}, log-probs by "
+            f"{m['errors']['log-probs'][-1]:.1%}; in float32, logits distort them by {m['in_32_bits']:.0e}"
         ),
     ),
 ]
@@ -457,9 +458,9 @@ counts = {word: list(verdicts.values()).count(word) for word in WORDS}
 say("Of {} claims: {}.".format(len(CLAIMS), "; ".join(f"{count} {word}" for word, count in counts.items() if count)))
 same_for = [number for number in ("A5", "A10", "A11", "A12") if verdicts[number] == "refuted"]
 if len(same_for) == 4 and verdicts["A14"] == "confirmed":
-    say("""Should a model hand out logits or log-softmax? For training, for classes and for nearly every way of writing
-text it is the same. So hand out logits, from which everything else can be made, say what they are, and normalise before
-scores of different rows are compared, or stored in 16 bits.""")
+    say("""Should a model output logits or log-softmax? For training, for classification and for nearly every way of
+generating text, it makes no difference. So output logits, from which everything else can be computed, and say that they
+are logits. Normalise before you compare scores of different rows, or store them in 16 bits.""")
 
 lines = ["| | the article says | verdict | measured | page |", "|---|---|---|---|---|"]
 for claim in CLAIMS:
@@ -503,8 +504,8 @@ page.save(figure)
 # %% [markdown]
 # **Remember:** a claim about models is a number that nobody has measured yet. Measure it; then give the verdict.
 #
-# **Your turn:** pick the verdict that you believe least. Change the page that measures it so that the claim gets its
-# best chance, run this page again, and see whether the verdict moves.
+# **Your turn:** pick the verdict you believe least. Change the page that measures it so that the claim gets its best
+# chance, run this page again, and see whether the verdict changes.
 
 # %%
 page.close()

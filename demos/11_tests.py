@@ -1,10 +1,10 @@
 # %% [markdown]
-# # How good is a test? How many wrong functions pass it, and how many right ones does it refuse?
+# # How good is a test? How many wrong functions pass it, and how many right ones does it reject?
 #
 # Everybody tests a softmax before trusting it: do its rows sum to 1, does it agree with a matrix from the lecture
 # notes? A test is a measuring instrument, and like any other it can be measured. We take the mistakes that people make,
-# put each to every test that people write, and count who earns full marks. Then we ask what a property adds to an
-# example.
+# put each through every test that people write, and count which ones earn full marks. Then we ask what a property adds
+# to an example.
 
 # %%
 from scratchlm.pages.plumbing import BLUE, ORANGE, Page, heading, plt, say, table
@@ -21,15 +21,15 @@ from scratchlm.properties.calling import find_way
 from scratchlm.properties.mistakes import MISTAKES
 
 page = Page("11_tests", cases=(10, 2), mistakes=(100, 6))
-warnings.simplefilter("ignore")  # of overflows in wrong functions: the numbers must tell
+warnings.simplefilter("ignore")  # wrong functions overflow: the numbers must show it, not a warning
 np.seterr(all="ignore")
 
 # %% [markdown]
-# ## Wrong ones and right ones
+# ## Wrong functions and right ones
 #
-# scratchlm keeps a table of wrong implementations (scratchlm/properties/mistakes.py): each is a slip that somebody has
-# made, from a forgotten axis to an epsilon inside the logarithm. The right ones below are right in the eyes of any
-# lecturer, each in a style of its own: by the textbook, in pairs, without an axis, in float32.
+# scratchlm keeps a table of wrong implementations (scratchlm/properties/mistakes.py). Each is a slip that somebody has
+# made, from a forgotten axis to an epsilon inside the logarithm. Any lecturer would accept the right ones below, each
+# written in its own style: by the textbook, in pairs, without an axis, in float32.
 
 
 # %%
@@ -78,7 +78,7 @@ RIGHT = {
 
 
 def wrong_ones(kind):
-    """Return the mistakes of a kind; not those in the choice of an axis, which are bad manners, but right for rows."""
+    """Return the mistakes of a kind, without those in the choice of an axis: bad manners, but right for rows."""
     found = [mistake.function for mistake in MISTAKES[kind] if "axis" not in mistake.breaks]
     return found[:: max(1, len(found) // page.mistakes)]
 
@@ -94,8 +94,8 @@ table(
 # %% [markdown]
 # ## The tests that people write
 #
-# Each is written as courses have it, and answers one question: does the function pass? What raises an exception does
-# not. Batches come with a target for each row; central differences are for gradients only.
+# Each is written as in a course, and answers one question: does the function pass? A function that raises an exception
+# does not. Each row of a batch comes with a target; central differences are for gradients only.
 
 # %%
 rng = np.random.default_rng(0)
@@ -113,7 +113,7 @@ def of(kind, function, z, y):
 
 
 def shape_and_sums(kind, function):
-    """Ask for the right shape, finite numbers, and the sum that a row must have."""
+    """Check for the right shape, finite numbers, and the sum that a row must have."""
     result = of(kind, function, MATRIX, TARGETS)
     if kind == "cross_entropy":
         return result.shape == () and bool(np.isfinite(result)) and result >= 0
@@ -127,12 +127,12 @@ def agrees(kind, function, z, y):
 
 
 def one_matrix(kind, function):
-    """Compare with the matrix in the lecture notes, as np.testing.assert_allclose does, to 7 digits."""
+    """Compare with the matrix in the lecture notes to 7 digits, as np.testing.assert_allclose does."""
     return agrees(kind, function, MATRIX, TARGETS)
 
 
 def a_few_examples(kind, function):
-    """Compare with four examples, one of them large, to 7 digits."""
+    """Compare with four examples, one of them with large scores, to 7 digits."""
     return all(agrees(kind, function, z, y) for z, y in EXAMPLES)
 
 
@@ -156,12 +156,12 @@ def holds(kind, function, properties):
 
 
 def random_sums(kind, function):
-    """Draw many inputs, and ask of each what `shape and sums` asks: that softmax sums to 1, say, and nothing else."""
+    """Draw many inputs, and check one property of each, as `shape and sums` does: that softmax sums to 1, say."""
     return holds(kind, function, [p for p in PROPERTIES[kind] if p.name == ONE_PROPERTY[kind]])
 
 
 def identities(kind, function):
-    """Draw many inputs, and ask for every identity."""
+    """Draw many inputs, and check every identity."""
     others = [p for p in reversed(PROPERTIES[kind]) if p.tier == "identities" and p.name != ONE_PROPERTY[kind]]
     return passes("random inputs, one property", kind, function) and holds(kind, function, others)
 
@@ -193,9 +193,9 @@ tried = {test: sum(len(WRONG[kind]) for kind in asked[test]) for test in TESTS}
 asked_right = {test: sum(len(RIGHT[kind]) for kind in asked[test]) for test in TESTS}
 let_through = {test: sum(map(len, missed[test].values())) for test in TESTS}
 
-heading("The league table: wrong ones with full marks, and right ones that are refused")
+heading("The league table: wrong ones with full marks, and right ones rejected")
 table(
-    ["test", *RIGHT, "together", "right ones refused"],
+    ["test", *RIGHT, "in total", "right ones rejected"],
     [
         [
             test,
@@ -210,8 +210,8 @@ table(
 # %% [markdown]
 # ## Who gets through
 #
-# Some pass every test but the last. The names are those of the table of mistakes; who passes which test stands beside
-# the picture, in 11_tests.json.
+# Some pass every test but the last. Their names come from the table of mistakes. The file 11_tests.json, beside the
+# picture, lists which ones pass which test.
 
 # %%
 hardy = {
@@ -236,24 +236,24 @@ by_name = {mistake.name: mistake.function for found in MISTAKES.values() for mis
 guess_passes = who_lets_pass("log_softmax", guess)
 global_max_passes = who_lets_pass("softmax", by_name["softmax: global_max"])
 famous_passes = who_lets_pass("cross_entropy", by_name["cross_entropy: log_of_the_probability"])
-say(f"""A log_softmax that looks at no score, and answers -log V for every class, passes: {", ".join(guess_passes)}. A
-softmax that subtracts the maximum of the whole batch, so that a row far below another is 0 / 0, passes:
+say(f"""A log_softmax that ignores the scores and answers -log V for every class passes: {", ".join(guess_passes)}. A
+softmax that subtracts the maximum of the whole batch, so that a row far below another becomes 0 / 0, passes:
 {", ".join(global_max_passes)}. And the most famous mistake of all, -log(softmax(z)[y]), whose loss is inf once the
 probability underflows, passes: {", ".join(famous_passes) or "none"}.""")
 
 # %% [markdown]
 # ## What a property adds to an example
 #
-# An example says: for this input, that output. It needs somebody who knows the output, so there are few, and they are
-# tame. A property says what is true of every input, and needs nobody who knows the answer: so a machine may look for
-# the input, and it finds the row far below another. But a property is worth what it says: "sums to 1" is true of many
-# mistakes, however many inputs are drawn. It takes both: identities that together leave one function only, and inputs
-# that nobody would have thought of.
+# An example says: this input, that output. Somebody must know the output, so examples are few, and tame. A property
+# says what is true of every input, and nobody needs to know the answer. So a machine can search for inputs, and it
+# finds the row far below another. But a property is worth only what it says: "sums to 1" is true of many mistakes,
+# however many inputs are drawn. It takes both: identities that together leave only one function, and inputs that nobody
+# would have thought of.
 
 # %%
 examples, weak, strong = (f"{let_through[t]} of {tried[t]}" for t in ("four examples", *list(TESTS)[-2:]))
 say(f"""Four examples let {examples} wrong ones through. Random inputs with one property, {page.cases} of them and a few
-that are chosen to be large, let {weak} through. The same with every identity: {strong}.""")
+chosen to be large, let {weak} through. The same with every identity: {strong}.""")
 
 # %% The picture
 
@@ -265,9 +265,9 @@ bars = axes.barh(order, share, color=colors, edgecolor="black")
 for test, bar, percent in zip(order, bars, share, strict=True):
     label = f"{let_through[test]} of {tried[test]}"
     if refused[test]:
-        label += f"\nrefuses {refused[test]} of {asked_right[test]} right ones"
+        label += f"\nrejects {refused[test]} of {asked_right[test]} right ones"
     axes.text(percent + 1, bar.get_y() + bar.get_height() / 2, label, va="center", fontsize=12)
-axes.set_xlim(0, 140)  # with room for what is written beside the longest bar
+axes.set_xlim(0, 140)  # leaves room for the label of the longest bar
 axes.set_xticks(range(0, 101, 20))
 axes.set_xlabel("wrong functions that pass (%)")
 axes.set_title("A test is worth what it catches")
@@ -276,11 +276,11 @@ page.save(figure)
 page.keep(let_through=let_through, tried=tried, refused=refused, missed=missed, guess_passes=guess_passes)
 
 # %% [markdown]
-# **Remember:** an example tests one input, a property every input that a machine can think of; and a property is worth
-# the wrong functions that it catches, so write these down first.
+# **Remember:** an example tests one input, a property every input that a machine can think of. A property is worth the
+# wrong functions that it catches, so write those down first.
 #
-# **Your turn:** five of softmax's identities let none of its wrong ones through. Which? Begin with a wrong one that
-# only one identity catches. (PROPERTIES["softmax"] lists them; `examine` takes names=[...].)
+# **Your turn:** five of softmax's identities together let none of its wrong ones through. Which five? Begin with a
+# wrong one that only one identity catches. (PROPERTIES["softmax"] lists them; `examine` takes names=[...].)
 
 # %%
 page.close()

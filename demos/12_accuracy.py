@@ -2,10 +2,10 @@
 # # How many digits of a softmax are right, and whose?
 #
 # The formulas are one line each, and everybody computes them: the textbook, SciPy, PyTorch, and scratchlm. In print,
-# all answers look alike. So we ask a judge who knows 60 digits (scratchlm/oracle.py), and count in ulps: one ulp is the
-# step from a float to the next. Half an ulp off is perfect, nobody can round better; float32 holds 7 digits, and when
-# it is 8 ulps off, 6 of them are right. We look for the worst entry, not the average: a loss that is wrong once is
-# wrong.
+# all their answers look alike. So we ask a judge who knows 60 digits (scratchlm/oracle.py), and count in ulps: one ulp
+# is the step from one float to the next. Half an ulp off is perfect, since nobody can round better. A float32 has 7
+# digits; when it is 8 ulps off, 6 of them are right. We look for the worst entry, not the average: a loss that is wrong
+# once is wrong.
 
 # %%
 from scratchlm.pages.plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, headline, in_ulps, plt, table
@@ -30,10 +30,10 @@ page = Page("12_accuracy", rows=(8, 1))
 FUNCTIONS = ["softmax", "log_softmax", "cross_entropy", "gradient"]
 
 # %% [markdown]
-# ## The four that are examined
+# ## The four candidates
 #
-# Each takes rows of scores z and a target y for each row, and returns softmax, log_softmax, cross_entropy (one loss a
-# row) and its gradient. SciPy has no cross-entropy; we compose one from its parts, as its users do.
+# Each takes rows of scores z and a target y for each row, and returns softmax, log_softmax, cross_entropy (one loss per
+# row) and its gradient. SciPy has no cross-entropy, so we compose one from its parts, as its users do.
 
 
 # %%
@@ -71,10 +71,10 @@ for name, library in [("SciPy", special), ("PyTorch", torch)]:
         print(f"{name} is not installed and is left out; to see it too: pip install '.[peers]'")
 
 # %% [markdown]
-# ## The rows: four kinds that a model hands out
+# ## The rows: four kinds that models produce
 #
-# Ordinary scores; a row in which one class is sure (20 to 60 above the others); a row in which all scores have drifted
-# far from zero, together; and a row in which they lie far apart. Every second target is the largest score.
+# Ordinary rows; confident rows, in which one class is 20 to 60 above the others; offset rows, in which all scores have
+# drifted far from zero together; and wide rows, in which they lie far apart. Every second target is the largest score.
 
 # %%
 DTYPES = ["float32", "float64"]
@@ -100,8 +100,9 @@ def rows_of(kind, length, rng):
 # %% [markdown]
 # ## The judge
 #
-# From the exact log_softmax all four answers follow. (Its exp is taken to 28 digits, decimal's own precision; a float64
-# has 16.) The gradient is p, and at the target p - 1 = -odds / (1 + odds): minus what the others have.
+# All four answers follow from the exact log_softmax. (Its exp is computed to 28 digits, decimal's default precision; a
+# float64 has 16.) The gradient is p, except at the target, where it is p - 1 = -odds / (1 + odds): minus the sum of the
+# others.
 
 
 # %%
@@ -114,8 +115,8 @@ def exact_answers(row, target):
     return p, log_p, -log_p[[target]], grad
 
 
-# A number below the smallest normal float (1.2e-38 in float32) is stored with fewer digits, and nobody can help it. So
-# an entry counts only if it and its exp(z - max z) are normal floats.
+# A number below the smallest normal float (1.2e-38 in float32) is stored with fewer digits, whoever computes it. So an
+# entry counts only if it and its exp(z - max z) are normal floats.
 
 
 def that_count(row, target, exact):
@@ -124,8 +125,8 @@ def that_count(row, target, exact):
     return p, log_p, log_p[[target]], grad  # off the target the gradient is p, so its exp is normal too
 
 
-# An error of 2^23 ulps in float32 (2^52 in float64) is half the number itself, or more: no digit is right. That happens
-# when a small number came out as 0, and of course when anything came out as inf or nan.
+# An error of 2^23 ulps in float32 (2^52 in float64) is at least half the number itself: no digit is right. That happens
+# when a small number comes out as 0, and of course when anything comes out as inf or nan.
 
 
 def worst_ulps(answer, exact, keep):
@@ -162,7 +163,7 @@ worst = {
 
 
 for dtype in DTYPES:
-    heading(f"{dtype}: the worst error in ulps (0.5 is perfect; 'all lost' means that no digit is right)")
+    heading(f"{dtype}: the worst error in ulps (0.5 is perfect; 'all lost' means no digit is right)")
     table(
         ["function, rows", *WHO],
         [
@@ -174,8 +175,8 @@ for dtype in DTYPES:
 # %% [markdown]
 # ## The same in digits
 #
-# A float with b bits after the point that is off by u ulps is off by at most u / 2^b of itself. The logarithm of that,
-# without its sign, is how many decimal digits are right.
+# A float with b bits after the point that is off by u ulps has a relative error of at most u / 2^b. Minus the decimal
+# logarithm of that is the number of digits that are right.
 
 
 # %%
@@ -191,7 +192,7 @@ def all_errors(dtype, who):
 reliable = {(t, who): min(digits(error, t) for error in all_errors(t, who)) for t, who in product(DTYPES, WHO)}
 lost = {(t, who): all_errors(t, who).count(math.inf) for t, who in product(DTYPES, WHO)}
 
-heading("In digits: how many you can rely on, and in how many lines above all are lost")
+heading("In digits: how many you can rely on, and in how many lines above all of them are lost")
 table(
     ["who", *(f"{t}, of {digits(0.5, t):.1f}" for t in DTYPES), *(f"lines lost, {t}" for t in DTYPES)],
     [
@@ -208,16 +209,17 @@ table(
 # ## Why a wide row costs digits: z - max z is rounded
 #
 # Everybody shifts a row before exp, lest it overflow, and most shift by max z. The difference has to fit into a float,
-# and a float32 near 50 is rounded by up to 1.9e-6. That is little beside 50; but exp makes a factor of what was added,
-# and in a probability 1.9e-6 is as much as 32 ulps. Look at naive in the lines "softmax, wide": it does not shift at
-# all, and while nothing overflows it is among the best! So shift no further than overflow demands, and by a whole
-# number c: then z - c is exact in nearly every row, and in most of them c is 0. (See exp_shifted in functional.py. In
-# the lines "softmax, offset" all who shift are equally good: neighbours far from zero have an exact difference.)
+# and a float32 near 50 is rounded by up to 1.9e-6. That is little compared with 50, but exp turns an added error into a
+# factor, and a factor of 1 + 1.9e-6 moves a probability by as much as 32 ulps. Look at naive in the lines "softmax,
+# wide": it does not shift at all, and as long as nothing overflows it is among the best! So shift no further than
+# overflow demands, and by a whole number c. Then z - c is exact in nearly every row, and in most of them c is 0. (See
+# exp_shifted in functional.py. In the lines "softmax, offset", everyone who shifts is equally good: neighbours far from
+# zero have an exact difference.)
 
 # %%
 pair = np.float32([0.6, -50])
 exact_p = oracle.softmax(pair)[1]
-exact_difference = float(pair[1]) - float(pair[0])  # in float64 there is room for it
+exact_difference = float(pair[1]) - float(pair[0])  # exact in float64
 difference = pair[1] - pair[0]
 shift_error = float(difference) - exact_difference
 by_maximum = np.exp(difference) / (1 + np.exp(difference))
@@ -234,10 +236,10 @@ print(f"softmax, shifted by 0 (ours)  {by_whole_number:.8e}     off by {ulps_by_
 # %% [markdown]
 # ## Why a confident row costs all of them: 1 + a little is 1
 #
-# The odds against the target are what the others have, divided by what it has. Its p is 1 / (1 + odds), so the loss is
-# log(1 + odds). When the model is sure the odds are tiny: added to 1, they are gone, and with them the loss. So do not
-# add: log1p(odds) is log(1 + odds) without the addition. Likewise p - 1 is 0 where p rounds to 1, but it is
-# -odds / (1 + odds): minus what the others have.
+# The odds against the target are the probability of all the others, divided by its own. Its p is 1 / (1 + odds), so the
+# loss is log(1 + odds). When the model is sure, the odds are tiny: added to 1 they vanish, and so does the loss. So do
+# not add: log1p(odds) is log(1 + odds) without the addition. In the same way p - 1 comes out as 0 where p rounds to 1,
+# but the true value is -odds / (1 + odds): minus the sum of the others.
 
 # %%
 sure = np.float32([20, 0])
@@ -253,13 +255,14 @@ print(f"loss = log1p(odds)            {by_log1p:.8e}")
 # %% [markdown]
 # ## What became of the bug reports
 #
-# People met these errors and reported them. We put their cases to the installed libraries again, or compute the formula
-# of the thread; the numbers decide the verdict. All is float32, except SciPy's cases (float64) and the last.
+# People met these errors and reported them. We run their cases again with the installed libraries, or compute the
+# formula from the thread; the numbers decide the verdict. Everything is in float32, except SciPy's cases (float64) and
+# the last.
 
 
 # %%
 def asked(who, function, row):
-    """Return three answers for the first class of a row, as the target: theirs (None if not installed), ours, exact."""
+    """Return three answers, with a row's first class as the target: theirs (None if not installed), ours, exact."""
     place, y = FUNCTIONS.index(function), np.array([0])
     theirs, ours = (WHO[w](row[None], y)[place].flat[0] if w in WHO else None for w in (who, "ours"))
     return theirs, ours, float(exact_answers(row, 0)[place].flat[0])
@@ -267,7 +270,7 @@ def asked(who, function, row):
 
 gap, equal, low = np.array([0.0, -40.0]), np.float32([1e8, 1e8]), np.float32([-1000, -1000])
 loss_of_equal, p_of_low = asked("PyTorch", "cross_entropy", equal), asked("ours", "softmax", low)
-composed = functional.logsumexp(equal) - equal[0]  # log 2 was lost when it was added to 1e8, before the subtraction
+composed = functional.logsumexp(equal) - equal[0]  # adding log 2 to 1e8 lost it before the subtraction
 e = np.exp(low - max(0, low.max()))  # [0, 0]
 with np.errstate(invalid="ignore"):
     shifted_by_zero = (e / e.sum())[0]
@@ -279,7 +282,7 @@ losses_rounded_once = functional.cross_entropy(surer, np.zeros(len(surer), int),
 exact_losses = [np.float16(float(oracle.cross_entropy(row, 0))) for row in surer]
 different = tuple(len(set(losses)) for losses in (losses_in_float16, losses_rounded_once, exact_losses))
 
-LIBRARY, FORMULA = ("repaired", "still wrong"), ("refuted", "confirmed")  # the word if it is right, and if it is wrong
+LIBRARY, FORMULA = ("fixed", "still wrong"), ("refuted", "confirmed")  # the words for right and for wrong
 reports = [  # thread, what was wrong in it, (theirs, ours, exact), words
     ("pytorch/pytorch#113708", "PyTorch log_softmax([20, 0])[0]", asked("PyTorch", "log_softmax", sure), LIBRARY),
     # With the score 0 at the target, the loss is logsumexp itself.
@@ -303,7 +306,7 @@ table(
         for thread, claim, answers, _ in reports
     ],
 )
-print("\nA loss of 0 reads as a perfect model; a loss that moves in steps, as a model that has stopped learning.")
+print("\nA loss of 0 looks like a perfect model; a loss that moves in steps, like one that has stopped learning.")
 
 # %% The picture: how far each answer hangs below perfect rounding
 
@@ -339,11 +342,11 @@ figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center
 page.save(figure)
 
 # %% [markdown]
-# **Remember:** digits are lost where a small number is added to a large one. So subtract before you add, and do not add
-# the odds to 1 (log1p); and shift before exp by a whole number, which hardly rounds.
+# **Remember:** digits are lost where a small number is added to a large one. So subtract before you add, do not add the
+# odds to 1 (use log1p), and shift by a whole number before exp, which hardly rounds.
 #
-# **Your turn:** find two float32 scores for which softmax, shifted by max z, is off by more than 50 ulps. What has
-# their distance to do with it, and why can no two scores less than 8 apart be off by more than 10?
+# **Your turn:** find two float32 scores for which softmax, shifted by max z, is off by more than 50 ulps. What does
+# their distance have to do with it, and why can no two scores less than 8 apart be off by more than 10?
 
 # %%
 page.close()

@@ -1,9 +1,9 @@
 # %% [markdown]
-# # Why does a training that went well explode?
+# # Why does a training run that went well explode?
 #
-# The loss falls below a ten-millionth, every answer is right; and hundreds of steps later it is a million times higher,
-# for no reason that anybody sees. It is fought with clipping, with weight decay, with float64. The reason is on page 5:
-# when the model is sure, p - 1 is 0 in float32, though the gradient is not. Here a small network learns a table by
+# The loss falls below a ten-millionth, and every answer is right. Hundreds of steps later the loss is a million times
+# higher, for no visible reason. People fight this with clipping, with weight decay, with float64. The reason is on page
+# 5: when the model is sure, p - 1 is 0 in float32, though the gradient is not. Here a small network learns a table by
 # heart, twice, from the same start; the only difference is one subtraction.
 
 # %%
@@ -24,18 +24,20 @@ except ImportError:
 HOURS = 31
 page = Page("13_collapse", seeds=(3, 1), steps=(2000, 1800), width=(128, 64))
 if page.steps <= 201:
-    page.end(f"--steps must be more than 201, not {page.steps}: jumps of the loss are looked for from step 201 on")
+    page.end(
+        f"--steps must be more than 201, not {page.steps}: the page looks for jumps in the loss from step 201 onwards"
+    )
 
 # %% [markdown]
-# ## What is to be learned: a + b, on a clock of 31 hours
+# ## The task: a + b, on a clock of 31 hours
 #
-# There are 961 sums. The network learns 60 % of them by heart, all of them in every step, so nothing is left to chance
+# There are 961 sums. The network learns 60% of them by heart, all of these in every step, so nothing is left to chance
 # but the start. Nothing is noisy, and nothing is hard.
 
 
 # %%
 def sums(seed):
-    """Return the sums to be learned, and those to be guessed: each pairs and their answers."""
+    """Return the sums to learn, and those to guess: pairs and their answers for each."""
     a, b = np.divmod(np.random.default_rng(seed).permutation(HOURS**2), HOURS)
     pairs, answers = np.stack([a, b], axis=1), (a + b) % HOURS
     learned = int(0.6 * len(pairs))
@@ -50,7 +52,7 @@ EMBEDDING = 16
 
 
 def new_network(seed, dtype):
-    """Return the parameters at the start, of a size at which each layer hands on numbers around 1."""
+    """Return the initial parameters, scaled so that each layer outputs numbers around 1."""
     rng, sizes = np.random.default_rng(seed), [2 * EMBEDDING, page.width, page.width, HOURS]
     params = {"embedding": rng.normal(0, 1, (HOURS, EMBEDDING))}
     for k in range(3):
@@ -60,7 +62,7 @@ def new_network(seed, dtype):
 
 
 def forward(params, pairs):
-    """Return what each layer is given, and at the end the logits."""
+    """Return the input of each layer, and finally the logits."""
     layers = [params["embedding"][pairs].reshape(len(pairs), -1)]
     for k in range(3):
         above = layers[-1] @ params[f"weight{k}"] + params[f"bias{k}"]
@@ -69,7 +71,7 @@ def forward(params, pairs):
 
 
 def backward(params, pairs, layers, grad):
-    """Return the gradient of every parameter, given that of the logits."""
+    """Return the gradient of every parameter, given the gradient of the logits."""
     grads = {}
     for k in (2, 1, 0):
         grads[f"weight{k}"], grads[f"bias{k}"] = layers[k].T @ grad, grad.sum(axis=0)
@@ -84,14 +86,14 @@ def backward(params, pairs, layers, grad):
 # %% [markdown]
 # ## The only difference: the gradient at the target
 #
-# On paper p - 1 and -(sum of the other p) are the same number, since probabilities sum to 1. In float32, p is rounded
-# to 1 once the others have less than 3e-8 together. Then p - 1 says "nothing to do here", and the others, tiny but not
-# 0, still say "down with us": the gradient of a row no longer sums to 0.
+# On paper, p - 1 and -(sum of the other p) are the same number, since probabilities sum to 1. In float32, p is rounded
+# to 1 once the others sum to less than 3e-8. Then p - 1 says "nothing to do here", while the others, tiny but not 0,
+# still say "down with us": the gradient of a row no longer sums to 0.
 
 
 # %%
 def usual(logits, targets):
-    """Return the gradient of the mean loss as textbooks have it: p - 1 at the target."""
+    """Return the gradient of the mean loss as in textbooks: p - 1 at the target."""
     grad = softmax(logits)
     grad[np.arange(len(targets)), targets] -= 1
     return grad / grad.dtype.type(len(targets))
@@ -101,22 +103,22 @@ ours = cross_entropy_backward  # at the target, minus the sum of the others
 
 
 def by_torch(logits, targets):
-    """Return the gradient that PyTorch finds by itself."""
+    """Return the gradient that PyTorch computes by itself."""
     scores = torch.tensor(logits, requires_grad=True)
     torch.nn.functional.cross_entropy(scores, torch.tensor(targets)).backward()
     return scores.grad.numpy()
 
 
 # %% [markdown]
-# ## Training, as large language models are trained: Adam that remembers squares for some 20 steps (beta2 = 0.95)
+# ## Training as large language models are trained: Adam, remembering squares for some 20 steps (beta2 = 0.95)
 
 
 # %%
 class Course:
-    """A training: for each step the loss, the share of silent rows, the mean score, and how far a lead was moved.
+    """A training run: for each step the loss, the share of silent rows, the mean score, and how far a lead moved.
 
-    A row is silent if its gradient is 0 at the target, and not at the others. A lead is that of a right answer over
-    another; what counts is the one that the last step moved furthest, in nats.
+    A row is silent if its gradient is 0 at the target but not at the others. A lead is that of a right answer over
+    another answer; the one that moved furthest in the last step counts, in nats.
     """
 
     def __init__(self, gradient, seed, dtype=np.float32, beta2=0.95, epsilon=1e-8):
@@ -138,10 +140,13 @@ class Course:
         self.norm = float(np.sqrt(sum((p.astype(np.float64) ** 2).sum() for p in params.values())))
         self.guessed = float((forward(params, new_pairs)[-1].argmax(axis=1) == new_answers).mean())
         rise = np.array(self.loss[201:]) / np.minimum.accumulate(self.loss)[200:-1]
-        self.jump, self.top = float(rise.max()), int(rise.argmax()) + 201  # above its lowest until then, and when
+        self.jump, self.top = (
+            float(rise.max()),
+            int(rise.argmax()) + 201,
+        )  # relative to the lowest loss so far, and when
 
 
-heading("From the same start: p - 1 at the target, and minus the sum of the others")
+heading("From the same start: p - 1 at the target, or minus the sum of the others")
 courses = {name: [Course(g, seed) for seed in range(page.seeds)] for name, g in [("p - 1", usual), ("ours", ours)]}
 exact = Course(usual, 0, dtype=np.float64)
 shown = [(f"{name}, start {seed}", course) for name in courses for seed, course in enumerate(courses[name])]
@@ -151,7 +156,7 @@ if torch is None:
 else:
     shown.append(("PyTorch's own, start 0", Course(by_torch, 0)))
 table(
-    ["gradient", "lowest loss", "last loss", "the loss rose, at most,", "mean score, last", "weights' norm"],
+    ["gradient", "lowest loss", "last loss", "largest rise of the loss", "last mean score", "norm of weights"],
     [
         [
             name,
@@ -164,7 +169,7 @@ table(
         for name, c in shown
     ],
 )
-print("(Times its lowest until then, after the first 200 steps; 1 is: it never rose.)")
+print("(The rise is relative to the lowest loss so far, after the first 200 steps; 1 means that it never rose.)")
 
 # %% [markdown]
 # ## What happens: all scores sink, and softmax does not see it
@@ -173,42 +178,44 @@ print("(Times its lowest until then, after the first 200 steps; 1 is: it never r
 one, other = courses["p - 1"][0], courses["ours"][0]
 heading("The first start, step by step")
 table(
-    ["step", "p - 1: loss", "silent rows", "mean score", "a lead moved", "ours: loss", "mean score", "a lead moved"],
+    ["step", "p - 1: loss", "silent rows", "mean score", "lead moved", "ours: loss", "mean score", "lead moved"],
     [
         [str(n), f"{one.loss[n]:.1e}", f"{one.silent[n]:.0%}", f"{round(one.level[n]):,}", f"{one.moved[n]:.2f}",
          f"{other.loss[n]:.1e}", f"{round(other.level[n]):,}", f"{other.moved[n]:.2f}"]
         for n in sorted({0, 200, one.top // 4, one.top // 2, 3 * one.top // 4, one.top - 50, one.top})
     ],
 )  # fmt: skip
-print("silent: the gradient is 0 at the target, and not at the others; a lead moved: the furthest in this step (nats)")
+print("silent: the gradient is 0 at the target, but not at the others; lead moved: the furthest in this step (nats)")
 lowest = min(one.loss[: one.top])
 say(f"""In silent rows all that is left says "down". Adam divides a gradient by its own usual size, so a whisper of 1e-9
 moves the weights as far as a shout. All scores of a row sink together, and softmax, blind to a shift (page 3), reports
 nothing. But the larger the scores, the further a step moves them, and the leads with them: by
-{max(one.moved[200:]):.0f} nats in the end, where a loss of {lowest:.0e} means a lead of {-math.log(lowest):.0f}. Ours
-pushes the target up by what it pushes the others down. Its scores stay where they are, and after step 200 no step moves
-a lead by more than {max(other.moved[200:]):.2f} nats.""")
+{max(one.moved[200:]):.0f} nats in the end, while a loss of {lowest:.0e} means a lead of {-math.log(lowest):.0f}. Our
+gradient pushes the target up by as much as it pushes the others down. Its scores stay where they are, and after step
+200 no step moves a lead by more than {max(other.moved[200:]):.2f} nats.""")
 
 # %% [markdown]
-# ## How far does it go? And what does this not say?
+# ## How far does it go, and what does it not show?
 #
-# Adam's epsilon, 1e-8, is what slows ours down in the end: gradients below it no longer count. With 1e-25 it goes on.
-# With a longer memory, beta2 = 0.999, Adam's steps are smaller while the gradient falls, and nobody comes to where p -
-# 1 is 0 so soon. (In 30,000 steps it comes there, and explodes too: write 0.999 for 0.95 in Course, and run this page
-# with --steps 30000 --width 64 --seeds 1. It takes a few minutes.)
+# In the end, Adam's epsilon of 1e-8 slows our training down: gradients below it no longer count. With 1e-25 it goes on.
+# With a longer memory, beta2 = 0.999, Adam takes smaller steps while the gradient falls, and takes longer to reach the
+# point where p - 1 is 0. (In 30,000 steps it gets there, and explodes too: replace 0.95 by 0.999 in Course, and run
+# this page with --steps 30000 --width 64 --seeds 1. It takes a few minutes.)
 
 # %%
 further, longer = Course(ours, 0, epsilon=1e-25), Course(usual, 0, beta2=0.999)
 heading("Other settings")
 print(f"ours with epsilon 1e-25: the loss ends at {further.loss[-1]:.0e}")
-print(f"p - 1 with beta2 = 0.999: the loss ends at {longer.loss[-1]:.0e}, and rose {longer.jump:.1f} times")
+print(
+    f"p - 1 with beta2 = 0.999: the loss ends at {longer.loss[-1]:.0e}, and its largest rise is {longer.jump:.1f} times"
+)
 guessed = max(course.guessed for course in (*courses["p - 1"], *courses["ours"]))
-print(f"of the sums that were not learned, at most {guessed:.0%} are answered right: none of them understands addition")
+print(f"of the sums that were held out, at most {guessed:.0%} are answered right: no network understands addition")
 
 # %% [markdown]
-# So this is about a training that goes on when all is right, and not about a model that generalises: that takes weight
-# decay, which keeps scores small and hides the fault. It was found in this very task, and called softmax collapse
-# (Prieto and others 2025, arXiv:2501.04697); that p - 1 is where it happens was reported to PyTorch
+# So this is about training that goes on when every answer is right, not about a model that generalises. Generalising
+# takes weight decay, which keeps scores small and hides the fault. The fault was found in this very task, and called
+# softmax collapse (Prieto and others 2025, arXiv:2501.04697). That it happens at p - 1 was reported to PyTorch
 # (pytorch/pytorch#113708).
 
 # %% The picture
@@ -219,16 +226,16 @@ for n, course in enumerate(courses["p - 1"]):
     left.semilogy(steps, course.loss, color=PINK, linewidth=1.5, label="p - 1" if not n else None)
 for n, course in enumerate(courses["ours"]):
     left.semilogy(steps, course.loss, color=BLUE, linestyle="--", label="-(sum of the others)" if not n else None)
-left.set_xlabel("step of training")
+left.set_xlabel("training step")
 left.set_ylabel("loss (nats, log scale)")
 left.legend(loc="lower left", fontsize=14)
 left.set_title("The loss", fontsize=15)
 right.plot(steps, one.level, color=PINK, linewidth=2)
 right.plot(steps, other.level, color=BLUE, linestyle="--")
-right.set_xlabel("step of training")
+right.set_xlabel("training step")
 right.set_ylabel("mean of all scores (nats)")
 right.set_title("All scores sink", fontsize=15)
-headline(figure, "A training that went well explodes, because of one subtraction: p - 1")
+headline(figure, "A training run that went well explodes, because of one subtraction: p - 1")
 page.save(figure)
 
 page.keep(
@@ -241,8 +248,8 @@ page.keep(
 # %% [markdown]
 # **Remember:** where the model is sure, p - 1 is 0 and the gradient is not. Write -(sum of the others).
 #
-# **Your turn:** weight decay is said to help. Give AdamW, in Course, a weight_decay of 0.1, and then of 1. Which saves
-# p - 1, and what does it cost?
+# **Your turn:** weight decay is said to help. In Course, give AdamW a weight_decay of 0.1, and then of 1. Which one
+# saves p - 1, and at what cost?
 
 # %%
 page.close()

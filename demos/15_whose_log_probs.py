@@ -1,10 +1,10 @@
 # %% [markdown]
-# # Which log-probs were you handed?
+# # Which log-probs were you given?
 #
-# An API answers with "logprobs", and rarely says which. Of the whole row, of a few best tokens, or of the token that
-# came? Before temperature and top-p, or after? From a whole row everything can be made again (page 4). From one number
-# a token it cannot, and a sum of the wrong ones is off by many nats, silently. So know which you hold; here is how to
-# ask.
+# An API answers with "logprobs", and rarely says which. For the whole row, for a few best tokens, or for the token that
+# came? Before temperature and top-p, or after? A whole row is enough to recompute everything (page 4). One number per
+# token is not, and a sum of the wrong ones is silently off by many nats. So know which ones you have. Here is how to
+# find out.
 
 # %%
 from scratchlm.pages.plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, headline, plt, table
@@ -23,14 +23,14 @@ mlp = new_mlp()
 learn(mlp, page.steps)
 
 # %% [markdown]
-# ## A model, and what it wrote
+# ## A model, and the names it wrote
 #
-# The network of page 7 invents names, at T = 0.6 and with top-p 0.9; we keep its scores for every letter.
+# The network of page 7 invents names, at T = 0.6 and with top-p 0.9. We keep its scores for every letter.
 
 
 # %%
 def contexts_of(texts):
-    """Return the context of every letter of some texts, with what came: the letter, and at the end the boundary."""
+    """Return the context of every letter of some texts, and the letter itself; each text ends with the boundary."""
     padded = [[0] * mlp.context_length + list(map(int, text)) + [0] for text in texts]
     pairs = [(row[i : i + 8], row[i + 8]) for row in padded for i in range(len(row) - 8)]
     return np.array([context for context, _ in pairs]), np.array([letter for _, letter in pairs])
@@ -41,11 +41,11 @@ z = mlp.forward(contexts).astype(np.float64)
 of_letter = (np.arange(len(letters)), letters)
 
 # %% [markdown]
-# ## Of the whole row, or of the token that came?
+# ## For the whole row, or for the token that came?
 #
-# l = z - Z, and at temperature T the log-prob is z / T - (the Z of z / T). From a whole row of l both are the same
-# numbers. From l of the token alone there is no Z to be had, and l / T is not a log-prob: over all tokens such numbers
-# do not sum to 1.
+# l = z - Z, and at temperature T the log-prob is z / T - (the Z of z / T). A whole row of l gives the same numbers.
+# From the token's l alone there is no way to compute Z, and l / T is not a log-prob: over all tokens, the exps of such
+# numbers do not sum to 1.
 
 # %%
 log_probs = log_softmax(z)
@@ -57,9 +57,9 @@ gap = from_the_token - at_temperature
 factor = float(np.exp(np.median(np.abs(gap))))
 per_100 = float(np.abs(gap).mean() * 100)
 
-heading(f"{len(letters):,} letters: their log-prob at T = {T}, made of log-probs at T = 1")
+heading(f"{len(letters):,} letters: their log-prob at T = {T}, computed from log-probs at T = 1")
 table(
-    ["from", "off by, median", "100 letters, off by"],
+    ["computed from", "median error", "error over 100 letters"],
     [
         ["log_softmax(l / T), whole rows", f"a factor of {1 + row_difference:.0f}", f"{100 * row_difference:.0e} nats"],
         ["l[y] / T, the letter's own", f"a factor of {factor:.2f}", f"{per_100:.0f} nats"],
@@ -69,13 +69,13 @@ table(
 # %% [markdown]
 # ## Before the sampler, or after?
 #
-# vLLM lets you choose (logprobs_mode: raw_logprobs, or processed_logprobs, after temperature, top-k and top-p); others
-# choose for you, and differ (ollama/ollama#16196). The same text has another log-probability under each.
+# vLLM lets you choose (logprobs_mode: raw_logprobs, or processed_logprobs, after temperature, top-k and top-p). Others
+# choose for you, and differ (ollama/ollama#16196). Each gives the same text a different log-probability.
 
 # %%
 processed = log_softmax(top_p(apply_temperature(z, T), P))
 raw_nll, processed_nll = (-float(scores[of_letter].mean()) for scores in (log_probs, processed))
-heading("The same names, as their log-probs are reported (nats per letter, and perplexity)")
+heading("The same names, by reported log-probs (nats per letter, and perplexity)")
 table(
     ["reported", "nats", "perplexity"],
     [
@@ -83,12 +83,12 @@ table(
         [f"processed: after T = {T} and top-p {P}", f"{processed_nll:.3f}", f"{math.exp(processed_nll):.2f}"],
     ],
 )
-print("The second number is lower, and the model no better: it is the sampler that is surer.")
+print("The second number is lower, but the model is no better: it is the sampler that is surer.")
 
 # %% [markdown]
 # ## Ask the numbers themselves
 #
-# Probabilities sum to 1; so do the exps of log-probs; logits sum to what they like.
+# Probabilities sum to 1; so do the exps of log-probs; logits sum to whatever they like.
 
 # %%
 HANDED = {
@@ -102,19 +102,19 @@ HANDED = {
     "log-probs in float16": log_probs.astype(np.float16),
 }
 kinds = {name: scores_kind(scores) for name, scores in HANDED.items()}
-heading("scores_kind, asked about all rows of what may be handed to you")
-table(["handed", "scores_kind says"], [[name, kinds[name]] for name in HANDED])
+heading("What scores_kind says about scores that you may be given, all rows at once")
+table(["given", "scores_kind says"], [[name, kinds[name]] for name in HANDED])
 
 # %% [markdown]
-# What is left of raw log-probs when the others are cut off sums to less than 1, and is called logits: rightly, as all
-# that can be done with it is what can be done with logits. Divided by T, log-probs are logits again.
+# When raw log-probs are cut off, the exps of the rest sum to less than 1, and scores_kind calls them logits. Rightly
+# so: you can do with them only what you can do with logits. Divided by T, log-probs are logits again.
 
 # %%
-# Its blind spot: logits that happen to sum to 1. Every row of logits can be shifted until they do, and then they *are*
-# log-probs. How often does it happen by chance?
+# Its blind spot: logits whose exps happen to sum to 1. Any row of logits can be shifted until they do, and then it *is*
+# a row of log-probs. How often does that happen by chance?
 rng = np.random.default_rng(0)
 chance = sum(scores_kind(row) != "logits" for row in rng.normal(0, 3, (page.rows, 27)).astype(np.float32))
-print(f"taken for something else by chance: {chance} of {page.rows:,} random rows of logits (float32)")
+print(f"mistaken for something else by chance: {chance} of {page.rows:,} random rows of logits (float32)")
 
 # %% The picture
 
@@ -124,7 +124,7 @@ left.plot([low, 0], [low, 0], color=GREY, linestyle=":", linewidth=1.5)
 left.plot(at_temperature, from_the_token, "o", color=PINK, markersize=4, alpha=0.5, label="l[y] / T, from one number")
 left.plot(at_temperature, from_whole_rows, "s", color=BLUE, markersize=2, label="from the whole row")
 left.set_xlabel(f"true log-prob at T = {T} (nats)")
-left.set_ylabel("log-prob made of those at T = 1 (nats)")
+left.set_ylabel("log-prob computed from T = 1 (nats)")
 left.legend(loc="upper left", fontsize=13, markerscale=2)
 left.set_title("Temperature needs the whole row", fontsize=15)
 right.bar([0, 1], [raw_nll, processed_nll], 0.6, color=[BLUE, ORANGE])
@@ -139,10 +139,10 @@ page.save(figure)
 page.keep(row_difference=row_difference, factor=factor, per_100=per_100, raw_nll=raw_nll, processed_nll=processed_nll)
 
 # %% [markdown]
-# **Remember:** from whole rows of log-probs every temperature can be had; from the token's own number none. Ask whether
+# **Remember:** whole rows of log-probs give you every temperature; the token's own number gives you none. Ask whether
 # they are raw or processed, and let scores_kind ask the numbers.
 #
-# **Your turn:** you are handed the 5 best raw log-probs of a row of 27, and no more. Between which bounds does the best
+# **Your turn:** you are given the 5 best raw log-probs of a row of 27, and no more. Between which bounds does the best
 # token's log-prob lie at T = 0.5? (What can the squares of the other 22 probabilities sum to?)
 
 # %%

@@ -1,7 +1,7 @@
 """Run the demos in order, each in a process of its own: python -m demos [--only 3,4] [--quick] [--out DIR].
 
 Each page gets a line with its question, and a line for each of its pictures. Three findings of page 10 come at the end,
-and where to look next. What the pages showed can be kept as a book or as Markdown. Pages can be written as notebooks.
+with a hint where to look next. The output can be kept as a book or as Markdown, and the pages written as notebooks.
 """
 
 from scratchlm.pages.console import Parser, folder_for, run
@@ -29,7 +29,7 @@ FIRST = 4  # the page that a newcomer reads first
 
 
 class Run(NamedTuple):
-    """How a page went."""
+    """The result of running a page."""
 
     page: int
     seconds: float
@@ -44,12 +44,16 @@ def main() -> int:
     parser.add_argument("--only", type=_pages, default=list(SCRIPTS), metavar="3,4", help="the pages to run")
     parser.add_argument("--quick", action="store_true", help="measure less: rougher digits, same story")
     parser.add_argument("--out", type=Path, default=Path("pictures"), help="folder for pictures (default: pictures)")
-    kept = parser.add_argument_group("to keep what the pages show")
-    kept.add_argument("--book", type=Path, metavar="FILE.html", help="all of it in one file, to read in a browser")
+    kept = parser.add_argument_group("keep the output of the pages")
+    kept.add_argument("--book", type=Path, metavar="FILE.html", help="everything in one file, to read in a browser")
     kept.add_argument("--markdown", type=Path, metavar="DIR", help="a Markdown file for each page")
-    notebooks = parser.add_argument_group("to take the pages elsewhere")
-    notebooks.add_argument("--notebooks", type=Path, metavar="DIR", help="write a notebook for each page, and run none")
-    notebooks.add_argument("--execute", action="store_true", help="run the notebooks, and keep what their cells show")
+    notebooks = parser.add_argument_group("take the pages elsewhere")
+    notebooks.add_argument(
+        "--notebooks", type=Path, metavar="DIR", help="write a notebook for each page, and run no page"
+    )
+    notebooks.add_argument(
+        "--execute", action="store_true", help="run the notebooks, and keep the output of their cells"
+    )
     text = "what pip installs on a machine without scratchlm: a name, URL or file (default: scratchlm)"
     notebooks.add_argument("--package", default="scratchlm", metavar="WHAT", help=text)
     options = parser.parse_args()
@@ -93,7 +97,7 @@ def _pages(text: str) -> list[int]:
 
 
 def _run_all(pages: list[int], extra: list[str], records: Path | None) -> list[int]:
-    """Run the pages, and tell of each; return those that failed."""
+    """Run the pages, and report on each; return those that failed."""
     failed, verdicts = [], ""
     first = [page for page in pages if page != VERDICTS]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -118,7 +122,7 @@ def _run(page: int, extra: list[str], records: Path | None) -> Run:
 def _report(ran: Run) -> None:
     name = SCRIPTS[ran.page].stem.ljust(WIDTH)
     if ran.status:
-        story = "" if ran.status == 2 else ran.stdout  # 2: one line on stderr says it all
+        story = "" if ran.status == 2 else ran.stdout  # status 2: one line on stderr says it all
         why = escaped(f"{story}{ran.stderr.rstrip()}", keep="\n")
         print(f"{name}failed after {ran.seconds:.0f} s\n{why}", flush=True)
         return
@@ -131,7 +135,7 @@ def _report(ran: Run) -> None:
 
 
 def _keep(options: argparse.Namespace, records: Path) -> None:
-    """Write the book, and the Markdown, of what the pages showed."""
+    """Write the output of the pages as a book and as Markdown."""
     from demos.markdown import Made, markdown_of
 
     scripts = [SCRIPTS[page] for page in options.only]

@@ -1,10 +1,10 @@
 # %% [markdown]
-# # How fast is it, beside NumPy as a textbook writes it, SciPy and PyTorch, on this machine, now?
+# # How fast is it, beside textbook NumPy, SciPy and PyTorch, on this machine, now?
 #
-# Each contestant computes the same in turns, a call each, over and over, so that whatever else the machine does meets
-# all of them alike. A figure is the median of peer's time / our time, round by round, with the quartiles beside it:
-# above 1, we are faster. Two limits tell how much there is to gain: np.exp into a ready array, and a bare copy. No
-# softmax can be faster than that. Of the functions that meet a large vocabulary we also measure the memory.
+# The contestants compute the same thing in turns, over and over, so that whatever else the machine does affects all of
+# them alike. A figure is the median of the peer's time / our time, round by round, with the quartiles beside it: above
+# 1, we are faster. Two limits show how much there is to gain: np.exp into a ready array, and a bare copy. No softmax
+# can be faster than that. For the functions that meet a large vocabulary we also measure memory.
 
 # %%
 from threads import THREADS, parser
@@ -65,7 +65,7 @@ def torch_loss_and_gradient(z, y):
 
 
 def by_hand(log_softmax, softmax):
-    """Cross-entropy and gradient, as one composes them from a library's parts."""
+    """Return a function of cross-entropy and gradient, composed from a library's parts."""
 
     def loss_and_gradient(z, y, t):
         rows = np.arange(len(y))
@@ -78,7 +78,7 @@ def by_hand(log_softmax, softmax):
 
 
 def contestants(function):
-    """Return what computes a function, by name of who does: callables of (z, y, PyTorch's copies of both)."""
+    """Return the implementations of a function, by contestant: callables of (z, y, PyTorch's copies of both)."""
     ours = {
         "softmax": lambda z, y, t: functional.softmax(z),
         "log_softmax": lambda z, y, t: functional.log_softmax(z),
@@ -114,16 +114,16 @@ def contestants(function):
 
 # %% How it is timed
 #
-# A round times each contestant once, over as many calls as make a hundredth of a second at least (less, if there is not
-# that much time): threads stay awake for a while after a call, and keep a core busy that is another's by then; a long
-# turn makes that small. The order changes from round to round: who comes after whom finds another cache.
+# A round times each contestant once, over as many calls as take a hundredth of a second (fewer, if there is less time).
+# Threads stay awake for a while after a call, and keep a core busy while the next contestant runs; a long turn makes
+# that effect small. The order changes from round to round, because the predecessor decides what is in the cache.
 
 
 def in_turns(calls, seconds):
-    """Return the times of each call, a list by name, from rounds in which each has a turn."""
+    """Return the times of each call, a list per name, from rounds in which each gets a turn."""
     repeats = {}
     for name, call in calls.items():
-        call()  # the first time is not like the others
+        call()  # a warm-up
         begun = time.perf_counter()
         call()
         repeats[name] = max(1, int(min(1e-2, seconds) / (time.perf_counter() - begun)))
@@ -141,7 +141,7 @@ def in_turns(calls, seconds):
 
 
 def ratios(times):
-    """Return, by name, the median and the quartiles of their time / our time."""
+    """Return, by name, the quartiles of their time / our time; the second is the median."""
     return {
         name: statistics.quantiles([a / b for a, b in zip(theirs, times[OURS], strict=True)], n=4)
         for name, theirs in times.items()
@@ -259,7 +259,7 @@ for batch in (32, 256, 1024):
     rows.append([f"batch {batch}", shown(ratios(times)[TORCH]) if torch else "", f"{ours * 1e6:,.0f} us"])
 table(["", TORCH, "ours"], rows)
 
-# %% Writing names: all side by side, or one after the other as makemore's loop does
+# %% Writing names: all side by side, or one after another as in makemore's loop
 
 
 def race_of_writers(ours_at_once=500, theirs_at_once=20):
@@ -267,7 +267,7 @@ def race_of_writers(ours_at_once=500, theirs_at_once=20):
     calls = {OURS: lambda: generate(model, ours_at_once, np.random.default_rng(0), max_length=30)}
     if torch:
         network = torch_network()
-        with torch.no_grad():  # the same model: the same names, drawn by other dice
+        with torch.no_grad():  # the same model, sampled with other random numbers
             for theirs, name, turned in [
                 (network.embedding.weight, "embedding", False),
                 (network.hidden.weight, "hidden_weight", True),
@@ -299,21 +299,21 @@ def race_of_writers(ours_at_once=500, theirs_at_once=20):
 times = race_of_writers()
 names_per_second = {who: 1 / statistics.median(each) for who, each in times.items()}
 measured["generation"] = {"names per second": names_per_second, "ratios": ratios(times)}
-heading("Writing names, 500 side by side; PyTorch one after the other, as makemore does")
+heading("Writing names: ours 500 side by side, PyTorch one after another, as makemore does")
 for who, speed in names_per_second.items():
     print(f"{who:10} {speed:12,.0f} names per second")
 if torch:
     print(f"their time / our time: {shown(ratios(times)[TORCH])}")
 
-# %% Memory: what a call needs beyond its arguments, and its result
+# %% Memory: what a call needs beyond its arguments and its result
 #
-# Linux keeps the largest memory that a process ever had, and lets it begin anew.
+# Linux records the peak memory of a process, and can reset it.
 
 
 def extra_megabytes(call):
-    """Return how much more memory a call needs at its worst than there was before, in MB, or None."""
+    """Return a call's peak memory beyond what was in use before, in MB; None if unknown."""
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # give back what was freed, or it would be used again unseen
+        ctypes.CDLL(None).malloc_trim(0)  # otherwise freed memory would be reused unseen
         with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
             file.write("5")
         before = _status("VmRSS")
@@ -348,7 +348,7 @@ def memories():
 
 
 def in_megabytes(extra):
-    return "not known here" if extra is None else f"{max(extra, 0):,.0f} MB"
+    return "unknown here" if extra is None else f"{max(extra, 0):,.0f} MB"
 
 
 found = memories()
@@ -359,12 +359,12 @@ for who, extra in found.items():
 
 # %% A linear layer and its loss, without all of the logits
 #
-# PyTorch 2.13 has it too. Few rows at a time save memory, and cost time: each time, the whole gradient of the weight is
-# read and written. So PyTorch runs twice: with as many rows as it chooses itself, and with as many as ours. Before the
-# race we make sure that all compute the same.
+# PyTorch 2.13 has it too. Taking few rows at a time saves memory and costs time, because every chunk reads and writes
+# the whole gradient of the weight. So PyTorch runs twice: with the chunk size that it chooses, and with ours. Before
+# the race we check that all results are the same.
 
 N_LARGE, H_LARGE, V_LARGE = (1024, 64, 5000) if page.quick else (4096, 64, 50257)
-AT_A_TIME = 2**24 // (V_LARGE * 4)  # as many rows as functional.py takes: 16 MB of logits
+AT_A_TIME = 2**24 // (V_LARGE * 4)  # the chunk size of functional.py: 16 MB of logits
 chunks = {}
 if torch and hasattr(torch.nn, "LinearCrossEntropyOptions"):
     options = torch.nn.LinearCrossEntropyOptions
@@ -373,7 +373,7 @@ if torch and hasattr(torch.nn, "LinearCrossEntropyOptions"):
 
 
 def torch_linear(hidden, weight, bias, targets, options):
-    """Return what computes the same with PyTorch, whose weight is (V, H)."""
+    """Return a function that computes the same with PyTorch, whose weight is (V, H)."""
     turned = np.ascontiguousarray(weight.T)  # row by row in memory, as a torch.nn.Linear keeps it
     h, w, b = (torch.tensor(array, requires_grad=True) for array in (hidden, turned, bias))
     y = torch.tensor(targets)
@@ -388,7 +388,7 @@ def torch_linear(hidden, weight, bias, targets, options):
 
 
 def linear_contestants(rows):
-    """Return what computes the mean loss and its three gradients, by name of who does."""
+    """Return functions that compute the mean loss and its three gradients, by contestant."""
     rng = np.random.default_rng(0)
     hidden, weight = (rng.normal(size=s).astype(np.float32) for s in ((rows, H_LARGE), (H_LARGE, V_LARGE)))
     arguments = hidden, weight, np.zeros(V_LARGE, np.float32), rng.integers(0, V_LARGE, rows)
@@ -398,14 +398,14 @@ def linear_contestants(rows):
 
 def memories_of_linear():
     for call in linear_contestants(8).values():
-        call()  # the first time is not like the others
+        call()  # a warm-up
     gradients = (N_LARGE * H_LARGE + H_LARGE * V_LARGE + V_LARGE) * 4 / 1e6
     extras = {who: extra_megabytes(call) for who, call in linear_contestants(N_LARGE).items()}
     return {who: None if extra is None else extra - gradients for who, extra in extras.items()}
 
 
 def largest_difference(ours, theirs):
-    """Return how far two results are apart, in parts of the largest entry of each loss or gradient."""
+    """Return how far apart two results are, relative to the largest entry of each loss or gradient."""
     return float(max(np.abs(a - b).max() / np.abs(a).max() for a, b in zip(ours, theirs, strict=True)))
 
 
@@ -415,7 +415,7 @@ results = {who: call() for who, call in calls.items()}
 apart = max(largest_difference(results[OURS], theirs) for theirs in results.values())
 del results
 if apart > 1e-5:
-    page.end(f"PyTorch's linear_cross_entropy and ours are {apart:.0e} apart: a race would mean nothing")
+    page.end(f"PyTorch's linear_cross_entropy and ours are {apart:.0e} apart, so a race would mean nothing")
 times = in_turns(calls, page.milliseconds / 1000)
 measured["linear_cross_entropy_with_grad"] = {
     "N, H, V": [N_LARGE, H_LARGE, V_LARGE],
@@ -438,7 +438,7 @@ table(
     ],
 )
 print(f"all of the logits would take {N_LARGE * V_LARGE * 4 / 1e6:,.0f} MB", end="")
-print(f"; loss and gradients are the same, to {apart:.0e} of the largest entry" if chunks else "")
+print(f"; loss and gradients agree to within {apart:.0e} of the largest entry" if chunks else "")
 if torch and not chunks:
     print(f"PyTorch {torch.__version__} has no chunked linear_cross_entropy and is left out; 2.13 has it")
 
@@ -463,7 +463,7 @@ def race_of_imports(rounds):
 
 
 measured["import seconds beyond numpy"] = race_of_imports(2 if page.quick else 9)
-heading("Import, beyond numpy's own")
+heading("Import time beyond numpy's own")
 for what, seconds in measured["import seconds beyond numpy"].items():
     print(f"{what:22} {seconds * 1e3:6.1f} ms")
 
@@ -492,7 +492,7 @@ for who, slope in slopes.items():
     colour, line = LOOK[who]
     axes.loglog(SIZES, found[who], line, color=colour, label=f"{who}: slope {slope:.2f}")
 axes.set(xlabel="entries, N x V (V = 256)", ylabel="seconds for log_softmax, float32")
-axes.set_title("From some thousand entries on, time grows as the entries do")
+axes.set_title("Beyond some thousand entries, time grows in proportion")
 axes.legend()
 page.save(figure, "size")
 
@@ -526,11 +526,11 @@ if figures:
     print(f"figures: {escaped(str(figures))}")
 
 # %% [markdown]
-# **Remember:** measure in turns, side by side, and tell the spread. A time alone says as much about the machine as
-# about the code. Where we lose, PyTorch's loops read an array once, and NumPy reads it again for each step of a
+# **Remember:** measure in turns, side by side, and report the spread. A time alone says as much about the machine as
+# about the code. Where we lose, PyTorch's loops read an array once, while NumPy reads it again for each step of a
 # formula.
 #
-# **Your turn:** SCRATCHLM_THREADS=1, --threads=1: which rows change, and which do not?
+# **Your turn:** run it with --threads=1. Which rows change, and which do not?
 
 # %%
 page.close()

@@ -1,4 +1,4 @@
-"""All pages in one HTML file, to be read without running anything: on a phone, by keyboard, without a network."""
+"""All pages in one HTML file, readable without running anything: on a phone, by keyboard, without a network."""
 
 import base64
 import html
@@ -48,7 +48,7 @@ def _pictures(page: Made, number: int) -> list[Block]:
 
 
 def _verdicts(pages: list[Made]) -> str:
-    """Return the table of verdicts that page 10 wrote beside its picture; there is none if that page was not run."""
+    """Return the table of verdicts that page 10 wrote beside its picture, or "" if that page was not run."""
     written = [Path(path).with_name("verdicts.md") for page in pages for _, path in _pictures(page, VERDICTS)]
     if not written:
         return ""
@@ -63,7 +63,7 @@ def _cells_of(row: str) -> list[str]:
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a table of cells that are HTML."""
+    """Return a table whose cells are HTML."""
     head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return _scrolling("div", f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", "table")
@@ -97,7 +97,7 @@ def _shown(block: Block) -> str:
             return f'<p class="picture" tabindex="0"><img src="data:image/png;base64,{data}" alt="{alt}"></p>'
         case ["printed", text]:
             return _scrolling("pre", _text(text), "output")
-    raise ValueError(f"a page shows no {block[0]}")
+    raise ValueError(f"{block[0]!r} is not something that a page shows")
 
 
 def _cell(text: str) -> str:
@@ -106,7 +106,7 @@ def _cell(text: str) -> str:
 
 
 def _scrolling(tag: str, inside: str, what: str) -> str:
-    """Return what may be wider than a phone: it scrolls by itself, by keyboard too."""
+    """Return an element that may be wider than a phone: it scrolls on its own, by keyboard too."""
     return f'<{tag} class="{what}" tabindex="0" role="group" aria-label="{what}">{inside}</{tag}>'
 
 
@@ -129,7 +129,7 @@ def _prose(markdown: str) -> str:
 
 
 MARKS = [
-    (r"\[(\d+)\]\(demos/\w+\.py\)", r'<a href="#page-\1">\1</a>'),  # of the table of verdicts
+    (r"\[(\d+)\]\(demos/\w+\.py\)", r'<a href="#page-\1">\1</a>'),  # links in the table of verdicts
     (r"`([^`]+)`", r"<code>\1</code>"),
     (r"\*\*([^*]+)\*\*", r"<strong>\1</strong>"),
     (r"(?<![\w*])\*(\w[^*]*)\*(?![\w*])", r"<em>\1</em>"),
@@ -147,7 +147,7 @@ def _text(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-# --- the explorer: every state of its knobs, computed beforehand ------------------------------------------------------
+# --- the explorer: every state of its knobs, computed in advance ------------------------------------------------------
 
 TEMPERATURES = [float(f"{10**x:.3g}") for x in np.linspace(np.log10(0.05), np.log10(20), 27)] + [1.0]
 KNOBS = {

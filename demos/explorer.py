@@ -1,8 +1,8 @@
 # %% [markdown]
 # # What moves when you turn a knob: the scores, the probabilities, or nothing at all?
 #
-# Five tokens A to E have scores z, their logits, and softmax makes probabilities of what it is fed. Turn one knob after
-# the other, and before each turn say what will move.
+# Five tokens A to E have scores z, their logits, and softmax turns whatever it is fed into probabilities. Turn one knob
+# after another, and before each turn say what will move.
 
 # %%
 from scratchlm.pages.console import Parser
@@ -24,11 +24,11 @@ from scratchlm.sampling import apply_temperature
 from scratchlm.terminal import complain
 
 TRY = [
-    "Add c: the scores and Z move by c; the log-probs and the probabilities stay where they are.",
-    "Feed log-probs in place of logits, and turn T: the probabilities are those of the logits, at any T.",
-    "Feed probabilities as if they were logits: all flattens. At T = 1 none can pass e / (e + 4) = 0.405.",
-    "Choose float16, set E to -20, feed the log of probabilities, raise T: E is gone. Log-probs keep it.",
-    "Choose float16 and c = 1000: its numbers are 0.5 apart there, z + c is rounded, probabilities do move.",
+    "Add c: the scores and Z move by c; the log-probs and the probabilities stay put.",
+    "Feed log-probs instead of logits, and turn T: at any T you get the probabilities of the logits.",
+    "Feed probabilities as if they were logits: the row goes flat. At T = 1 none can exceed e / (e + 4) = 0.405.",
+    "Choose float16, set E to -20, feed log(softmax), raise T: E is gone. Log-probs keep it.",
+    "Choose float16 and c = 1000: its numbers are 0.5 apart there, so z + c is rounded, and probabilities move.",
 ]
 TOKENS = ["A", "B", "C", "D", "E"]
 DTYPES = ["float16", "float32", "float64"]
@@ -41,13 +41,13 @@ FED = {
 LOGITS, LOG_PROBS, PROBS, LOG_OF_PROBS = FED
 
 # %% [markdown]
-# ## The mathematics: what comes of a state of the knobs
+# ## The mathematics: from the knobs to the numbers
 
 # %%
 
 
 class State(NamedTuple):
-    """What the knobs say."""
+    """The settings of the knobs."""
 
     z: tuple[float, ...] = (3.2, 1.3, 0.0, -2.1, -12.0)
     c: float = 0.0
@@ -57,7 +57,7 @@ class State(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """What comes of a state, and what should come of it: that of z / T in float64, with no c and no detour."""
+    """The numbers of a state, and the expected ones: those of z / T in float64, without c and without a detour."""
 
     scores: np.ndarray
     log_probs: np.ndarray
@@ -69,14 +69,14 @@ class Numbers(NamedTuple):
 
     @property
     def moved(self):
-        """How far off the probability is that is farthest from what it should be."""
+        """The largest difference between a probability and its expected value."""
         return np.abs(self.probs - self.expected_probs).max()
 
 
 def compute(z, c, temperature, dtype, fed):
     """Return the numbers of a state."""
     logits = np.array(z, dtype) + np.dtype(dtype).type(c)
-    with np.errstate(divide="ignore"):  # the log of 0 is -inf, and that is what we want to see
+    with np.errstate(divide="ignore"):  # the log of 0 is -inf, as it should be
         scores = FED[fed](logits)
     Z, Z_of_logits = float(logsumexp(scores)), float(logsumexp(logits))
     now, expected = apply_temperature(scores, temperature), apply_temperature(z, temperature)
@@ -90,15 +90,15 @@ def compute(z, c, temperature, dtype, fed):
 
 
 def tell(state, now):
-    """Return what is to be seen in this state, on two lines."""
+    """Return a sentence about this state, on two lines."""
     T, top = f"T = {state.temperature:.3g}", number(now.probs.max())
     unmoved = "no probability moved by more than 0.001"
     gone = np.isneginf(now.scores)
     if state.fed == PROBS:
         most = softmax(apply_temperature(np.eye(len(TOKENS), dtype=state.dtype)[0], state.temperature))[0]
         should = number(now.expected_probs[now.probs.argmax()])
-        seen = f"Fed with probabilities, no score is above 1: the top token has {top};"
-        return f"{seen}\nat {T} it can have {number(most)} at most; the logits give it {should}"
+        seen = f"With probabilities fed, no score is above 1: the top token gets {top};"
+        return f"{seen}\nat {T} it can get at most {number(most)}; the logits give it {should}"
     if gone.any():
         names, lost = ", ".join(np.array(TOKENS)[gone]), number(now.expected_probs[gone].sum())
         seen = f"In {state.dtype} the probability of {names} was 0, and log(0) is -inf:"
@@ -111,7 +111,7 @@ def tell(state, now):
         return f"Rounding in {state.dtype} moved a probability by {number(now.moved, 4)};\n{why}"
     if state.fed != LOGITS:
         seen = "Log-probs do as well as logits" if state.fed == LOG_PROBS else "No probability is 0, so all have a log"
-        return f"{seen}: with Z = {now.Z:z.2f} in place of {now.Z_of_logits:z.2f},\n{unmoved}"
+        return f"{seen}: with Z = {now.Z:z.2f} instead of {now.Z_of_logits:z.2f},\n{unmoved}"
     if state.c:
         before = compute(*state._replace(c=0.0)).Z
         return f"Adding c = {state.c:.0f} moved Z from {before:z.2f} to {now.Z:z.2f} nats;\n{unmoved}"
@@ -123,7 +123,7 @@ def tell(state, now):
 
 
 def number(x, digits=3):
-    """Write a number with so many digits after the point; a smaller one as 2e-09, so that it does not look like 0."""
+    """Return a number with this many digits after the point; a tiny one as 2e-09, so that it does not look like 0."""
     return f"{x:.1g}" if 0 < abs(x) < 10.0**-digits else f"{x:z.{digits}f}"
 
 
@@ -132,8 +132,8 @@ def number(x, digits=3):
 
 # %%
 
-ROWS, BOTTOM, HEIGHT, WIDTH = range(len(TOKENS)), 0.45, 0.33, 0.15  # the last three in parts of the figure
-NATS = 48  # as much is seen of an axis in nats: the same gap has the same width in both panels, and in every state
+ROWS, BOTTOM, HEIGHT, WIDTH = range(len(TOKENS)), 0.45, 0.33, 0.15  # the last three as fractions of the figure
+NATS = 48  # visible length of an axis in nats: the same gap has the same width in both panels and every state
 
 
 class Panel:
@@ -153,7 +153,7 @@ class Panel:
         axes.set_xlabel(unit, fontsize=12)
 
     def show(self, title, values, expected=(), shift=0.0):
-        """Draw values in the view, which is moved by shift; mark what goes on beyond it, and what is -inf."""
+        """Draw values in the view, moved by shift; mark bars that leave it, and values of -inf."""
         low, high = self.view + shift
         self.axes.set_title(title, fontsize=13, fontweight="normal", loc="left")
         self.axes.set_xlim(low, high)
@@ -170,7 +170,7 @@ class Panel:
 # %%
 
 KNOBS = [*TOKENS, "offset c", "temperature T"]
-START = [*State().z, State().c, np.log10(State().temperature)]  # the knob of T turns its logarithm
+START = [*State().z, State().c, np.log10(State().temperature)]  # T's knob turns its logarithm
 RANGES = [(-20, 20)] * len(TOKENS) + [(-1000, 1000), (np.log10(0.05), np.log10(20))]
 STEPS = [1.0] * len(TOKENS) + [100.0, 0.1]
 TURNS = {"left": -1, "right": 1, "shift+left": -0.1, "shift+right": 0.1}
@@ -179,12 +179,12 @@ FOOTERS = [KEYS, *(f"Try: {hint}" for hint in TRY)]
 
 
 class Explorer:
-    """The window: the knobs of the logits in line with the bars, the other knobs below, and the keys."""
+    """The window: the logits' knobs in line with their bars, the other knobs below, and the keys."""
 
     def __init__(self):
         with plt.rc_context({"toolbar": "None"}):
             self.figure = figure = plt.figure(figsize=(10, 6.5))
-        figure.set_layout_engine("none")  # every place below is given by hand
+        figure.set_layout_engine("none")  # every position below is set by hand
         manager = figure.canvas.manager
         manager.set_window_title("What moves when you turn a knob?")
         figure.canvas.mpl_disconnect(manager.key_press_handler_id)  # Matplotlib's own keys: s, f, r, left, right, ...
@@ -196,7 +196,7 @@ class Explorer:
         self.Z_line = self.scores.axes.axvline(0, color="black", linestyle="--", linewidth=1.5)
         self.Z_text = figure.text(0.02, 0.315, "", fontsize=12)
         figure.text(0.02, BOTTOM + HEIGHT + 0.01, "logits z", fontsize=13)
-        figure.text(0.505, 0.315, "black ticks: what z / T gives, in float64", fontsize=12, color=GREY)
+        figure.text(0.505, 0.315, "black ticks: expected, from z / T in float64", fontsize=12, color=GREY)
         self.footer = figure.text(0.02, 0.025, KEYS, fontsize=11, color=GREY)
         self.dtype = self._buttons("computed in", (0.488, 0.08, 0.16, 0.17), DTYPES, State().dtype)
         self.fed = self._buttons("fed to softmax", (0.65, 0.08, 0.34, 0.17), list(FED), State().fed)
@@ -224,25 +224,25 @@ class Explorer:
         look = {"label_props": {"fontsize": [12]}, "radio_props": {"s": [90], "facecolor": PINK}}
         buttons = RadioButtons(axes, names, names.index(start), useblit=False, **look)
         for label in buttons.labels:
-            label.set_x(0.15 + 0.016 / place[2])  # as far from its button in a wide field as in a narrow one
+            label.set_x(0.15 + 0.016 / place[2])  # the same distance from its button in a wide field as in a narrow one
         buttons.drawon = False
         buttons.on_clicked(lambda _: self.update())
         return buttons
 
     @property
     def state(self):
-        """What the knobs say, rounded to what they show."""
+        """The settings of the knobs, rounded to the digits shown."""
         *z, c, log_T = (slider.val for slider in self.sliders)
         T = float(f"{10**log_T:.3g}")
         return State(tuple(round(x, 1) for x in z), round(c), T, self.dtype.value_selected, self.fed.value_selected)
 
     def update(self, chosen=None):
-        """Show the numbers of the state, and the knob that the keys turn, if it is another now."""
+        """Show the numbers of the state, and mark the knob that the keys turn."""
         self.chosen = self.chosen if chosen is None else chosen
         state = self.state
         now = compute(*state)
         top = now.scores.max()
-        shift = top - np.clip(top, -4, 22)  # as far as needed to keep the top score in view
+        shift = top - np.clip(top, -4, 22)  # just enough to keep the top score in view
         self.scores.show(f"scores fed\n{state.fed.split(': ')[1]}", now.scores, shift=shift)
         self.log_probs.show("log-probs\nlog_softmax(scores / T)", now.log_probs, now.expected_log_probs)
         self.probs.show("probabilities\nsoftmax(scores / T)", now.probs, now.expected_probs)
@@ -259,7 +259,7 @@ class Explorer:
         self.figure.canvas.draw_idle()
 
     def press(self, event):
-        """Do what a key asks for."""
+        """Act on a key."""
         key, slider = (event.key or "").lower(), self.sliders[self.chosen]
         actions = {"r": self.reset, "s": self.save, "h": self.hint, "?": self.hint, "q": lambda: plt.close(self.figure)}
         if key in TURNS:
@@ -273,7 +273,7 @@ class Explorer:
             actions[key]()
 
     def reset(self):
-        """Turn all back to how it was when the window opened."""
+        """Set every knob back to its position at the start."""
         for slider in self.sliders:
             slider.reset()
         self.dtype.clear()
@@ -282,12 +282,12 @@ class Explorer:
         self.update(chosen=KNOBS.index("offset c"))
 
     def hint(self):
-        """Show the next thing to try at the bottom, and after the last one the keys."""
+        """Show the next thing to try at the bottom; after the last one, the keys."""
         shown = self.footer.get_text()
         self.say(FOOTERS[(FOOTERS.index(shown) + 1) % len(FOOTERS)] if shown in FOOTERS else KEYS)
 
     def save(self):
-        """Write a picture, to the first of explorer_1.png, explorer_2.png, ... that is not there yet."""
+        """Write a picture to the first of explorer_1.png, explorer_2.png, ... that does not exist yet."""
         path = next(path for i in count(1) if not (path := Path(f"explorer_{i}.png")).exists())
         try:
             write(self.figure, path, "png")
@@ -296,7 +296,7 @@ class Explorer:
             self.say(f"cannot write {path}: {error.strerror}")
 
     def say(self, text):
-        """Write a text at the bottom."""
+        """Show a text at the bottom."""
         self.footer.set_text(text)
         self.figure.canvas.draw_idle()
 
@@ -312,7 +312,7 @@ class Explorer:
 
 
 def write(figure, path, kind):
-    """Write a picture; if that fails, what was there before stays as it was."""
+    """Write a picture; if that fails, an existing file stays as it was."""
     write_whole(path, lambda file: figure.savefig(file, format=kind))
 
 
@@ -327,7 +327,7 @@ CHOICES = {"dtype": DTYPES, "fed": list(SHORT)}
 
 
 def state_of(settings):
-    """Return the state that settings such as "T=2" and "fed=log-probs" ask for.
+    """Return the state for settings such as "T=2" and "fed=log-probs".
 
     Errors: ValueError in one line.
     """
@@ -362,7 +362,7 @@ STORY += [["dtype=float16", "E=-20", "T=20", f"fed={fed}"] for fed in ("log(prob
 
 
 def pictures(list_of_settings):
-    """Show in a notebook a row of pictures, one for each list of settings."""
+    """Show one picture in the notebook for each list of settings."""
     import io
 
     from IPython.display import Image, Markdown, display
@@ -377,7 +377,7 @@ def pictures(list_of_settings):
 
 
 def in_the_notebook():
-    """Show the explorer in a notebook: with working controls where ipympl is installed, else as a row of pictures."""
+    """Show the explorer in a notebook: with working controls if ipympl is installed, otherwise as pictures."""
     try:
         import ipympl  # noqa: F401
     except ImportError:
@@ -393,10 +393,10 @@ def in_the_notebook():
 
 
 def main():
-    """Open the window, or save a picture of how it opens, or with other settings."""
+    """Open the window, or save a picture of it, with the default or other settings."""
     parser = Parser(description="What moves when you turn a knob: the scores, the probabilities, or nothing at all?")
-    parser.add_argument("--save", type=Path, metavar="FILE.png", help="write a picture of the window, and open none")
-    text = f"begin with a knob turned; again for another one: {', '.join([*LIMITS, *CHOICES])}"
+    parser.add_argument("--save", type=Path, metavar="FILE.png", help="save a picture instead of opening a window")
+    text = f"start with a knob turned (repeat for more): {', '.join([*LIMITS, *CHOICES])}"
     parser.add_argument("--set", action="append", default=[], metavar="T=2", help=text)
     options = parser.parse_args()
     try:
@@ -416,9 +416,9 @@ def main():
         else:
             Explorer().show(state)
             plt.show()
-    except ImportError:  # the toolkit that was asked for is not there, or finds no display
+    except ImportError:  # the chosen toolkit is missing, or finds no display
         sys.exit(complain(no_window, parser.prog))
-    except (OSError, ValueError) as error:  # no such folder, or no such format
+    except (OSError, ValueError) as error:  # no such folder or format
         sys.exit(complain(f"cannot write {path}: {getattr(error, 'strerror', None) or error}", parser.prog))
 
 

@@ -1,4 +1,4 @@
-"""Pages as Markdown, with what they showed when they ran: the web view of a repository shows it to every visitor."""
+"""Pages as Markdown, with their output: the web view of a repository shows it to every visitor."""
 
 import os
 import re
@@ -10,24 +10,24 @@ from scratchlm.pages.cells import Cell, cells_of
 
 
 class Made(NamedTuple):
-    """A page that was run: its script, and what each of its cells showed."""
+    """A page that was run: its script, and the output of each of its cells."""
 
     script: Path
     shown: list[list[Block]]
 
     @property
     def cells(self) -> list[tuple[Cell, list[Block]]]:
-        """The cells, each with what it showed."""
+        """The cells, each with its output."""
         return list(zip(cells_of(self.script.read_text(encoding="utf-8")), self.shown, strict=True))
 
     @property
     def question(self) -> str:
-        """What the page asks: its first line."""
+        """The question of the page: its first line."""
         return self.cells[0][0].text.splitlines()[0].lstrip("# ")
 
 
 def markdown_of(page: Made, folder: Path) -> str:
-    """Return a page as Markdown that stands in a folder: prose, code, and what it showed."""
+    """Return a page as Markdown for a file in a folder: prose, code, and output."""
     parts = []
     for cell, shown in page.cells:
         title = f"# {cell.title}\n" if cell.title else ""
@@ -49,11 +49,11 @@ def _shown(block: Block, folder: Path) -> str:
             return f"![]({Path(os.path.relpath(path, folder)).as_posix()})"
         case ["printed", text]:
             return f"```text\n{text}\n```"
-    raise ValueError(f"a page shows no {block[0]}")
+    raise ValueError(f"{block[0]!r} is not something that a page shows")
 
 
 def _literal(text: str) -> str:
-    """Return a text with a backslash before what Markdown, or HTML in it, would take for a mark."""
+    """Return a text with a backslash before every character that Markdown or HTML would interpret."""
     return re.sub(r"([\\`*_<|#])", r"\\\1", text)
 
 

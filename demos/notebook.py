@@ -1,4 +1,4 @@
-"""Pages as notebooks: one `.ipynb` each, in Jupyter's format 4.5, that runs alone in an empty folder."""
+"""Pages as notebooks: one `.ipynb` each, in Jupyter's format 4.5, that runs on its own in an empty folder."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from scratchlm.pages.cells import cells_of
 from scratchlm.terminal import complain, in_one_line
 
 INSTALL = """\
-# Installs scratchlm where it is missing, on Colab for example.
+# Installs scratchlm if it is missing, for example on Colab.
 import importlib.util
 
 if importlib.util.find_spec("scratchlm") is None:
@@ -18,15 +18,15 @@ if importlib.util.find_spec("scratchlm") is None:
 CARRIED = """\
 ## The pages that this one reads
 
-This page reads what other pages measured, and runs them if they did not yet. A notebook stands alone, so it brings them
-along: the next cells write them to the folder `pages`."""
+This page reads measurements of other pages, and runs those that have not been run yet. A notebook stands alone, so it
+brings them along: the next cells write them to the folder `pages`."""
 READS = re.compile(r"page\.measured\(number\) for number in \(([\d, ]+)\)")
 
 Notebook = dict[str, Any]
 
 
 def notebook_of(page: Path, package: str) -> Notebook:
-    """Return a page as a notebook, which installs the package, where it is missing, from what is named."""
+    """Return a page as a notebook, which installs a missing scratchlm from `package`."""
     cells = [_code(INSTALL.format(package=package)), *_carried(page)]
     for cell in cells_of(page.read_text(encoding="utf-8")):
         title = f"# {cell.title}\n" if cell.title else ""
@@ -43,7 +43,7 @@ def notebook_of(page: Path, package: str) -> Notebook:
 
 
 def _carried(page: Path) -> list[Notebook]:
-    """Return the cells that write the pages which this one reads."""
+    """Return the cells that write the pages that this one reads."""
     found = READS.search(page.read_text(encoding="utf-8"))
     if not found:
         return []
@@ -66,14 +66,14 @@ def _code(text: str) -> Notebook:
 
 
 def text_of(notebook: Notebook) -> str:
-    """Return what a notebook's file holds."""
+    """Return the content of a notebook's file."""
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
 def executed(notebook: Notebook, folder: Path, quick: bool) -> Notebook:
-    """Return a notebook with what its cells show when they are run in a folder.
+    """Return a notebook with the output of its cells, run in a folder.
 
-    Errors: SystemExit in one line if nbclient is missing, or a cell fails.
+    Errors: SystemExit in one line if nbclient is missing or a cell fails.
     """
     try:
         import nbformat
@@ -94,5 +94,5 @@ def executed(notebook: Notebook, folder: Path, quick: bool) -> Notebook:
         page = notebook["cells"][0]["id"].removesuffix("-0")
         raise SystemExit(complain(in_one_line(f"{page} failed: {error.ename}: {error.evalue}"))) from None
     for cell in node.cells:
-        cell.metadata.pop("execution", None)  # the time of day, which changes and tells nothing
+        cell.metadata.pop("execution", None)  # the time of day, which changes with every run
     return json.loads(nbformat.writes(node))

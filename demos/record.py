@@ -1,6 +1,6 @@
-"""Run a page cell by cell and keep what each cell showed: python demos/record.py PAGE.py FILE.json [page's options].
+"""Run a page cell by cell and keep the output of each cell: python demos/record.py PAGE.py FILE.json [page's options].
 
-The file has a list for each cell of the page, of what it showed: ["heading", text], ["paragraph", text],
+The file has a list for each cell of the page, with its output: ["heading", text], ["paragraph", text],
 ["table", header, rows], ["picture", path], ["printed", text].
 """
 
@@ -21,7 +21,7 @@ Block = list[Any]
 
 
 class Tape(io.TextIOBase):
-    """Standard output that also keeps what was written, until it is taken."""
+    """Standard output that also keeps what is written, until someone takes it."""
 
     def __init__(self, stream: Any) -> None:
         self.stream, self.kept = stream, ""
@@ -33,13 +33,13 @@ class Tape(io.TextIOBase):
         return len(text)
 
     def take(self) -> str:
-        """Return what was kept, and forget it."""
+        """Return the kept text, and forget it."""
         taken, self.kept = self.kept.strip("\n"), ""
         return taken
 
 
 def record(page: Path, options: list[str]) -> list[list[Block]]:
-    """Return what each cell of a page showed; the page is run in this process, and prints what it always prints."""
+    """Run a page in this process, printing as usual, and return the output of each of its cells."""
     blocks: list[Block] = []
     tape = Tape(sys.stdout)
 

@@ -1,6 +1,6 @@
-"""As many threads for us as for the others, told to all of them before NumPy is imported: the benchmark's first import.
+"""The same number of threads for every contestant, set before NumPy is imported: the benchmark's first import.
 
---threads N says how many; without it there are as many as this process may use cores.
+--threads N sets the number; the default is the number of cores that this process may use.
 """
 
 from scratchlm.pages.console import Parser
@@ -20,7 +20,7 @@ def count(text: str) -> int:
 
 parser = Parser(add_help=False, allow_abbrev=False)
 parser.add_argument(
-    "--threads", type=count, default=cores, metavar="N", help="threads of both sides (default: the cores there are)"
+    "--threads", type=count, default=cores, metavar="N", help="threads for each side (default: the number of cores)"
 )
 THREADS: int = parser.parse_known_args()[0].threads
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "SCRATCHLM_THREADS"):

@@ -1,4 +1,4 @@
-"""The benchmark runs, measures what it says, and is refused what it cannot use. How fast things are is no test."""
+"""The benchmark runs, measures what it says, and refuses options that it cannot use. Speed itself is not tested."""
 
 import json
 import math
@@ -33,9 +33,9 @@ def check_functions(entries, shapes):
 
 @pytest.fixture
 def run_cells(monkeypatch, tmp_path):
-    """Return a function that runs pieces of the benchmark one after the other in this process, as an editor does."""
+    """Return a function that runs pieces of the benchmark one after another in this process, as an editor does."""
     monkeypatch.syspath_prepend(str(DEMO.parent))
-    monkeypatch.delitem(sys.modules, "threads", raising=False)  # it reads the options, and sets the environment
+    monkeypatch.delitem(sys.modules, "threads", raising=False)  # it reads the options and sets the environment
     monkeypatch.setattr(os, "environ", {**os.environ})
 
     def run_cells(cells, *words):
@@ -54,7 +54,7 @@ OTHERS = ("A training step", "Writing names", "Memory", "A linear layer", "Impor
 def test_it_measures_functions_of_rows_and_keeps_the_figures(run_cells, tmp_path, capsys):
     first, *cells = [cell for cell in CELLS if not cell.removeprefix("# %% ").startswith(OTHERS)]
     assert len(cells) == 3
-    cells = [FIRST, first, "SHAPES = SHAPES[:1]", *cells]  # the first array is small, and is enough here
+    cells = [FIRST, first, "SHAPES = SHAPES[:1]", *cells]  # the first array is small, which is enough here
     run_cells(cells, "--milliseconds=1", "--threads=1", f"--json={tmp_path}/all.json")
     figures = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
     assert figures["threads"] == 1
@@ -87,14 +87,14 @@ def test_it_measures_everything_and_keeps_the_figures(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [["--threads=0"], ["--threads", "many"], ["--threads"]])
-def test_a_number_of_threads_that_is_none_is_one_line(arguments):
+def test_a_bad_number_of_threads_gives_one_line(arguments):
     result = run("--quick", *arguments)
     assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
     assert "--threads" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--json"], ["--milliseconds", "0"], ["--json", "/dev/null"]])
-def test_what_it_cannot_use_is_one_line(arguments, run_cells, capsys):
+def test_a_bad_option_gives_one_line(arguments, run_cells, capsys):
     with pytest.raises(SystemExit) as stop:
         run_cells([FIRST], *arguments)
     assert stop.value.code == 2

@@ -14,7 +14,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def run_demo(out, rows):
-    """Run the demo in this process, on so many rows of each kind and length; return its variables and its text."""
+    """Run the demo in this process, on `rows` rows of each kind and length; return its variables and output."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setattr(sys, "argv", ["12_accuracy", "--out", str(out), "--rows", str(rows)])
@@ -28,14 +28,14 @@ def run_demo(out, rows):
 
 @pytest.fixture(scope="module")
 def on_three_rows(tmp_path_factory):
-    """Return what the demo found on three rows of each, and its text."""
+    """Return the demo's results on three rows of each kind, and its output."""
     return run_demo(tmp_path_factory.mktemp("pictures"), rows=3)
 
 
 def check_ours(found):
     for (function, dtype, kind, who), error in found["worst"].items():
         if who == "ours":
-            # NumPy's exp in float32 is off by up to 2.6 ulp (numpy/numpy#13134), the sum and the division by as much
+            # NumPy's exp in float32 is off by up to 2.6 ulp (numpy/numpy#13134), the sum and the division add as much
             # again, and near a mantissa of 1 an ulp counts double.
             assert error <= 8, (function, dtype, kind)
     for dtype, digits_at_8_ulps in (("float32", 6.0), ("float64", 14.7)):
@@ -96,8 +96,8 @@ def test_ours_against_the_libraries(on_three_rows):
         if who == "ours":
             cell = function, dtype, kind
             assert worst[*cell, "ours"] < max(worst[*cell, w] for w in found["WHO"] if w != "ours"), cell
-            # Below 4 ulps the roundings inside exp decide who is nearer. In an offset row z - max z is exact and exp(0)
-            # is too, so there a library's softmax has one rounding less than ours, and may win by an ulp.
+            # Below 4 ulps, the rounding inside exp decides who is nearer. In an offset row, z - max z and exp(0) are
+            # exact, so a library's softmax has one rounding fewer than ours there, and may win by an ulp.
             if (function, kind) != ("softmax", "offset"):
                 assert worst[*cell, "ours"] <= max(4, min(worst[*cell, w] for w in libraries)), cell
 
@@ -114,7 +114,7 @@ def test_without_the_libraries(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("rows", ["0", "-1", "many", "9" * 30])
-def test_a_bad_number_of_rows(rows, tmp_path, capsys):
+def test_a_bad_number_of_rows_is_refused(rows, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         run_demo(tmp_path, rows)
     assert stop.value.code == 2

@@ -1,6 +1,6 @@
-"""How demos end: alone and all in one command, well or badly, whatever their output, the signals and the warnings are.
+"""How demos end: alone or all in one command, well or badly, whatever the output, the signals and the warnings.
 
-Most pages here draw nothing: a Matplotlib of a few lines stands in, since the real one takes most of a second to load.
+Most pages here draw nothing: a few lines stand in for Matplotlib, which takes most of a second to load.
 """
 
 import os
@@ -19,7 +19,7 @@ DEMOS = Path(__file__).parent.parent / "demos"
 PNG = b"\x89PNG\r\n\x1a\n"
 PAGE = '# %% [markdown]\n# # Which?\n\n# %%\nfrom scratchlm.pages.plumbing import Page, plt\npage = Page("01_draws")\n'
 DRAWS = f"{PAGE}page.keep(x=1)\nprint('Remember: ±')\npage.save(plt.figure())\n"
-WAITS = (  # to be used in a stand-in: says that it is there, and waits until it may go on
+WAITS = (  # for a stand-in: reports that it is there, and waits until it may go on
     "import os, pathlib, time\n"
     "def wait(name):\n"
     "    pathlib.Path(os.environ['WAIT'], name).write_text(str(os.getpid()))\n"
@@ -34,7 +34,7 @@ MATPLOTLIB = {
 
 @pytest.fixture
 def few(tmp_path):
-    """Return a folder `demos` with what all pages share, a Matplotlib that draws nothing, and one page."""
+    """Return a folder `demos` with its `__main__.py`, a Matplotlib that draws nothing, and one page."""
     folder = tmp_path / "few" / "demos"
     (folder / "matplotlib").mkdir(parents=True)
     for name in ("__main__.py",):
@@ -49,7 +49,7 @@ ALONE, ALL = ["demos/01_draws.py"], ["-m", "demos"]
 
 
 def run(folder, *words, **options):
-    """Run Python beside the folder of demos; return its status, and what it wrote."""
+    """Run Python beside the folder of demos; return its status and output."""
     command = [sys.executable, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder.parent, timeout=900, **options)
 
@@ -61,7 +61,7 @@ def names_in(folder):
 # --- all of them in one command --------------------------------------------------------------------------------------
 
 
-def test_one_command_runs_every_numbered_script_and_says_where_pictures_went(few, tmp_path):
+def test_one_command_runs_every_numbered_script_and_prints_where_pictures_went(few, tmp_path):
     (few / "02_sad.py").write_text("print('Why?')\nraise ValueError('because')\n")
     result = run(few, *ALL, "--out", tmp_path / "out", "--quick")
     assert result.returncode == 2
@@ -87,7 +87,7 @@ def test_the_verdicts_come_last(few, tmp_path):
 
 
 @pytest.mark.parametrize("pages", ["0", "3", "1,", "one", "-1", "1.5", ""])
-def test_pages_that_are_not_there(pages, few, tmp_path):
+def test_page_numbers_that_do_not_exist_are_refused(pages, few, tmp_path):
     result = run(few, *ALL, "--out", tmp_path / "out", f"--only={pages}")
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1
@@ -103,7 +103,7 @@ COUNTS = (
 
 @pytest.fixture
 def pages_in_process(few, monkeypatch, tmp_path):
-    """Return a function that makes a Page, or runs one, in this process; and a list of those that were run."""
+    """Return a function that makes a Page in this process, and that records which pages are run."""
     from scratchlm.pages import plumbing
 
     ran = []
@@ -135,15 +135,15 @@ def test_a_page_whose_measurements_are_stale_or_broken_is_run_again(few, pages_i
         ran.clear()
         return page.measured(1)["rows"], list(ran)
 
-    assert asked(page) == (7, [[out]])  # not there
-    assert asked(page) == (7, [])  # there
+    assert asked(page) == (7, [[out]])  # missing
+    assert asked(page) == (7, [])  # kept
     assert asked(quick) == (3, [[out, "--quick"]])  # was not quick
     assert asked(page) == (7, [[out]])  # was quick
     for junk in ("[]", '{"quick": false}', "[" * 100_000):
         kept.write_text(junk)
         assert asked(page) == (7, [[out]])
     pages_in_process.run([sys.executable, str(page.script(1)), "--rows", "5", out])
-    assert asked(page) == (7, [[out]])  # other counts
+    assert asked(page) == (7, [[out]])  # measured with other counts
     os.utime(kept, (0, 0))
     assert asked(page) == (7, [[out]])  # older than the code
     page.script(1).write_text("raise ValueError('no')")
@@ -166,7 +166,7 @@ UNREAD = {
 
 
 def in_shell(folder, words, sink, **environment):
-    """Run Python in a shell, with its output going to a sink."""
+    """Run Python in a shell, with its output sent to a sink."""
     command = f"set -o pipefail; '{sys.executable}' {' '.join(map(str, words))} {sink}"
     environment = {**os.environ, **environment}
     return subprocess.run(
@@ -175,7 +175,7 @@ def in_shell(folder, words, sink, **environment):
 
 
 @pytest.mark.parametrize(("what", "sink"), [*((ALONE, sink) for sink in UNREAD), (ALL, "| true"), (ALL, ">&-")])
-def test_output_that_nobody_reads_loses_no_picture(what, sink, few, tmp_path):
+def test_unread_output_loses_no_picture(what, sink, few, tmp_path):
     (few / "00_says.py").write_text("print('Why?')")  # before the page that draws
     result = in_shell(few, [*what, "--out", tmp_path / "out"], sink)
     assert result.returncode == 2
@@ -185,7 +185,7 @@ def test_output_that_nobody_reads_loses_no_picture(what, sink, few, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize(("sink", "unbuffered"), [*zip(UNREAD, ["", "1"] * 2, strict=True)])
-def test_output_that_nobody_reads_loses_no_picture_of_real_pages(sink, unbuffered, few, tmp_path):
+def test_unread_output_loses_no_picture_of_real_pages(sink, unbuffered, few, tmp_path):
     for what in ([DEMOS / "01_overflow.py"], [*ALL, "--only", "1,4"]):
         words = [*what, "--quick", "--out", tmp_path / "out"]
         result = in_shell(DEMOS, words, sink, PYTHONUNBUFFERED=unbuffered)
@@ -205,19 +205,19 @@ def test_output_that_nobody_reads_loses_no_picture_of_real_pages(sink, unbuffere
     ],
     ids=["page", "all", "explorer", "benchmark"],
 )
-def test_help_that_cannot_be_written_is_one_line(words, few):
+def test_help_that_cannot_be_written_gives_one_line(words, few):
     result = in_shell(few, [*words, "--help"], "> /dev/full")
     assert (result.returncode, result.stderr) == (2, "scratchlm: cannot write the output: No space left on device\n")
 
 
 @pytest.mark.parametrize("sink", ["2> /dev/full", "2>&-", ">&- 2>&-"])
-def test_a_complaint_that_cannot_be_written_is_the_status_alone(sink, few):
+def test_an_error_message_that_cannot_be_written_leaves_only_the_status(sink, few):
     for what in (ALONE, ALL):
         result = in_shell(few, [*what, "--nonsense"], sink)
         assert (result.returncode, result.stdout, result.stderr) == (2, "", "")
 
 
-def test_a_folder_that_is_none_is_one_line(few, tmp_path):
+def test_an_out_folder_that_is_a_file_gives_one_line(few, tmp_path):
     (tmp_path / "file\x1b[2J").write_text("")
     for what in (ALONE, ALL):
         result = run(few, *what, "--out", tmp_path / "file\x1b[2J")
@@ -226,7 +226,7 @@ def test_a_folder_that_is_none_is_one_line(few, tmp_path):
         assert len(result.stderr.splitlines()) == 1
 
 
-def test_what_was_typed_does_not_speak_to_the_terminal(few, tmp_path):
+def test_typed_text_cannot_control_the_terminal(few, tmp_path):
     for what in (ALONE, ALL):
         result = run(few, *what, "--\x1b[2J")
         assert (result.returncode, result.stdout) == (2, "")
@@ -240,13 +240,13 @@ def test_what_was_typed_does_not_speak_to_the_terminal(few, tmp_path):
     assert "\x1b" not in result.stdout + result.stderr
 
 
-def test_a_picture_that_cannot_be_kept_is_one_line(few, tmp_path):
+def test_a_picture_that_cannot_be_saved_gives_one_line(few, tmp_path):
     (tmp_path / "01_draws.png").mkdir()
     alone = run(few, *ALONE, "--quick", "--out", tmp_path)
     assert alone.returncode == 2
     assert len(alone.stderr.splitlines()) == 1
     assert "cannot write" in alone.stderr
-    assert (tmp_path / "01_draws.json").exists()  # what was measured is not lost with the picture
+    assert (tmp_path / "01_draws.json").exists()  # measurements are not lost with the picture
     together = run(few, *ALL, "--quick", "--out", tmp_path)
     assert together.returncode == 2
     assert len(together.stdout.splitlines()) < 6
@@ -280,12 +280,12 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 @pytest.fixture
 def interrupted(few, tmp_path):
-    """Return a function that runs Python until something waits, and sends it a signal; how did that end?"""
+    """Return a function that runs Python until something waits, sends it a signal, and returns how it ended."""
     (tmp_path / "wait").mkdir()
     (few / "waits.py").write_text(WAITS)
 
     def begin(*words, ignored=None):
-        def as_in_a_shell():  # where the tests run in the background, SIGINT is ignored
+        def as_in_a_shell():  # if the tests run in the background, SIGINT is ignored
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
 
@@ -300,7 +300,7 @@ def interrupted(few, tmp_path):
         )
 
     def after(*words, number, at, then=False, ignored=None):
-        """Send a signal when `at` waits; then let it go on, if that is asked for."""
+        """Send a signal when `at` waits; if `then`, let it go on."""
         process = begin(*words, ignored=ignored)
         until(lambda: (tmp_path / "wait" / at).exists() and (tmp_path / "wait" / at).read_text())
         process.send_signal(number)
@@ -310,11 +310,11 @@ def interrupted(few, tmp_path):
         return process.returncode, stdout, stderr
 
     yield after
-    (tmp_path / "wait" / "go").touch()  # for what should not be there any more
+    (tmp_path / "wait" / "go").touch()  # releases anything that should have ended
 
 
 def until(happened):
-    """Wait for what has to happen."""
+    """Wait until something has happened."""
     latest = time.monotonic() + 60
     while not happened():
         assert time.monotonic() < latest
@@ -322,7 +322,7 @@ def until(happened):
 
 
 def runs(process):
-    """Tell whether a process, by the number in a file, is there."""
+    """Return whether the process whose number is in a file is running."""
     try:
         os.kill(int(process.read_text()), 0)
     except ProcessLookupError:
@@ -338,15 +338,15 @@ IS_THERE = "import scratchlm.pages.console, waits\nprint('Which?')\nwaits.wait({
 
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("what", [ALONE, ALL], ids=["page", "all"])
-def test_who_is_asked_to_end_does_so_with_one_line_and_all_that_it_started(what, number, few, interrupted, tmp_path):
+def test_a_signal_ends_a_page_with_one_line_and_every_process_it_started(what, number, few, interrupted, tmp_path):
     (few / "01_draws.py").write_text(IS_THERE.format("a page"))
     status, stdout, stderr = interrupted(*what, number=number, at="a page")
     assert (status, stderr) == (2, "scratchlm: interrupted\n")
-    assert stdout == ("" if what == ALL else "Which?\n")  # what was said is not lost
+    assert stdout == ("" if what == ALL else "Which?\n")  # printed lines are not lost
     assert not runs(tmp_path / "wait" / "a page")
 
 
-def test_a_page_that_runs_another_first_ends_with_it(few, interrupted, tmp_path):
+def test_a_signal_also_ends_the_page_that_a_page_runs_first(few, interrupted, tmp_path):
     (few / "01_draws.py").write_text(IS_THERE.format("first"))
     (few / "02_asks.py").write_text(f"{PAGE}page.measured(1)\n")
     status, _, stderr = interrupted(few / "02_asks.py", number=signal.SIGTERM, at="first")
@@ -355,19 +355,19 @@ def test_a_page_that_runs_another_first_ends_with_it(few, interrupted, tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_page_that_is_still_being_loaded_ends_with_one_line(number, few, interrupted):
-    (few / "textwrap.py").write_text("import waits\nwaits.wait('loading')\n")  # in the place of Python's own
+def test_a_page_that_is_still_loading_ends_with_one_line(number, few, interrupted):
+    (few / "textwrap.py").write_text("import waits\nwaits.wait('loading')\n")  # instead of Python's own
     assert interrupted(*ALONE, number=number, at="loading") == INTERRUPTED
 
 
-def test_matplotlib_is_loaded_to_the_end(few, interrupted):
-    # While it writes its cache of fonts there is a lock; left behind, it would hold up every later page for 5 seconds.
+def test_a_signal_does_not_interrupt_the_loading_of_matplotlib(few, interrupted):
+    # It holds a lock while it writes its font cache; left behind, the lock would delay every later page by 5 seconds.
     (few / "matplotlib" / "__init__.py").write_text("import waits\nwaits.wait('locked')\nprint('unlocked')")
     status, stdout, stderr = interrupted(*ALONE, number=signal.SIGINT, at="locked", then=True)
     assert (status, stdout, stderr) == (2, "unlocked\n", "scratchlm: interrupted\n")
 
 
-def test_a_picture_is_written_to_the_end_and_nothing_lies_beside_it(few, interrupted, tmp_path):
+def test_a_picture_is_written_to_the_end_and_leaves_no_temporary_file(few, interrupted, tmp_path):
     (few / "matplotlib" / "figure.py").write_text(
         "import waits\nclass Figure:\n    def savefig(self, file, format):\n"
         "        file.write(b'half')\n        file.flush()\n"
@@ -381,8 +381,8 @@ def test_a_picture_is_written_to_the_end_and_nothing_lies_beside_it(few, interru
     assert names_in(tmp_path / "out") == ["01_draws.json", "01_draws.png"]
 
 
-def test_what_libraries_do_at_the_end_is_done_by_who_is_interrupted(few, interrupted):
-    # Where its own folder cannot be written to, Matplotlib makes one, and removes it at exit.
+def test_an_interrupted_page_still_runs_the_exit_handlers_of_libraries(few, interrupted):
+    # If its own folder is not writable, Matplotlib makes another one, and removes it at exit.
     (few / "01_draws.py").write_text(
         "import scratchlm.pages.console, atexit, waits\natexit.register(print, 'removed')\nwaits.wait('there')\n"
     )
@@ -390,7 +390,7 @@ def test_what_libraries_do_at_the_end_is_done_by_who_is_interrupted(few, interru
 
 
 @pytest.mark.parametrize("what", [ALONE, ALL], ids=["page", "all"])
-def test_under_nohup_a_page_goes_on_when_its_terminal_is_closed(what, few, interrupted):
+def test_under_nohup_a_page_survives_the_closing_of_its_terminal(what, few, interrupted):
     (few / "01_draws.py").write_text(IS_THERE.format("a page") + "print('went on')\n")
     hup = signal.SIGHUP
     status, stdout, stderr = interrupted(*what, number=hup, at="a page", then=True, ignored=hup)
@@ -398,7 +398,7 @@ def test_under_nohup_a_page_goes_on_when_its_terminal_is_closed(what, few, inter
     assert ("1 of 1 demos ran" if what == ALL else "went on") in stdout
 
 
-# --- a machine with little to give, and Python's own options ---------------------------------------------------------
+# --- a machine short of resources, and Python's own options ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -409,20 +409,20 @@ def test_under_nohup_a_page_goes_on_when_its_terminal_is_closed(what, few, inter
         ('RuntimeError("can\'t start new thread")', "can't start new thread"),
     ],
 )
-def test_what_the_machine_does_not_give_is_one_line(error, line, few, tmp_path):
+def test_a_missing_resource_gives_one_line(error, line, few, tmp_path):
     (few / "01_draws.py").write_text(f"import scratchlm.pages.console\nraise {error}\n")
     result = run(few, *ALONE, "--out", tmp_path)
     assert (result.returncode, result.stderr) == (2, f"scratchlm: {line}\n")
 
 
-def test_an_error_in_a_page_is_told_with_its_place(few, tmp_path):
+def test_an_error_in_a_page_is_reported_with_its_line(few, tmp_path):
     (few / "01_draws.py").write_text("import scratchlm.pages.console\n1 / 0\n")
     result = run(few, *ALONE, "--out", tmp_path)
     assert result.returncode == 1
     assert 'demos/01_draws.py", line 2' in result.stderr
 
 
-def test_a_process_that_cannot_be_started_is_one_line(few, tmp_path):
+def test_a_process_that_cannot_be_started_gives_one_line(few, tmp_path):
     no = "import subprocess\ndef no(*_, **__):\n    raise BlockingIOError(11, 'no process')\nsubprocess.Popen = no\n"
     main = (few / "__main__.py").read_text()
     (few / "__main__.py").write_text(main.replace("import argparse\n", f"import argparse\n{no}"))
@@ -432,7 +432,7 @@ def test_a_process_that_cannot_be_started_is_one_line(few, tmp_path):
         assert (result.returncode, result.stderr) == (2, "scratchlm: [Errno 11] no process\n")
 
 
-# With every warning an error, and a Matplotlib that never ran before, and can keep nothing for the next time.
+# Every warning is an error, and Matplotlib has never run before and cannot keep its cache.
 STRICT = {"PYTHONWARNINGS": "error", "PYTHONWARNDEFAULTENCODING": "1", "PYTHONUTF8": "0", "LC_ALL": "C"}
 
 
@@ -444,11 +444,11 @@ def strict(tmp_path, *words, folder=DEMOS, encoding="ascii", **more):
     result = run(folder, *words, env=environment, encoding=encoding.partition(":")[0])
     assert result.returncode == 0
     assert result.stderr == ""
-    assert not list(tmp_path.glob("matplotlib-*"))  # where it kept things after all
+    assert not list(tmp_path.glob("matplotlib-*"))  # its temporary folder
     return result
 
 
-def test_the_story_is_told_whatever_the_warnings_and_the_encoding(few, tmp_path):
+def test_a_page_prints_its_text_whatever_the_warnings_and_the_encoding(few, tmp_path):
     result = strict(tmp_path, DEMOS / "04_temperature.py", "--quick", "--out", tmp_path)
     assert result.stdout.startswith("Is the temperature lost when a model hands out log-probs instead of logits?\n\n")
     assert (tmp_path / "04_temperature.png").read_bytes().startswith(PNG)
@@ -458,7 +458,7 @@ def test_the_story_is_told_whatever_the_warnings_and_the_encoding(few, tmp_path)
 
 
 @pytest.mark.long
-def test_all_demos_run_whatever_the_warnings_the_encoding_and_the_optimization(tmp_path):
+def test_all_demos_run_whatever_the_warnings_the_encoding_and_the_optimisation(tmp_path):
     strict(tmp_path, *ALL, "--quick", "--out", tmp_path, PYTHONOPTIMIZE="2")
     strict(tmp_path, DEMOS / "explorer.py", "--save", tmp_path / "x.png", PYTHONOPTIMIZE="2")
     for page, encoding in zip("1346", ("ascii", "utf-16", "cp1252", "utf-8:strict"), strict=True):

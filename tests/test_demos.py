@@ -388,7 +388,7 @@ def test_the_verdicts(verdict_page):
     assert "is run first" not in text  # all that it needs was measured a moment ago
     assert list(found["verdicts"]) == [*(f"A{i}" for i in range(1, 16)), "B1"]
     assert {number for number, _, _ in OTHERWISE} == set(found["verdicts"])
-    assert "So hand out logits" in text
+    assert "So output logits" in text
     refuted = [number for number, verdict in found["verdicts"].items() if verdict == "refuted"]
     assert refuted == ["A5", "A10", "A11", "A12", "A13"]
     for kind in ("bigram", "MLP"):

@@ -306,7 +306,7 @@ def test_a_browser_shows_the_book(width, small, tmp_path):
     command = [BROWSER, *FLAGS, "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'user'}", address]
     result = subprocess.run(command, capture_output=True, text=True, timeout=100)
     shown = html.unescape(result.stdout)
-    assert "Fed with probabilities, no score is above 1: the top token has 0.356;" in shown
+    assert "With probabilities fed, no score is above 1: the top token gets 0.356;" in shown
     assert "<td>0.356</td>" in shown
     (wider,) = re.findall(r'<p id="wider">(.*?)</p>', shown)
     assert wider == ""  # nothing makes the page scroll sideways

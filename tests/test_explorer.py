@@ -1,4 +1,4 @@
-"""The explorer without a window: its knobs are turned, its keys pressed, and its bars and its sentence read."""
+"""The explorer without a window: turn its knobs, press its keys, and read its bars and its sentence."""
 
 import importlib
 import math
@@ -15,12 +15,12 @@ import pytest
 
 DEMOS = Path(__file__).parent.parent / "demos"
 PNG = b"\x89PNG\r\n\x1a\n"
-UNDERFLOWS = (3.2, 1.3, 0.0, -2.1, -20.0)  # the last is 23 nats below the top: in float16, exp(-17.4) and less are 0
+UNDERFLOWS = (3.2, 1.3, 0.0, -2.1, -20.0)  # the last is 23 nats below the top: in float16, exp(-17.4) is already 0
 
 
 @pytest.fixture(scope="module")
 def explorer():
-    """Return the demo as a module, whose windows are drawn only when told to: that takes a while."""
+    """Return the demo as a module; its windows are drawn only on request, since drawing takes a while."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(DEMOS))
         patch.setattr("matplotlib.backend_bases.FigureCanvasBase.draw_idle", lambda _: None)
@@ -38,7 +38,7 @@ def one_window(explorer):
 
 @pytest.fixture
 def window(one_window, monkeypatch, tmp_path):
-    """Return the Explorer as it opens, in a folder of its own."""
+    """Return the Explorer as it opens, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     one_window.reset()
     return one_window
@@ -73,7 +73,7 @@ def by_hand(z, temperature=1.0):
     return e / e.sum()
 
 
-def test_how_it_opens(explorer):
+def test_the_window_opens_with_the_default_numbers(explorer):
     window = explorer.Explorer()
     explorer.plt.close(window.figure)
     z = np.array(explorer.State().z)
@@ -101,7 +101,7 @@ def test_adding_c_moves_the_scores_and_Z_and_nothing_else(c, window, explorer):
     moved = f"Adding c = {c} moved Z from 3.38 to {3.376 + c:.2f} nats;\nno probability moved by more than 0.001"
     assert window.title.get_text() == moved
     low, high = window.scores.axes.get_xlim()
-    assert high - low == pytest.approx(explorer.NATS)  # the scale is the same wherever the view is
+    assert high - low == pytest.approx(explorer.NATS)  # the scale is the same for every view
     assert low < widths(window.scores)[0] < high
 
 
@@ -113,7 +113,7 @@ def test_log_probs_do_as_well_as_logits_at_every_temperature(temperature, window
     turn(window, explorer, c=10.0, temperature=temperature, fed=explorer.LOG_PROBS)
     assert widths(window.probs) == pytest.approx(probs, rel=1e-12)
     assert abs(explorer.compute(*window.state).Z) < 1e-12
-    assert "Log-probs do as well as logits: with Z = 0.00 in place of 13.38," in window.title.get_text()
+    assert "Log-probs do as well as logits: with Z = 0.00 instead of 13.38," in window.title.get_text()
     assert window.Z_text.get_text() == "Z of the scores fed: 0.00 nats; of z + c: 13.38"
 
 
@@ -121,15 +121,15 @@ def test_probabilities_fed_as_logits_are_flattened(window, explorer):
     ceiling = math.e / (math.e + 4)
     turn(window, explorer, fed=explorer.PROBS)
     assert widths(window.probs) == pytest.approx(by_hand(by_hand(explorer.State().z)))
-    seen = "Fed with probabilities, no score is above 1: the top token has 0.356;"
-    assert window.title.get_text() == f"{seen}\nat T = 1 it can have 0.405 at most; the logits give it 0.837"
-    turn(window, explorer, z=(20.0, -20.0, -20.0, -20.0, -20.0), fed=explorer.PROBS)  # as sure as the knobs can be
+    seen = "With probabilities fed, no score is above 1: the top token gets 0.356;"
+    assert window.title.get_text() == f"{seen}\nat T = 1 it can get at most 0.405; the logits give it 0.837"
+    turn(window, explorer, z=(20.0, -20.0, -20.0, -20.0, -20.0), fed=explorer.PROBS)  # as sure as the knobs allow
     assert widths(window.probs).max() == pytest.approx(ceiling)
     assert widths(window.probs).max() <= ceiling + 1e-15
 
 
 @pytest.mark.parametrize("temperature", [0.05, 1.0, 20.0])
-def test_what_underflowed_is_gone_at_every_temperature(temperature, window, explorer):
+def test_an_underflowed_token_is_gone_at_every_temperature(temperature, window, explorer):
     knobs = {"z": UNDERFLOWS, "temperature": temperature, "dtype": "float16"}
     turn(window, explorer, **knobs, fed=explorer.LOG_OF_PROBS)
     assert widths(window.probs)[4] == 0
@@ -146,7 +146,7 @@ def test_what_underflowed_is_gone_at_every_temperature(temperature, window, expl
         assert widths(window.probs)[4] > 0.08
 
 
-def test_the_float16_of_a_large_offset(window, explorer):
+def test_float16_rounds_a_large_offset(window, explorer):
     turn(window, explorer, c=1000.0, dtype="float16")
     assert widths(window.scores).tolist() == [1003, 1001.5, 1000, 998, 988]
     moved = abs(widths(window.probs)[0] - by_hand(explorer.State().z)[0])
@@ -157,7 +157,7 @@ def test_the_float16_of_a_large_offset(window, explorer):
     assert window.title.get_text() == "Rounding in float16 moved a probability by 0.0013;\nwith log-probs fed, by 5e-05"
 
 
-def test_temperature(window, explorer):
+def test_temperature_scales_the_gaps_between_scores(window, explorer):
     turn(window, explorer, temperature=2.0)
     assert widths(window.scores) == pytest.approx(explorer.State().z)  # they are divided inside softmax
     seen = "T = 2 makes every gap between scores 0.5 times as large:"
@@ -172,7 +172,7 @@ def test_a_bar_that_leaves_the_view_is_marked(window, explorer):
 
 
 def check_sentence(text, state, now):
-    """Hold the sentence against probabilities that were computed here."""
+    """Check the sentence against probabilities computed here."""
     exact = by_hand(state.z, state.temperature)
     off = np.abs(now.probs - exact).max()
     if "no probability moved by more than 0.001" in text:
@@ -181,7 +181,7 @@ def check_sentence(text, state, now):
         assert float(found[1]) == pytest.approx(off, abs=6e-5)
     if found := re.search(r"probability of (.*) was 0", text):
         assert [token in found[1] for token in "ABCDE"] == (now.scores == -np.inf).tolist() == (now.probs == 0).tolist()
-    if found := re.search(r"token has (\S+);\nat T = \S+ it can have (\S+) at most", text):
+    if found := re.search(r"token gets (\S+);\nat T = \S+ it can get at most (\S+);", text):
         assert float(found[1]) == pytest.approx(now.probs.max(), abs=6e-4)
         assert float(found[1]) <= float(found[2])
     if found := re.search(r"top probability is (\S+); at T = 1 it is (\S+)", text):
@@ -206,9 +206,9 @@ def test_the_sentence_is_true_in_every_state(explorer):
                 text = explorer.tell(state, now)
                 check_sentence(text, state, now)
                 assert text.count("\n") == 1
-                assert max(map(len, text.split("\n"))) <= 75  # more would leave the window
+                assert max(map(len, text.split("\n"))) <= 75  # longer lines would leave the window
                 seen.add(text.split(" ")[0])
-    assert seen == {"The", "T", "Adding", "Rounding", "Log-probs", "No", "Fed", "In"}
+    assert seen == {"The", "T", "Adding", "Rounding", "Log-probs", "No", "With", "In"}
 
 
 def test_keys_turn_the_knobs(window, explorer):
@@ -221,11 +221,11 @@ def test_keys_turn_the_knobs(window, explorer):
     assert [slider.label.get_fontweight() for slider in window.sliders].index("bold") == 3
     press(window, "down", "down", "down", "right")
     assert window.state.temperature == pytest.approx(10**0.1, abs=0.005)
-    press(window, "down", *["left"] * 30)  # round to A, and no further than its knob goes
+    press(window, "down", *["left"] * 30)  # around to A, and no further than its knob goes
     assert window.state.z[0] == -20
 
 
-def test_the_other_keys(window, explorer, tmp_path):
+def test_keys_choose_the_dtype_and_what_is_fed_reset_hint_and_save(window, explorer, tmp_path):
     press(window, "d", "f", "f", "right")
     assert window.state == explorer.State(c=100, dtype="float16", fed=explorer.PROBS)
     press(window, "r")
@@ -251,7 +251,7 @@ def test_q_closes_the_window(explorer):
     assert not explorer.plt.fignum_exists(window.figure.number)
 
 
-def test_a_picture_that_cannot_be_written_is_told_at_the_bottom(window, monkeypatch):
+def test_a_picture_that_cannot_be_written_is_reported_at_the_bottom(window, monkeypatch):
     def fail(*_, **__):
         raise PermissionError(13, "Permission denied")
 
@@ -260,7 +260,7 @@ def test_a_picture_that_cannot_be_written_is_told_at_the_bottom(window, monkeypa
     assert window.footer.get_text() == "cannot write explorer_1.png: Permission denied"
 
 
-def test_texts_stay_in_their_places(window, explorer):
+def test_texts_do_not_overlap_or_leave_the_window(window, explorer):
     renderer = window.figure.canvas.get_renderer()
     width = window.figure.bbox.width
     for text in explorer.FOOTERS:
@@ -307,18 +307,18 @@ def main(explorer, monkeypatch, capsys, *arguments):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a window needs no DISPLAY")
-def test_no_display_is_one_line():
+def test_no_display_gives_one_line():
     result = run(MPLBACKEND="TkAgg")
     assert (result.returncode, result.stdout) == (2, "")
     assert len(result.stderr.splitlines()) == 1
     assert "--save FILE.png" in result.stderr
 
 
-def test_a_backend_without_windows_is_one_line(explorer, monkeypatch, capsys):
+def test_a_backend_without_windows_gives_one_line(explorer, monkeypatch, capsys):
     assert "no window can be opened" in main(explorer, monkeypatch, capsys)
 
 
-def test_what_cannot_be_written_is_one_line(explorer, monkeypatch, capsys, tmp_path):
+def test_a_file_that_cannot_be_written_gives_one_line(explorer, monkeypatch, capsys, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "link.png").symlink_to("/dev/null")
     nowhere, other, hostile = tmp_path / "nowhere" / "picture.png", tmp_path / "picture.xyz", tmp_path / "\x1b[2J" / "x"
@@ -343,7 +343,7 @@ def show():
 """
 
 
-def test_ctrl_c_is_one_line(tmp_path):
+def test_ctrl_c_gives_one_line(tmp_path):
     (tmp_path / "a_window.py").write_text(WINDOW)
     window = {"MPLBACKEND": "module://a_window", "PYTHONPATH": str(tmp_path)}
     process = subprocess.Popen(
@@ -353,7 +353,7 @@ def test_ctrl_c_is_one_line(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **window},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored, if the tests run in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored if the tests run in the background
     )
     assert process.stdout.readline() == "open\n"
     process.send_signal(signal.SIGINT)

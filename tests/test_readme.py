@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand. (Its Python blocks are doctests, and run as such.)"""
+"""The README's commands, run unchanged. (Its Python blocks are doctests, and run as such.)"""
 
 import re
 import tomllib
@@ -22,7 +22,7 @@ LESS = {  # the same, but rougher
 
 
 @pytest.mark.parametrize("how", ["with less to do", pytest.param("as they stand", marks=pytest.mark.long)])
-def test_the_commands_of_the_readme_work_one_after_the_other(how, tmp_path):
+def test_the_commands_of_the_readme_work_one_after_another(how, tmp_path):
     blocks = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("python -m scratchlm")]
     commands = [line for line in lines if "if SciPy" not in line]
@@ -74,7 +74,7 @@ def test_every_link_leads_somewhere(page):
         assert (path.parent / target).exists(), target
 
 
-def test_every_promise_names_a_test_that_there_is():
+def test_every_promise_names_an_existing_test():
     promises = (ROOT / "tests" / "README.md").read_text(encoding="utf-8").partition("## Which promise")[2]
     rows = [line for line in promises.splitlines() if line.startswith("| ")][2:]
     assert len(rows) > 20
@@ -86,12 +86,12 @@ def test_every_promise_names_a_test_that_there_is():
             assert (ROOT / "tests" / file).exists()
 
 
-def test_every_file_of_tests_is_named_by_the_rooms():
+def test_every_test_file_belongs_to_a_room():
     rooms = (ROOT / "tests" / "README.md").read_text(encoding="utf-8").partition("## Which promise")[0]
     exempt = {
         "test_demo_accuracy",
         "test_classroom_zoo",
-    }  # one page, and one crowd: their rooms have files of their own
+    }  # one page and one crowd; their rooms have files of their own
     files = {path.stem for path in (ROOT / "tests").glob("test_*.py")}
     assert files - exempt == set(re.findall(r"tests/(test_\w+)\.py", rooms)) - exempt
 
