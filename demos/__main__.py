@@ -67,21 +67,20 @@ def main() -> int:
         folder_for(options.markdown, parser)
     keep = bool(options.book or options.markdown)
     extra = [f"--out={folder_for(options.out, parser)}", *["--quick"] * options.quick]
-    pages, time_needed = _pages_in_words(len(options.only)), "" if len(options.only) < 10 else ", in one to two minutes"
-    print(f"Running {pages}{time_needed}. Pictures go to {escaped(str(options.out))}.\n", flush=True)
+    count, all_of_them = len(options.only), len(SCRIPTS)
+    how_long = ", in one to two minutes" if count == all_of_them and not options.quick else ""
+    print(f"Running {count} of {all_of_them} demos{how_long}. Pictures go to {escaped(str(options.out))}.\n", flush=True)
     with tempfile.TemporaryDirectory() as records:
         failed = _run_all(options.only, extra, Path(records) if keep else None)
         if keep and not failed:
             _keep(options, Path(records))
-    print(f"\n{len(options.only) - len(failed)} of {len(options.only)} demos ran.")
+    print(f"\n{count - len(failed)} of {count} demos ran.", flush=True)
+    if failed:
+        return 2
     page = FIRST if FIRST in options.only else options.only[0]
     print(f"Read one from top to bottom, with its picture beside it: {os.path.relpath(SCRIPTS[page])}")
     print("What else you can do: python -m scratchlm", flush=True)
-    return 2 if failed else 0
-
-
-def _pages_in_words(count: int) -> str:
-    return f"{count} demos" if count > 1 else "one demo"
+    return 0
 
 
 def _pages(text: str) -> list[int]:

@@ -214,7 +214,7 @@ def _parts_of_scores(z: tuple[Decimal, ...]) -> tuple[Decimal, tuple[Decimal, ..
 
 
 def _log1p(x: Decimal) -> Decimal:
-    """Return log(1 + x) for x >= 0. The smaller x, the more digits 1 + x needs; below 10^-DIGITS, x - x^2 / 2 will do."""
+    """Return log(1 + x) for x >= 0. The smaller x, the more digits 1 + x needs; below 10^-DIGITS, two terms will do."""
     if x.is_zero() or x.adjusted() < -DIGITS:
         return x - x * x / 2
     with localcontext(_CONTEXT) as context:

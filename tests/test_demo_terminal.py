@@ -82,7 +82,7 @@ def test_the_verdicts_come_last(few, tmp_path):
     result = run(few, *ALL, "--out", tmp_path / "out", "--quick")
     assert result.returncode == 0
     assert re.findall(r"^\d\d_\w+", result.stdout, flags=re.MULTILINE) == ["01_draws", "11_last", "10_verdicts"]
-    assert result.stdout.startswith("Running 3 demos. ")
+    assert result.stdout.startswith("Running 3 of 3 demos. ")
     assert ":\n\nA2  with a limit\n 2.0\nA5  no\n 5.0\n\n3 of 3 demos ran" in result.stdout
 
 
@@ -249,7 +249,7 @@ def test_a_picture_that_cannot_be_saved_gives_one_line(few, tmp_path):
     assert (tmp_path / "01_draws.json").exists()  # measurements are not lost with the picture
     together = run(few, *ALL, "--quick", "--out", tmp_path)
     assert together.returncode == 2
-    assert len(together.stdout.splitlines()) < 6
+    assert len(together.stdout.splitlines()) < 8
 
 
 def test_a_pipe_is_not_replaced_by_a_picture_and_a_link_is_followed(few, tmp_path):
@@ -342,7 +342,7 @@ def test_a_signal_ends_a_page_with_one_line_and_every_process_it_started(what, n
     (few / "01_draws.py").write_text(IS_THERE.format("a page"))
     status, stdout, stderr = interrupted(*what, number=number, at="a page")
     assert (status, stderr) == (2, "scratchlm: interrupted\n")
-    assert stdout == ("" if what == ALL else "Which?\n")  # printed lines are not lost
+    assert stdout.rstrip().endswith("out." if what == ALL else "Which?")  # printed lines are not lost
     assert not runs(tmp_path / "wait" / "a page")
 
 
