@@ -67,9 +67,9 @@ def main() -> int:
         folder_for(options.markdown, parser)
     keep = bool(options.book or options.markdown)
     extra = [f"--out={folder_for(options.out, parser)}", *["--quick"] * options.quick]
-    count, all_of_them = len(options.only), len(SCRIPTS)
-    how_long = ", in one to two minutes" if count == all_of_them and not options.quick else ""
-    print(f"Running {count} of {all_of_them} demos{how_long}. Pictures go to {escaped(str(options.out))}.\n", flush=True)
+    count, total = len(options.only), len(SCRIPTS)
+    how_long = ", in one to two minutes" if count == total and not options.quick else ""
+    print(f"Running {count} of {total} demos{how_long}. Pictures go to {escaped(str(options.out))}.\n", flush=True)
     with tempfile.TemporaryDirectory() as records:
         failed = _run_all(options.only, extra, Path(records) if keep else None)
         if keep and not failed:
