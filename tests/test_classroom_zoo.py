@@ -10,7 +10,7 @@ import zoo
 import scratchlm
 from scratchlm.classroom import grader, sandbox
 from scratchlm.classroom.exercises import EXERCISES, Exercise, Part
-from scratchlm.classroom.grader import FAILS, HOLDS
+from scratchlm.classroom.marks import FAILS, HOLDS
 from scratchlm.properties import PROPERTIES
 
 PATHS = [str(Path(scratchlm.__file__).parent.parent), *(p for p in sys.path if Path(p).is_absolute())]

@@ -10,7 +10,8 @@ from handed_in import FEW, HONEST, SOLUTIONS, TWO, hand_in, in_softmax
 
 from scratchlm import cli
 from scratchlm.classroom.exercises import EXERCISES, STUBS, Exercise, Part
-from scratchlm.classroom.grader import FAILS, HOLDS, UNTOUCHED, check
+from scratchlm.classroom.grader import check
+from scratchlm.classroom.marks import FAILS, HOLDS, UNTOUCHED
 
 
 def test_what_was_seen_under_one_seed_does_not_help_under_another(tmp_path):

@@ -13,8 +13,9 @@ from hinted import HINTED
 from ladders import LADDERS, SOFTMAX
 
 from scratchlm.classroom.exercises import EXERCISES, properties_of
-from scratchlm.classroom.grader import FAILS, HOLDS, POINTS, Report, judge
+from scratchlm.classroom.grader import judge
 from scratchlm.classroom.here import Here
+from scratchlm.classroom.marks import FAILS, HOLDS, POINTS, Report
 from scratchlm.classroom.points import LESSONS, PARTS, ROW, ROWS, WORTH, one_cause, ordinary_properties
 
 SOLUTIONS = Path(__file__).parent / "solutions"

@@ -14,7 +14,8 @@ from handed_in import FEW, HONEST, TWO, in_softmax
 from scratchlm.classroom import frames, grader, sandbox
 from scratchlm.classroom.exercises import EXERCISES, Exercise, Part, properties_of
 from scratchlm.classroom.found import found_at
-from scratchlm.classroom.grader import FAILS, HOLDS, check
+from scratchlm.classroom.grader import check
+from scratchlm.classroom.marks import FAILS, HOLDS
 from scratchlm.classroom.paper import as_text, next_step
 from scratchlm.classroom.sandbox import Submission
 

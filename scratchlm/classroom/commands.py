@@ -20,7 +20,8 @@ from scratchlm.classroom.autograder import write_autograder
 from scratchlm.classroom.exercises import EXERCISES, hand_out
 from scratchlm.classroom.found import Source, found_at, found_in
 from scratchlm.classroom.gradebook import UNREAD, Effort, grade
-from scratchlm.classroom.grader import Report, check
+from scratchlm.classroom.grader import check
+from scratchlm.classroom.marks import Report
 from scratchlm.classroom.notebook import write_notebook
 from scratchlm.classroom.own import OwnExercise, enter, new_exercise, solution_of
 from scratchlm.classroom.paper import as_text, next_step, summary, width_of_terminal

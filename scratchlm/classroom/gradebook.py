@@ -18,7 +18,8 @@ from scratchlm.classroom.answers import is_answered
 from scratchlm.classroom.apart import done_apart
 from scratchlm.classroom.exercises import EXERCISES, Exercise
 from scratchlm.classroom.found import Found, found_in
-from scratchlm.classroom.grader import Report, check, checked
+from scratchlm.classroom.grader import check, checked
+from scratchlm.classroom.marks import Report
 from scratchlm.classroom.own import enter
 from scratchlm.classroom.paper import as_text
 from scratchlm.classroom.rules import Enrolled, Rules

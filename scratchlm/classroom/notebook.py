@@ -15,8 +15,9 @@ from typing import Any
 from scratchlm.classroom.answers import nearly_called
 from scratchlm.classroom.exercises import EXERCISES, Exercise, hand_out
 from scratchlm.classroom.found import Source
-from scratchlm.classroom.grader import FAILS, HOLDS, Line, Report, judge
+from scratchlm.classroom.grader import judge
 from scratchlm.classroom.here import Here
+from scratchlm.classroom.marks import FAILS, HOLDS, Line, Report
 from scratchlm.classroom.paper import details, points_of, shown
 from scratchlm.classroom.points import ROW, ROWS
 from scratchlm.terminal import escaped

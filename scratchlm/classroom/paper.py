@@ -4,7 +4,7 @@ import shutil
 import textwrap
 
 from scratchlm.classroom.exercises import EXERCISES
-from scratchlm.classroom.grader import BONUS, FAILS, HOLDS, POINTS, UNTOUCHED, Line, Report
+from scratchlm.classroom.marks import BONUS, FAILS, HOLDS, POINTS, UNTOUCHED, Line, Report
 from scratchlm.terminal import escaped
 
 

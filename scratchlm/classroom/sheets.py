@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from scratchlm.classroom.exercises import EXERCISES, Exercise
-from scratchlm.classroom.grader import HOLDS, POINTS, Line, Report
+from scratchlm.classroom.marks import HOLDS, POINTS, Line, Report
 from scratchlm.classroom.paper import details
 from scratchlm.classroom.rules import Enrolled, Marks, Rules, days_late, marks_of
 from scratchlm.classroom.students import Student
