@@ -21,7 +21,8 @@ from scratchlm.classroom.exercises import EXAMINER, Exercise, Part, properties_o
 from scratchlm.classroom.found import found_at
 from scratchlm.classroom.marks import BONUS, FAILS, HOLDS, POINTS, UNTOUCHED, Line, Report
 from scratchlm.classroom.points import ROW, ROWS, WORTH, one_cause, shares_of, waits, waits_for
-from scratchlm.classroom.sandbox import Lost, Refused, Submission, Unable
+from scratchlm.classroom.replies import Refused
+from scratchlm.classroom.sandbox import Lost, Submission, Unable
 from scratchlm.properties import Property, Verdict, judged
 from scratchlm.properties.calling import Unanswered, find_way
 from scratchlm.properties.diagnosis import diagnose

@@ -5,10 +5,8 @@ they return numbers, or only the name of anything else; nothing they do can chan
 and write the pipes, because then a wait can end on every system.
 """
 
-import builtins
 import contextlib
 import inspect
-import keyword
 import math
 import os
 import queue
@@ -20,7 +18,6 @@ import tempfile
 import threading
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn
@@ -29,6 +26,7 @@ import numpy as np
 
 from scratchlm.classroom import frames
 from scratchlm.classroom.found import Found, Source
+from scratchlm.classroom.replies import are_names, raise_what_it_raised, result_of
 from scratchlm.classroom.wall import BORROWED, READERS, STARTERS
 from scratchlm.terminal import escaped, in_one_line, in_words, requests_blocked
 
@@ -43,7 +41,6 @@ from scratchlm.classroom import worker
 worker.main()
 """
 OPEN: "set[Submission]" = set()  # their processes must be ended if this one is
-MOST_RESULT = 2_000  # numbers in a result: broadcasting against a result of another shape could square them
 ALL_CALLS = 20  # times the limit of one call: the limit for all calls of a function together
 NEEDED = ("SYSTEMROOT", "TEMP", "TMP")  # environment variables that Windows needs
 CUT = 20_000  # characters of a submission's output that are kept
@@ -51,10 +48,6 @@ CUT = 20_000  # characters of a submission's output that are kept
 
 class Lost(Exception):
     """The submission's process is gone or had to be ended, so there is no result."""
-
-
-class Refused(Exception):
-    """The submission asked for something it may not have."""
 
 
 class Unable(OSError):
@@ -142,7 +135,7 @@ class Submission:
         reply = self._asked({"load": index, "definitions only": definitions_only})
         value: Any = reply.get("value")
         try:
-            functions = {name: names if _are_names(names) else ["**"] for name, names in value["functions"].items()}
+            functions = {name: names if are_names(names) else ["**"] for name, names in value["functions"].items()}
             told = [in_one_line(trouble) for trouble in value["troubles"]][:20]
             refused = [in_one_line(what) for what in reply.get("refused") or ()][:20]
             troubles = told + [what for what in refused if not any(what in trouble for trouble in told)]
@@ -345,8 +338,8 @@ class Submission:
         layouts = [(list(a.strides), bool(a.flags.writeable)) if isinstance(a, np.ndarray) else None for a in args]
         request = {"function": name, "source": self.places[name], "args": list(args), "layouts": layouts}
         reply = self._asked({**request, "kwargs": kwargs})
-        self._raise_what_it_raised(reply)
-        return self._result(reply, args)
+        raise_what_it_raised(reply)
+        return result_of(reply, args, self.mirrored)
 
     def _asked(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request under a new number, and return the reply to it. Errors: Lost, Unable."""
@@ -372,44 +365,6 @@ class Submission:
         except Exception as error:
             return {"raised": type(error).__name__, "text": str(error)[:200]}
 
-    def _raise_what_it_raised(self, reply: dict[str, Any]) -> None:
-        refused = reply.get("refused")
-        if isinstance(refused, list) and refused:
-            raise Refused(in_one_line(refused[0]))
-        if "raised" not in reply:
-            return
-        name, text, line = in_one_line(reply["raised"]), in_one_line(reply.get("text")), reply.get("line")
-        where = f" (line {line})" if isinstance(line, int) else ""
-        kind = getattr(builtins, name, None)
-        odd = (UnicodeError, BaseExceptionGroup)  # these take more than a text
-        if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, odd):
-            raise kind(f"{text}{where}")
-        raise RuntimeError(f"{name}: {text}{where}")
-
-    def _result(self, reply: dict[str, Any], args: tuple[Any, ...]) -> Any:
-        """Return the result, and repeat on the arguments here what was done to them there."""
-        value: Any = reply.get("value")
-        if _numbers_in(value) > MOST_RESULT:
-            raise ValueError("it returned far too many numbers")
-        changed = reply.get("changed")
-        for place, array in (changed if isinstance(changed, dict) and self.mirrored else {}).items():
-            given = args[int(place)] if place.isdecimal() and int(place) < len(args) else None
-            if isinstance(given, np.ndarray) and given.flags.writeable and np.shape(array) == given.shape:
-                given[...] = array
-        told, shares = reply.get("warnings"), reply.get("shares")
-        for text in told[:20] if isinstance(told, list) else []:
-            warnings.warn(in_one_line(text), RuntimeWarning, stacklevel=2)
-        for share in shares[:3] if isinstance(shares, list) and self.mirrored else []:
-            try:  # the same view of our own array, which shows that the result is a view
-                place, offset, strides = share
-                size = args[place].nbytes
-                if not 0 <= offset < size or any(abs(step) > size for step in strides):
-                    continue
-                return np.ndarray(value.shape, value.dtype, args[place], offset, strides)
-            except (TypeError, ValueError, IndexError, AttributeError, OverflowError):
-                continue
-        return value
-
 
 def signal_name(number: int) -> str:
     """Return the name of a signal, or its number if it has none, as with real-time signals."""
@@ -431,23 +386,6 @@ def _as_values(source: Source) -> list[Any]:
     """Return a source in a form that can be sent, with its texts as bytes."""
     cells = [[label, np.frombuffer(text.encode("utf-8", "replace"), np.uint8)] for label, text in source.cells]
     return [source.name, source.plain_name, cells]
-
-
-def _are_names(names: Any) -> bool:
-    """Return whether these can be the names of parameters."""
-    return (
-        isinstance(names, list)
-        and all(isinstance(n, str) and (n == "**" or (n.isidentifier() and not keyword.iskeyword(n))) for n in names)
-        and len(set(names)) == len(names)
-    )
-
-
-def _numbers_in(value: Any) -> int:
-    """Return how many numbers there are in a result, however nested."""
-    if isinstance(value, np.ndarray):
-        return value.size
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return sum(_numbers_in(part) for part in parts)
 
 
 def _is_small(value: Any) -> bool:
