@@ -1,14 +1,14 @@
 # %% [markdown]
-# # From which score on does softmax break, and what saves it?
+# # At which score does softmax break, and what saves it?
 #
-# A language model reads the beginning of a text and gives every token (here: every letter) that could come next a
-# score: its logit, any real number, the higher the likelier. Softmax turns the scores z of a row into probabilities:
-# exp(z) of each, divided by the sum of all. exp grows fast, and the numbers of a computer end: float16, float32 and
-# float64 (its dtypes) hold 3, 7 and 16 digits, up to 65,504, 3.4e38 and 1.8e308. What is too large becomes inf; that is
-# overflow. What is too small becomes 0; that is underflow. We look for the places where the textbook formula
-# (scratchlm/naive.py) falls off, one dtype after another, and then ask the careful one (scratchlm/functional.py), which
-# first subtracts a number from all scores of a row that are too large for exp. Log is the natural logarithm, on all
-# these pages, and the unit of scores and logarithms is the nat.
+# A language model reads the beginning of a text and gives a score to every token (here: every letter) that could come
+# next. The score is called a logit. It is a real number, and the higher it is, the likelier the token. Softmax turns a
+# row of scores z into probabilities: exp(z) of each, divided by the sum of them all. But exp grows fast, and a
+# computer's numbers end. The dtypes float16, float32 and float64 have 3, 7 and 16 digits, and reach 65,504, 3.4e38 and
+# 1.8e308. A number that is too large becomes inf: that is overflow. A number that is too small becomes 0: that is
+# underflow. We look for the scores at which the textbook formula (scratchlm/naive.py) breaks in each dtype. Then we try
+# the careful formula (scratchlm/functional.py), which first subtracts a number from all scores of a row that are too
+# large for exp. On all these pages log is the natural logarithm, and the unit of scores and logarithms is the nat.
 
 # %%
 from scratchlm.pages.plumbing import BLUE, ORANGE, Page, heading, plt, table
@@ -23,8 +23,8 @@ DTYPES = [np.float16, np.float32, np.float64]
 # %% [markdown]
 # ## Bisection: halve the interval until its two ends are neighbouring floats
 #
-# `works` is true at `good` and false at `bad`. The last float at which it is true lies in between, and we find it in
-# about as many steps as a float has bits, without knowing anything about exp.
+# `works` is true at `good` and false at `bad`. The last float at which it is true lies in between. We find it in about
+# as many steps as a float has bits, without knowing anything about exp.
 
 
 # %%
@@ -50,7 +50,7 @@ def exp_is_not_zero(x):
 overflow = {t.__name__: float(last_that_works(exp_is_finite, 0, 2000, t)) for t in DTYPES}
 underflow = {t.__name__: float(last_that_works(exp_is_not_zero, 0, -2000, t)) for t in DTYPES}
 
-heading("exp leaves the numbers at both ends")
+heading("exp runs out of numbers at both ends")
 table(
     ["dtype", "largest x with exp(x) < inf", "log of the largest float", "smallest x with exp(x) > 0"],
     [
@@ -62,8 +62,9 @@ table(
 # %% [markdown]
 # ## One row, lifted up and down
 #
-# The scores [s, s - 1, s - 2] mean the same for every s: softmax cannot see a number that is added to all of them. So
-# the answer is always [0.665, 0.245, 0.090], and a formula is as good as the band of s in which it says so.
+# The scores [s, s - 1, s - 2] mean the same for every s, because softmax cannot see a number that is added to all of
+# them. So the answer is always [0.665, 0.245, 0.090]. The wider the band of s in which a formula returns it, the better
+# the formula.
 
 # %%
 EXPECTED = np.array([0.66524096, 0.24472847, 0.09003057])
@@ -91,14 +92,15 @@ table(
 )
 
 # %% [markdown]
-# The first column ends a little before exp does, as the sum overflows before its largest term. The second ends where
-# the dtype does: beyond it the floats are 2 apart, and s - 1 is not one of them.
+# The first column ends a little before exp does, because the sum overflows before its largest term. The second ends
+# where the dtype does: beyond it the floats are 2 apart, and s - 1 is not one of them.
 
 # %% [markdown]
 # ## The rescue: subtract, then exponentiate
 #
-# Subtract one number from all scores of the row. Each exp is divided by the same factor, and so is their sum: the
-# answer stays. But no exp overflows. (Textbooks subtract the largest score; page 12 tells why we subtract less.)
+# Subtract the same number from all scores of the row. That divides every exp by the same factor, and their sum too, so
+# the answer stays the same. But no exp overflows. (Textbooks subtract the largest score; page 12 explains why we
+# subtract less.)
 
 # %%
 z = np.float32([1000, 999, 998])
@@ -112,10 +114,10 @@ print("naive  log softmax(z)  ", naive.log_softmax(z))
 print("shift  log_softmax(z)  ", functional.log_softmax(z))
 
 # %% [markdown]
-# ## Is it the logarithm that saves, or the shift?
+# ## Does the logarithm save it, or the shift?
 #
-# "Log-softmax does not overflow" is often said. We put the largest score that each dtype has into a row, and see which
-# of the four give finite numbers: with the logarithm or without, with the shift or without.
+# People often say that log-softmax does not overflow. We put the largest score of each dtype into a row, and see which
+# of four functions return finite numbers: with or without the logarithm, with or without the shift.
 
 # %%
 CANDIDATES = {
@@ -137,7 +139,7 @@ heading("The row [largest float, 0]: whose results are finite?")
 table(["function", "finite in"], [[who, ", ".join(names) or "none"] for who, names in survivors.items()])
 
 # %% [markdown]
-# The shift saves, with the logarithm or without.
+# The shift saves it, with or without the logarithm.
 
 # %% Kept for the verdicts of page 10
 page.keep(overflow=overflow, underflow=underflow, naive_band=naive_band, our_band=our_band, survivors=survivors)
@@ -166,16 +168,18 @@ axes.set_xscale("symlog", linthresh=10)
 axes.set_xticks([-1e15, -1e10, -1e5, -100, 0, 100, 1e5, 1e10, 1e15])
 axes.set_yticks(range(len(DTYPES)), list(reversed(naive_band)))
 axes.set_xlabel("s, the largest score of the row [s, s - 1, s - 2] (nats; symmetric log scale)")
-axes.set_title("The naive softmax works in a narrow band of scores,\nthe shifted one wherever the dtype does")
+axes.set_title(
+    "The naive softmax works in a narrow band of scores,\nthe shifted one as far as the dtype itself reaches"
+)
 axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
 page.save(figure)
 
 # %% [markdown]
-# **Remember:** softmax does not change when a number is subtracted from all scores, so subtract one that keeps exp in
-# range.
+# **Remember:** softmax does not change when you subtract the same number from all scores, so subtract one that keeps
+# exp in range.
 #
-# **Your turn:** which of these three rows break naive.softmax in float32, and which breaks its logarithm only?
-# Guess first; then try them: [90, 0], [0, -110], [-110, -111].
+# **Your turn:** which of these three rows break naive.softmax in float32, and which one breaks only its logarithm?
+# Guess first, then try them: [90, 0], [0, -110], [-110, -111].
 
 # %%
 page.close()

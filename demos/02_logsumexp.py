@@ -1,13 +1,13 @@
 # %% [markdown]
 # # Is log-softmax the same as the logarithm of softmax?
 #
-# On paper it is: l = log(softmax(z)) = z - Z, where Z = log(sum of exp(z)), the log-sum-exp of the row, is the one
-# number that makes the probabilities add up to 1. The l are called log-probs. They are wanted for training, which makes
-# a number small that is called the loss: if the token that came had probability p, the loss is -log p, and a model that
-# was sure and right pays 0. Its unit is the nat; log 2 nats are one bit. In a computer there are four ways to l, each
-# right where the one above it breaks (scratchlm/ladder.py), and we ask a judge who computes with 60 digits
-# (scratchlm/oracle.py) how far each is off. The unit of that is the ulp, the step from a float to the next: 0.5 is
-# perfect, nobody can round better.
+# On paper it is: l = log(softmax(z)) = z - Z. Here Z = log(sum of exp(z)), the log-sum-exp of the row, is the one
+# number that makes the probabilities add up to 1. The l are called log-probs. Training needs them, because it minimises
+# the loss: if the token that came next had probability p, the loss is -log p. A model that was sure and right pays 0.
+# The unit of the loss is the nat; log 2 nats are one bit. On a computer there are four ways to compute l, each right
+# where the one above it breaks (scratchlm/ladder.py). A judge that computes with 60 digits (scratchlm/oracle.py)
+# measures the error of each. Errors are counted in ulps; an ulp is the step from one float to the next. An error of 0.5
+# ulps is perfect: no rounding can do better.
 
 # %%
 from scratchlm.pages.plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, headline, in_ulps, plt, say, table
@@ -24,9 +24,9 @@ page = Page("02_logsumexp", rows=(40, 4))
 # ## Four ways to the same number
 
 # %%
-# A token with the score m, the largest of the row, is the favourite; d = z - m is how far each score lies below it. The
-# *odds* against a token are what the others have, divided by what it has. The favourite's own exp(d) is exp(0) = 1, so
-# the sum of all exp(d) is 1 + odds. The last way leaves the 1 out: log1p(odds) is log(1 + odds), computed without ever
+# The token with the largest score m is the favourite; d = z - m is how far each score lies below it. The *odds* against
+# a token are the probability of all the others, divided by its own. The favourite's own exp(d) is exp(0) = 1, so the
+# sum of all exp(d) is 1 + odds. The last way leaves the 1 out: log1p(odds) is log(1 + odds), computed without ever
 # adding the 1.
 
 LADDER = {
@@ -50,7 +50,7 @@ with np.errstate(over="ignore"):
     e = np.exp(row)
 breaks = [f"exp({row[0]:g}) is {e[0]}", f"exp({d[2]:g}) is {np.exp(d[2]):g}"]
 breaks += [f"1 + exp({d[1]:g}) is {1 + np.exp(d[1]):g}", "nothing"]
-heading("One row of float32: a sure token, an unlikely one, a hopeless one; z = " + str(row))
+heading("One row of float32, with a sure token, an unlikely one and a hopeless one: z = " + str(row))
 table(
     ["", *(f"l[{i}]" for i in range(3)), "what breaks"],
     [
@@ -62,19 +62,19 @@ table(
 
 # %% [markdown]
 # The first way overflows: inf / inf is nan, not a number. The second shifts the row first, as page 1 does, and loses
-# both ends. exp(-110) is smaller than any float32, so p is 0 and log 0 is -inf: a token that was unlikely has become
-# impossible. And p of the sure token was rounded to 1, so its loss is 0. The third takes the logarithm of the numerator
-# on paper, log(exp(d)) = d, as SciPy and PyTorch do (page 12). It saves the hopeless token, but not the sure one: in
-# 1 + exp(-20) the 1 swallows the odds. The fourth has them all.
+# both ends. exp(-110) is smaller than any float32, so p is 0 and log 0 is -inf: the hopeless token has become
+# impossible. And p of the sure token rounds to 1, so its loss is 0. The third takes the logarithm of the numerator on
+# paper, log(exp(d)) = d, as SciPy and PyTorch do (page 12). It saves the hopeless token, but not the sure one: in
+# 1 + exp(-20) the 1 swallows the odds. The fourth gets all three right.
 
 # %% [markdown]
 # ## How common is that? Rows of 27 scores, more and more spread out
 #
-# 27 tokens are the letters a to z and the end of a name, as in the models of pages 6 and 7, whose rows are 5 to 18 nats
-# wide. The spread is the distance from the lowest to the highest score that a row may have.
+# The 27 tokens are the letters a to z and the end of a name, as in the models of pages 6 and 7, whose rows are 5 to 18
+# nats wide. The spread is the largest distance between the lowest and the highest score of a row.
 
 # %%
-WAYS = {name: way for name, way in LADDER.items() if way is not ladder.naive}  # page 1 tells where that one breaks
+WAYS = {name: way for name, way in LADDER.items() if way is not ladder.naive}  # page 1 shows where that one breaks
 DTYPES = [np.float16, np.float32, np.float64]
 SPREADS = [1, 10, 30, 100, 300, 1000]
 
@@ -92,7 +92,7 @@ def measure(dtype, spread):
     rng = np.random.default_rng(spread)
     z = rng.uniform(-spread / 2, spread / 2, size=(page.rows, 27)).astype(dtype)
     exact_rows = [oracle.log_softmax(row) for row in z]
-    # What is smaller than the smallest normal float is stored with fewer digits, whoever computes it: not counted here.
+    # Numbers below the smallest normal float are stored with fewer digits, however they are computed: not counted here.
     tiny = float(np.finfo(dtype).tiny)
     keep = np.abs(np.array(exact_rows, dtype=float)) >= tiny
     answers = {name: by(way, z) for name, way in WAYS.items()}
@@ -107,9 +107,9 @@ for dtype in DTYPES:
         key = dtype.__name__, spread
         lost[key], ulps[key], package_ulps[key] = measure(dtype, spread)
 
-heading(f"{page.rows} rows of 27 scores: the worst error in ulps, and how many log-probs became -inf")
+heading(f"{page.rows} rows of 27 scores: the worst error in ulps, and the share of log-probs that became -inf")
 table(
-    ["dtype, spread", *WAYS, "of the first: -inf"],
+    ["dtype, spread", *WAYS, "first way: -inf"],
     [
         [
             f"{name}, {spread}",
@@ -120,15 +120,15 @@ table(
     ],
 )
 others = max(max(list(shares.values())[1:]) for shares in lost.values())
-say(f"""The -inf are counted apart, in the last column; the other two ways make {f"{others:.0%}" if others else "none"}.
-"All lost" means off by half of itself or more, so that no digit is right. Mostly it came out as 0. (In 27 scores
-another lies close below the best, so it takes a wider row than [0, -20] to lose all: what counts is its lead.)
-functional.log_softmax is the last way for rows of any shape, and off by {in_ulps(max(package_ulps.values()))} ulps at
-most.""")
+say(f"""The -inf are counted separately, in the last column; the other two ways give
+{f"{others:.0%}" if others else "none"}. "All lost" means an error of at least half the number itself, so no digit is
+right. Usually the result was 0. (Among 27 scores, another one lies close below the best, so it takes a wider row than
+[0, -20] to lose all digits: only the lead counts.) functional.log_softmax is the last way, for arrays of any shape; its
+error is at most {in_ulps(max(package_ulps.values()))} ulps.""")
 
 # %% [markdown]
-# People meet both. A loss of exactly 0 for a confident row is pytorch/pytorch#113708 (open); SciPy had it in logsumexp
-# (scipy/scipy#18295 and #21597), and repaired it there with log1p.
+# Both happen in practice. A loss of exactly 0 for a confident row is pytorch/pytorch#113708 (open). SciPy's logsumexp
+# had the same problem (scipy/scipy#18295 and #21597), and log1p fixed it there.
 
 # %% The picture: one row [s, 0], as the first token gets surer and surer
 
@@ -140,7 +140,7 @@ ALL_LOST = 2.0**23  # ulps: half of a float32 number itself, or more
 
 
 def first_lost(name, token):
-    """Return the smallest s from which on no digit is right, or None."""
+    """Return the smallest s at which no digit is right, or None."""
     bad = error[name][:, token] >= ALL_LOST
     return float(SURENESS[bad][0]) if bad.any() else None
 
@@ -163,7 +163,7 @@ for token, (panel, title) in enumerate(
     panel.axhspan(ALL_LOST, 6e7, color=GREY, alpha=0.2, linewidth=0)
     panel.axhline(0.5, color=GREY, linewidth=1, linestyle=":")
     panel.set_title(title, fontsize=14)
-    panel.set_xlabel("s: by how much the first of [s, 0] leads (nats)")
+    panel.set_xlabel("s: the lead of the first of [s, 0] (nats)")
     panel.set_ylim(0.04, 6e7)
     panel.set_xlim(0, 128)
 axes[1].text(2, 1.1e7, "no digit is right", va="bottom", color=GREY)
@@ -175,7 +175,7 @@ headline(figure, "Only log1p keeps both ends of a confident row")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 page.save(figure)
 
-heading("The row [s, 0] in float32: from which s on is no digit right?")
+heading("The row [s, 0] in float32: from which s upwards is no digit right?")
 table(
     ["way", "the sure token", "the other"],
     [[name, *("never" if s is None else f"s = {s:g}" for s in both)] for name, both in lost_from.items()],
@@ -190,7 +190,7 @@ page.keep(
 # %% [markdown]
 # **Remember:** log-softmax is stable if it never goes through the probabilities: subtract, sum the odds, log1p.
 #
-# **Your turn:** what does d - log(sum) give for the loss of a float16 model that leads by s = 8? Compute it by hand
+# **Your turn:** what loss does d - log(sum) give in float16 when the right token leads by s = 8? Compute it by hand
 # first: the float16 numbers just above 1 are 1.001 and 1.002, and exp(-8) is 0.0003.
 
 # %%

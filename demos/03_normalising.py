@@ -1,9 +1,10 @@
 # %% [markdown]
 # # What does normalising throw away, and what can bring it back?
 #
-# A model hands out logits z. Log-softmax normalises them: l = z - Z, with Z = log(sum of exp(z)), so that the
-# probabilities exp(l) add up to 1. People say that the scale of the logits is lost in this. We look at which scale: the
-# *level* of a row (where its zero is), or the *distances* between its scores? And then at what exp throws away on top.
+# A model outputs logits z. Log-softmax normalises them: l = z - Z, with Z = log(sum of exp(z)), so that the
+# probabilities exp(l) add up to 1. People say that this loses the scale of the logits. But which scale: the *level* of
+# a row (where its zero is), or the *distances* between its scores? We measure both, and then what exp throws away on
+# top of that.
 
 # %%
 from scratchlm.pages.plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, headline, in_ulps, plt, say, table
@@ -22,7 +23,7 @@ DTYPES = [np.float16, np.float32, np.float64]
 
 # %%
 z = np.array([2.0, 1.0, 0.0, -3.0])
-heading("Four rows of logits, each the first plus a number c")
+heading("Four rows of logits: the first, and the first plus a number c")
 table(
     ["c", "logits z + c", "Z", "log-probs z + c - Z", "probabilities"],
     [
@@ -38,20 +39,20 @@ table(
 )
 
 # %% [markdown]
-# Only Z moved, and by exactly c. All four are the same model: any real numbers will do as logits.
+# Only Z moved, and by exactly c. All four rows are the same model: logits may be any real numbers.
 
 # %% [markdown]
-# ## Is it exactly the same? Measure
+# ## Is it exactly the same? Let us measure
 #
-# To test the formula and not the addition, we draw logits that are whole multiples of 1/64 and add whole numbers: then
-# z + c is exact, in float16 too. An ulp is the step from a float to the next.
+# To test the formula and not the addition, we draw logits that are whole multiples of 1/64 and add whole numbers. Then
+# z + c is exact, even in float16. An ulp is the step from one float to the next.
 
 # %%
 OFFSETS = [-16, -5, 1, 16]
 
 
 def ulps_between(actual, expected):
-    """Return how far two arrays of floats are apart, at their farthest, in ulps."""
+    """Return the largest difference between two arrays of floats, in ulps."""
     return float(ulp_error(actual, expected.astype(float)).max())
 
 
@@ -70,15 +71,16 @@ table(
 )
 
 # %% [markdown]
-# Two numbers that were each rounded a few times may be a few ulps apart: they are the same. A factor is another thing:
-# already a hundredth more distance between the scores makes another model.
+# Two numbers that were each rounded a few times may differ by a few ulps and still be the same. A factor is different:
+# distances that are only one per cent larger already make another model.
 
 # %% [markdown]
-# ## How much is lost? One number a row, not more
+# ## How much is lost? One number per row, and no more
 #
-# Nudge the logits in every possible direction and see which nudge leaves l where it is. The matrix of all the slopes,
-# dl_i / dz_j, tells: its rank is the number of directions in which l does move. (A `_backward` function returns how one
-# number made of l moves with each logit; page 5 explains it. Row i of np.eye makes that number l_i itself.)
+# Nudge the logits in every possible direction and see which nudge leaves l unchanged. The matrix of all slopes,
+# dl_i / dz_j, gives the answer: its rank is the number of directions in which l does move. (A `_backward` function
+# returns how one number computed from l moves with each logit; page 5 explains it. Row i of np.eye makes that number
+# l_i itself.)
 
 # %%
 V = 27
@@ -89,14 +91,14 @@ all_alike = float(np.abs(slopes @ np.ones(V)).max())
 
 heading(f"{V} logits have {V} directions to move in")
 print(f"directions that log-probs cannot see:              {directions_lost}")
-print(f"it is this one, every logit by the same amount: moving along it by 1 changes l by {all_alike:.0e}")
+print(f"it moves every logit by the same amount; moving along it by 1 changes l by {all_alike:.0e}")
 
 # %% [markdown]
 # ## With Z stored, the logits come back
 #
-# z = l + Z. Each of the three numbers is rounded once, so z is off by at most half an ulp of each: of l, of Z, of z. We
-# measure in ulps of the largest of the three, so 1.5 is the most that the roundings explain; Z and l are computed, and
-# may add one more each. A small z beside a large Z has fewer digits of its own: that is the price of the round trip.
+# z = l + Z. Each of the three numbers is rounded once, so z is off by at most half an ulp of l, of Z and of z. We
+# measure in ulps of the largest of the three, so rounding explains an error of 1.5. Z and l are themselves computed,
+# and may add one ulp each. A small z beside a large Z keeps fewer of its digits: that is the price of the round trip.
 
 
 # %%
@@ -121,7 +123,7 @@ def distances(dtype):
 
 back_ulps = {t.__name__: round_trip(t) for t in DTYPES}
 distance_ulps = {t.__name__: distances(t) for t in DTYPES}
-heading("What is kept: the largest error, in ulps of the largest number involved")
+heading("What survives: the largest error, in ulps of the largest number involved")
 table(
     ["dtype", "z from l + Z", "differences l_i - l_0 against z_i - z_0"],
     [[name, in_ulps(back_ulps[name]), in_ulps(distance_ulps[name])] for name in back_ulps],
@@ -130,9 +132,9 @@ table(
 # %% [markdown]
 # ## What exp throws away on top
 #
-# l has room for a token that is e^800 times less likely than another. p = exp(l) has not: below e^-17 in float16,
-# e^-104 in float32 and e^-745 in float64 the number is 0, and log 0 is -inf. We let the scores of a row lie further and
-# further apart, and count the tokens whose probability is gone, and those whose log-prob is.
+# l has room for a token that is e^800 times less likely than another. p = exp(l) does not: below e^-17 in float16,
+# e^-104 in float32 and e^-745 in float64 it is 0, and log 0 is -inf. We spread the scores of a row further and further
+# apart, and count the tokens whose probability is gone, and those whose log-prob is gone.
 
 # %%
 SPREADS = [10, 20, 30, 50, 100, 200, 300, 500, 1000]
@@ -146,15 +148,15 @@ def share_lost(dtype, spread):
 lost_by = {t.__name__: {str(spread): share_lost(t, spread) for spread in SPREADS} for t in DTYPES}
 lost_by_exp = {name: {spread: of_p for spread, (of_p, _) in shares.items()} for name, shares in lost_by.items()}
 lost_as_log = max(of_l for shares in lost_by.values() for _, of_l in shares.values())
-heading(f"The share of {V} tokens whose probability is 0, by how far apart their logits lie (nats)")
+heading(f"The share of {V} tokens whose probability is 0, by the spread of their logits (nats)")
 table(
     ["dtype", *map(str, SPREADS)],
     [[name, *(f"{share:.0%}" for share in shares.values())] for name, shares in lost_by_exp.items()],
 )
-say(f"Tokens whose log-prob is gone, in any of these rows: {lost_as_log:.0%}.")
+say(f"The share of tokens whose log-prob is gone, in any of these rows: {lost_as_log:.0%}.")
 
 # %% [markdown]
-# ## So, which scale is lost?
+# ## So which scale is lost?
 
 # %%
 kept = f"kept, to {max(distance_ulps.values()):.1f} ulps"
@@ -162,9 +164,9 @@ heading("The answer")
 table(
     ["", "in log-probs l", "in probabilities p = exp(l)"],
     [
-        ["the level of the row, Z", f"lost: {directions_lost} number a row", f"lost: {directions_lost} number a row"],
+        ["the level of the row, Z", *[f"lost: {directions_lost} number per row"] * 2],
         ["the distances between scores", kept, "kept until p underflows"],
-        ["what depends on distances only", "kept: temperature (page 4), ...", "gone with the tokens that are 0"],
+        ["whatever depends on distances", "kept: temperature (page 4), ...", "gone with the tokens that are 0"],
         ["with Z stored beside it", "z = l + Z", "z = log p + Z until p underflows"],
     ],
 )
@@ -222,17 +224,17 @@ axes.set_xscale("log")
 axes.set_xticks([10, 30, 100, 300, 1000], ["10", "30", "100", "300", "1000"])
 axes.minorticks_off()
 axes.set_ylim(-3, 103)
-axes.set_xlabel("how far apart the logits of a row lie (nats, log scale)")
+axes.set_xlabel("spread of the logits of a row (nats, log scale)")
 axes.set_ylabel("tokens whose probability is 0 (%)")
 axes.set_title("exp throws away what log-probs keep:\nthe less likely tokens of a row become impossible")
 axes.legend(loc="upper left")
 page.save(figure, "underflow")
 
 # %% [markdown]
-# **Remember:** normalising loses one number a row, the level Z. Distances between scores stay, until exp is taken.
+# **Remember:** normalising loses one number per row, the level Z. Distances between scores survive, until you take exp.
 #
-# **Your turn:** two rows of logits, [3, 1] and [30, 10]. Are they the same model? And [3, 1] and [13, 11]? Say it
-# without a computer, and name the number that the second pair would need to tell its rows apart.
+# **Your turn:** here are two rows of logits, [3, 1] and [30, 10]. Are they the same model? And [3, 1] and [13, 11]?
+# Answer without a computer, and name the number that you would need to tell the second pair apart.
 
 # %%
 page.close()

@@ -1,10 +1,10 @@
 # %% [markdown]
-# # Is the temperature lost when a model hands out log-probs instead of logits?
+# # Is the temperature lost when a model outputs log-probs instead of logits?
 #
-# To write text, a model draws the next token by its probabilities. Before that, one often divides the scores by a
-# temperature T: softmax(z / T). Below 1 the likely becomes likelier, above 1 all become more alike. It is said that who
-# holds log-probs l = log_softmax(z) can no longer do this: the temperature is frozen at 1. Let us try, and then do the
-# two things that really go wrong.
+# To write text, a model draws the next token at random, with these probabilities. Often the scores are first divided by
+# a temperature T: softmax(z / T). Below 1, likely tokens become likelier; above 1, all tokens become more alike. People
+# say that with log-probs l = log_softmax(z) this is no longer possible: the temperature is frozen at 1. Let us try it,
+# and then look at the two things that really go wrong.
 
 # %%
 from scratchlm.pages.plumbing import BLUE, GREEN, GREY, ORANGE, SKY, Page, heading, in_ulps, plt, say, table
@@ -35,16 +35,16 @@ table(
 )
 
 # %% [markdown]
-# The same. On paper: l / T = (z - Z) / T = z / T - Z / T, and softmax does not see a number that is subtracted from all
-# scores of a row.
+# They are the same. On paper, l / T = (z - Z) / T = z / T - Z / T, and softmax does not see a number that is subtracted
+# from all scores of a row.
 
 # %% [markdown]
-# ## The same to the last digit? Measure, from very cold to very hot
+# ## The same to the last digit? From very cold to very hot
 #
-# On the way scores are rounded: z / T, l, and l / T. exp makes a factor of what a rounding moved. (With S the largest
-# |s| / T, half a unit in the last place of a score becomes up to S ulps in a probability, and as many in the sum that
-# it is divided by. That is 2 S for z / T, 6 S for l / T, as l may be a whole ulp off, and a few for exp and the
-# division. So rounding explains 8 + 8 S; `of_bound` is the share of it that was seen, and page 10 asks for it.)
+# On the way, scores are rounded: z / T, l, and l / T. exp turns each rounding error into a factor. (Let S be the
+# largest |s| / T. Half a unit in the last place of a score becomes up to S ulps in a probability, and as many in the
+# sum that divides it. That is 2 S for z / T, 6 S for l / T, since l may be a whole ulp off, and a few more for exp and
+# the division. So rounding explains 8 + 8 S ulps. `of_bound` is the share of that bound that we saw; page 10 uses it.)
 
 # %%
 V = 27
@@ -75,35 +75,36 @@ heading(
     f"softmax(l / T) against softmax(z / T), T from 0.05 to 20, {page.rows} rows of {V} scores: the largest difference"
 )
 table(
-    ["largest difference", "in probability", "in ulps", "moved by T, to compare"],
+    ["largest difference", "in probability", "in ulps", "effect of T, for comparison"],
     [[name, f"{a['difference']:.0e}", in_ulps(a["ulps"]), f"{a['moved']:.2f}"] for name, a in agreement.items()],
 )
-say(f"""Not to the last digit, then: at T = 0.05 a rounding is made 20 times larger before exp makes a factor of it.
-But to {agreement["float64"]["difference"]:.0e} in probability, and no farther apart than rounding explains. Not
-frozen.""")
+say(f"""So not to the last digit: at T = 0.05, a rounding error grows 20 times before exp turns it into a factor. But
+the probabilities agree to within {agreement["float64"]["difference"]:.0e}, and rounding explains the rest. The
+temperature is not frozen.""")
 
 # %% [markdown]
-# A user who wanted logits for a temperature was told that log-probs serve as well: ml-explore/mlx-examples#1292. One
-# who held probabilities was told to take their logarithm: soda-inria/tabicl#25. What a log-prob does not tell is
-# whether a temperature went into it already; that is asked in standardcompletions/rfcs#11 and ollama/ollama#16196.
+# Users who wanted logits in order to set a temperature have been told that log-probs work as well
+# (ml-explore/mlx-examples#1292), or to take the logarithm of their probabilities (soda-inria/tabicl#25). But a log-prob
+# does not say whether a temperature has already been applied to it; standardcompletions/rfcs#11 and ollama/ollama#16196
+# ask for exactly that.
 
 # %% [markdown]
-# ## And exp(l)? Those are the probabilities, as they should be
+# ## And exp(l)? It gives the probabilities, as it should
 
 # %%
 z = rng.normal(0, 3, size=(page.rows, V))
 exp_difference = float(np.abs(np.exp(log_softmax(z)) - softmax(z)).max())
-say(f"exp(l) is softmax(z), to {exp_difference:.0e} (float64). What can be done with it is another question.")
+say(f"exp(l) equals softmax(z) to within {exp_difference:.0e} (float64). What you can do with it is another question.")
 
 # %% [markdown]
 # ## The first thing that goes wrong: probabilities in place of logits
 #
-# A probability lies between 0 and 1. If p is fed to softmax as if it were a row of logits, the largest score is 1 and
-# all others are at least 0. So the top probability cannot pass e / (e + V - 1), however sure the model was.
+# A probability lies between 0 and 1. If p is fed to softmax as if it were a row of logits, the largest score is at most
+# 1 and all others are at least 0. So the top probability cannot exceed e / (e + V - 1), however sure the model was.
 
 # %%
 ceiling = math.e / (math.e + V - 1)
-SPREADS = np.geomspace(0.1, 100, page.rows)  # from rows in doubt to rows that are sure
+SPREADS = np.geomspace(0.1, 100, page.rows)  # from unsure rows to sure ones
 rows = rng.normal(0, 1, (page.rows, V)) * SPREADS[:, None]
 top_from_logits = softmax(rows).max(axis=-1)
 top_from_probs = softmax(softmax(rows)).max(axis=-1)
@@ -115,14 +116,14 @@ table(
     ["standard deviation of the logits", "from logits", "from probabilities"],
     [[f"{SPREADS[i]:.1f}", f"{top_from_logits[i]:.4f}", f"{top_from_probs[i]:.4f}"] for i in shown],
 )
-say(f"""Highest of {page.rows} rows: {reached:.6f}. The ceiling, e / (e + {V - 1}), is {ceiling:.6f}, and a blind guess
-1 / {V} = {1 / V:.6f}. Hardly anything that the model knew is left.""")
+say(f"""The highest of {page.rows} rows is {reached:.6f}. The ceiling, e / (e + {V - 1}), is {ceiling:.6f}, and a blind
+guess is 1 / {V} = {1 / V:.6f}. Hardly anything is left of what the model knew.""")
 
 # %% [markdown]
 # ## The second: the logarithm of probabilities that underflowed
 #
-# log p is l, if p is not too small for its dtype. If it is, p is 0 and log p is -inf, and no temperature brings it
-# back: -inf / T is -inf. Hot sampling, T = 10, wants just those unlikely tokens.
+# log p is l, unless p is too small for its dtype. Then p is 0, log p is -inf, and no temperature brings the token back:
+# -inf / T is -inf. But sampling at a high temperature, T = 10, needs exactly these unlikely tokens.
 
 # %%
 HOT = 10.0
@@ -140,9 +141,9 @@ from_log_p = {t.__name__: after_underflow(t) for t in (np.float16, *DTYPES)}
 tokens_lost = {name: int((p == 0).sum()) for name, p in from_log_p.items()}
 mass_lost = {name: float(right[p == 0].sum()) for name, p in from_log_p.items()}
 
-heading(f"{V} logits from 0 down to -200, T = {HOT:g}: tokens lost when log p is used, p having been stored as")
+heading(f"{V} logits from 0 down to -200, T = {HOT:g}: tokens lost by using log p, by the dtype of p")
 table(
-    ["dtype of p", "tokens lost", "the probability they should have at T = 10"],
+    ["dtype of p", "tokens lost", "their true probability at T = 10"],
     [
         [name, f"{lost} of {V}" if lost else "none", f"{mass_lost[name]:.1e}" if lost else ""]
         for name, lost in tokens_lost.items()
@@ -152,9 +153,9 @@ table(
 # %% [markdown]
 # ## Does a higher temperature always mean more doubt?
 #
-# The entropy of a distribution, -sum of p log p, is the doubt in it, in nats: 0 for certainty, log V for a blind guess.
-# Its slope is dH / d log T = the variance of z / T under p (differentiate, and compare), and a variance is never
-# negative. So it must never fall.
+# The entropy of a distribution, -sum of p log p, measures its doubt in nats: 0 for certainty, log V for a blind guess.
+# Its slope dH / d log T is the variance of z / T under p (differentiate and compare), and a variance is never negative.
+# So the entropy must never fall.
 
 
 # %%
@@ -168,7 +169,7 @@ entropies = np.stack([entropy(z / T) for T in finer])
 steps = np.diff(entropies, axis=0)
 falls = int((steps < -1e-14 * math.log(V)).sum())  # 1e-14: some 50 roundings in a sum of 27
 heading(f"Entropy at {len(finer)} temperatures, {page.rows} rows")
-print(f"steps up in temperature: {steps.size:,}; of them the entropy fell in {falls}")
+print(f"steps up in temperature: {steps.size:,}; the entropy fell in {falls} of them")
 print(f"on average {entropies[0].mean():.3f} nats at T = 0.05, and {entropies[-1].mean():.3f} at T = 20")
 print(f"a blind guess: log {V} = {math.log(V):.3f} nats")
 
@@ -214,16 +215,16 @@ axes.minorticks_off()
 axes.set_ylim(0, 3.75)
 axes.set_xlabel("temperature T (log scale)")
 axes.set_ylabel("doubt: entropy of softmax(. / T) (nats)")
-axes.set_title("Temperature works from log-probs as from logits;\nonly probabilities spoil it")
+axes.set_title("Temperature works on log-probs as on logits;\nonly probabilities break it")
 axes.legend(loc="lower right")
 page.save(figure)
 
 # %% [markdown]
-# **Remember:** softmax(log_softmax(z) / T) = softmax(z / T). Temperature needs the distances between scores; they are
-# kept.
+# **Remember:** softmax(log_softmax(z) / T) = softmax(z / T). Temperature needs only the distances between scores, and
+# they survive.
 #
-# **Your turn:** you are given only p, in float64, and none of it is 0. Get softmax(z / 2) from p in one line, without
-# log and without exp. (What is sqrt(p), once it is made to add up to 1?)
+# **Your turn:** you are given only p, in float64, and no entry is 0. Compute softmax(z / 2) from p in one line, without
+# log or exp. (What is sqrt(p), once you make it add up to 1?)
 
 # %%
 page.close()

@@ -1,10 +1,10 @@
 # %% [markdown]
-# # Why is the gradient of cross-entropy just p - onehot, and what becomes of it when the model is sure?
+# # Why is the gradient of cross-entropy just p - onehot, and what happens to it when the model is sure?
 #
-# To learn, a model must know for each logit: if I raised it a little, how would the loss move? That number is the
-# derivative, and the row of all of them is the gradient; training takes a step against it. Libraries find it by
-# machine. We do it by hand, since it is three lines, and since it tells all that a language model ever hears: lower the
-# others, each as far as you believed in it, and raise what came by the sum of that.
+# To learn, a model must know how the loss would move if one logit were raised a little. That number is the derivative.
+# The row of all derivatives is the gradient, and training takes a step against it. Libraries compute it automatically.
+# We do it by hand, because it takes three lines, and because it says all that a language model ever hears: lower every
+# other token by the probability you gave it, and raise the token that came by the sum of those.
 
 # %%
 from scratchlm.pages.plumbing import BLUE, ORANGE, PINK, Page, heading, headline, in_ulps, plt, say, table
@@ -22,12 +22,12 @@ page = Page("05_gradient", rows=(50, 5))
 # %% [markdown]
 # ## On the board
 #
-# Four lines of algebra, which are printed first; and two things follow. The gradient sums to 0: what the target gains,
-# the others lose. And it lies between -1 and 1: no row can shout louder than "you gave no chance at all to what came".
+# Four lines of algebra, printed first, have two consequences. The gradient sums to 0: the target gains what the others
+# lose. And every entry lies between -1 and 1: no row can shout louder than "you gave no chance at all to what came".
 
 # %%
 heading("On the board")
-print("""L       = Z - z_y,  with Z = log(sum over j of exp(z_j))      the loss, if token y came
+print("""L       = Z - z_y,  with Z = log(sum over j of exp(z_j))      the loss, if token y came next
 dZ/dz_k = exp(z_k) / (sum over j of exp(z_j)) = p_k           since d log u = du / u, and exp is its own slope
 dz_y/dz_k = 1 if k is y, else 0 = onehot_k
 so dL/dz_k = p_k - onehot_k""")
@@ -36,7 +36,7 @@ z, y = np.array([2.0, 1.0, 0.0, -1.0, 1.5]), 1
 p, onehot = softmax(z), np.eye(5)[y]
 gradient = cross_entropy_backward(z[None], [y])[0]
 
-heading(f"One row; the token that came is {TOKENS[y]}")
+heading(f"One row; the token that came next is {TOKENS[y]}")
 table(
     ["token", "logit", "p", "onehot", "p - onehot", "cross_entropy_backward"],
     [
@@ -47,10 +47,10 @@ table(
 print(f"the loss is {cross_entropy(z[None], [y]):.4f} nats; the gradient sums to {abs(gradient.sum()):.0e}")
 
 # %% [markdown]
-# ## Do not believe it: nudge each logit, and see by how much the loss moves
+# ## Do not take our word for it: nudge each logit, and see how far the loss moves
 #
-# Differences know nothing of our algebra. They are right to 12 digits of the row's largest entry; of an entry that is
-# 10,000 times smaller, to 8 (see scratchlm/gradcheck.py).
+# Differences know nothing about our algebra. They are right to 12 digits for the row's largest entry, and to 8 for an
+# entry that is 10,000 times smaller (see scratchlm/gradcheck.py).
 
 # %%
 rng = np.random.default_rng(0)
@@ -63,14 +63,14 @@ def error_of(row, target):
 
 worst_error = max(error_of(rng.normal(0, 3, 27), int(rng.integers(27))) for _ in range(page.rows))
 wrong_sign = max_relative_error(-gradient, numerical_gradient(lambda x: cross_entropy(x[None], [y]), z))
-heading("By hand against by nudging: the largest relative difference")
+heading("The gradient by hand and by nudging: the largest relative difference")
 print(f"{page.rows} rows of 27 logits: {worst_error:.1e}. (A wrong sign would show as {wrong_sign:.0f}.)")
 
 # %% [markdown]
-# ## One step against it
+# ## Step after step against it
 #
-# Move the logits against the gradient, by a step of size 1, again and again: the probability of what came climbs, and
-# the gradient, which is what p lacks, shrinks with it. So a model that is sure and right is left in peace.
+# Move the logits against the gradient, with a step size of 1, again and again. The probability of the token that came
+# climbs, and the gradient there, p - 1, shrinks. So a model that is sure and right is left in peace.
 
 # %%
 path, row = [], z.copy()
@@ -78,7 +78,7 @@ for step in range(101):
     path.append((step, softmax(row)[y], cross_entropy(row[None], [y]), cross_entropy_backward(row[None], [y])[0, y]))
     row = row - cross_entropy_backward(row[None], [y])[0]
 
-heading(f"Descent on one row: the token that came is {TOKENS[y]}")
+heading(f"Descent on one row: the token that came next is {TOKENS[y]}")
 table(
     ["step", "its probability", "loss (nats)", "gradient at it"],
     [
@@ -91,10 +91,11 @@ table(
 # %% [markdown]
 # ## When the model is sure: p - 1
 #
-# At the target the gradient is p - 1. In float32 the numbers below 1 are 6e-8 apart; once p is nearer to 1 than half of
-# that, it is rounded to 1, and p - 1 = 0: no gradient, though there is one. The way out is to ask for the odds against
-# the target: what the others have, divided by what it has (page 2). p = 1 / (1 + odds), so p - 1 = -odds / (1 + odds):
-# minus what the others have. Nothing in it cancels. And it is on the board already: the gradient sums to 0.
+# At the target the gradient is p - 1. In float32 the numbers below 1 are 6e-8 apart. Once p is closer to 1 than half of
+# that, it rounds to 1, and p - 1 becomes 0, although the gradient is not. The way out is to compute the odds against
+# the target: the probability of all the others, divided by its own (page 2). p = 1 / (1 + odds), so p - 1 is
+# -odds / (1 + odds): minus the probability of the others. Nothing in it cancels. And the board says so already: the
+# gradient sums to 0.
 
 # %%
 SURENESS = np.arange(0.5, 87.5, 0.5, dtype=np.float32)
@@ -106,7 +107,7 @@ exact = [oracle.cross_entropy_backward(pair, 0)[0] for pair in pairs]
 ours_ulps = float(oracle.ulp_error(ours, exact).max())
 dead_from = float(SURENESS[usual == 0][0])
 
-heading("The row [s, 0] in float32, the first token came: the gradient at it")
+heading("The gradient at the first token of the row [s, 0], if that token came (float32)")
 table(
     ["s", "p - 1", "-odds / (1 + odds)", "exact"],
     [
@@ -114,18 +115,18 @@ table(
         for i in np.flatnonzero(np.isin(SURENESS, [1, 5, 10, 15, 17, 20, 50, 87]))
     ],
 )
-say(f"""p - 1 is 0 from s = {dead_from:g} on; ours is never off by more than {in_ulps(ours_ulps)} ulps. SciPy's users
-compute p - 1, and so does PyTorch, in effect (pytorch/pytorch#113708; page 12 asks both). Does it matter? The gradient
-at the target is 0 then, and those of the others are not: the row says "down" to all, and nobody pushes back. AdamW,
-which trains most models, takes its steps in units of the recent gradient, so that even a whisper moves the weights.
-Page 13 lets a training go on from there, and it explodes.""")
+say(f"""p - 1 is 0 from s = {dead_from:g} upwards; ours is never off by more than {in_ulps(ours_ulps)} ulps. SciPy's
+users compute p - 1, and so, in effect, does PyTorch (pytorch/pytorch#113708; page 12 tests both). Does it matter? The
+gradient at the target is then 0, but at the others it is not: the row tells all scores to sink, and nothing pushes
+back. AdamW, which trains most models, takes its steps in units of the recent gradient, so even a whisper moves the
+weights. Page 13 keeps training from there, and the training explodes.""")
 
 # %% [markdown]
-# ## When all logits are large: the loss itself goes
+# ## When all logits are large: the loss itself is lost
 #
-# L = Z - z_y is a difference, and if both are near 1e8, where float32 numbers are 8 apart, it is 0: the loss of a
-# perfect model, reported of one that guesses blindly. It happened: ml-explore/mlx#4188, pytorch/pytorch#11752. Subtract
-# the maximum before anything is added, and nothing is lost.
+# L = Z - z_y is a difference. If both are near 1e8, where float32 numbers are 8 apart, the difference is 0: a model
+# that guesses blindly is reported as perfect. It has happened: ml-explore/mlx#4188, pytorch/pytorch#11752. Subtract the
+# maximum before you add anything, and nothing is lost.
 
 # %%
 high = np.float32([1e8, 1e8])
@@ -189,11 +190,11 @@ page.keep(
 )
 
 # %% [markdown]
-# **Remember:** the gradient of cross-entropy is p - onehot; at the target, compute it as -odds / (1 + odds), minus what
-# the others have.
+# **Remember:** the gradient of cross-entropy is p - onehot. At the target, compute it as -odds / (1 + odds): minus the
+# probability of the others.
 #
-# **Your turn:** a batch of two rows, in both of which token 0 came: z = [[0, 0], [9, 0]]. Which row moves the model
-# more, and by what factor? First by hand; then ask cross_entropy_backward.
+# **Your turn:** in a batch of two rows, z = [[0, 0], [9, 0]], token 0 came in both. Which row moves the model more, and
+# by what factor? Work it out by hand first, then ask cross_entropy_backward.
 
 # %%
 page.close()

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # How well can a table of letter pairs guess the next letter, and does gradient descent find the best table?
 #
-# The simplest language model, the bigram, looks at one letter and has a row of scores, logits, for the next. There are
-# two roads to the best such table. One is to count: how often did the letter n follow the letter a? The other knows
-# nothing of counting: start at zero, and follow the gradient of the cross-entropy, p - onehot, row by row. Do they
+# The simplest language model, the bigram, looks at one letter and has a row of scores, or logits, for the next. There
+# are two roads to the best such table. One is to count: how often did the letter n follow the letter a? The other knows
+# nothing about counting: start at zero, and follow the gradient of the cross-entropy, p - onehot, row by row. Do they
 # meet?
 
 # %%
@@ -26,7 +26,7 @@ page = Page("06_bigram", steps=(300, 100))
 names = load_names()
 vocabulary = Vocabulary.from_texts(names)
 data = Data(*contexts_and_targets(names, vocabulary, context_length=1))
-tokens = [".", *vocabulary.characters]  # the dot is the boundary: before the first letter, and after the last
+tokens = [".", *vocabulary.characters]  # the dot is the boundary, before the first letter and after the last
 
 # %% [markdown]
 # ## The data: 5,163 given names
@@ -39,9 +39,9 @@ print(f"{len(data.targets):,} transitions between {len(vocabulary)} tokens (a to
 # %% [markdown]
 # ## The first road: count
 #
-# logits = log(counts). Softmax divides each row by its sum, and that is the share of each next letter: no table can
-# have a lower loss on these names. The loss that is left is page 4's entropy, averaged over the letters before: what
-# remains in doubt about a letter when the one before it is known.
+# logits = log(counts). Softmax divides each row of counts by its sum, which gives the share of each next letter. No
+# table can have a lower loss on these names. The loss that is left is page 4's entropy, averaged over the previous
+# letters: the doubt that remains about a letter when you know the one before it.
 
 # %%
 counted = BigramLM(len(vocabulary), dtype=np.float64).fit_counts(*data)
@@ -50,7 +50,7 @@ counted_probs = softmax(counted.params["logits"])
 
 heading("The first road: count")
 print(f"guessing blindly:  log {len(vocabulary)} = {math.log(len(vocabulary)):.5f} nats per letter")
-print(f"counted table:          {counted_nll:.5f} nats per letter, the least that any table of pairs can reach")
+print(f"counted table:          {counted_nll:.5f} nats per letter, the lowest that any table of pairs can reach")
 pairs = [(counted_probs[i, j], i, j) for i in range(len(tokens)) for j in range(len(tokens))]
 surest = sorted(pairs, reverse=True)[:5]
 print("the surest pairs:  " + ", ".join(f"{tokens[i]}{tokens[j]} {share:.0%}" for share, i, j in surest))
@@ -58,9 +58,9 @@ print("the surest pairs:  " + ", ".join(f"{tokens[i]}{tokens[j]} {share:.0%}" fo
 # %% [markdown]
 # ## The second road: gradient descent
 #
-# Start from a table of zeros. Each step looks at all pairs, and moves the logits against the gradient. How far, the
-# *optimizer* says: AdamW measures its steps in units of the recent gradient. A pair that never occurs has a gradient
-# that shrinks with its probability: beta2 = 0.9 makes "recent" short enough to keep up.
+# Start from a table of zeros. Each step looks at all pairs, and moves the logits against the gradient. The *optimizer*
+# decides how far: AdamW measures its steps in units of the recent gradient. The gradient of a pair that never occurs
+# shrinks with its probability, and beta2 = 0.9 makes "recent" short enough to keep up.
 
 # %%
 learned = BigramLM(len(vocabulary), dtype=np.float64)
@@ -88,9 +88,10 @@ table(
         if r.step in (0, 10, 20, 50, 100, 200, page.steps)
     ],
 )
-say(f"""The roads meet: {gap:.1e} nats apart. No probability in the table differs by more than {farthest:.0e}.""")
-say(f"""Names from the learned table: {", ".join(vocabulary.decode(ids) for ids in generate(learned, 8, rng=1))}. One
-letter of memory makes letters that can stand side by side, but no names.""")
+say(f"""The roads meet: their losses are {gap:.1e} nats apart. No probability in the table differs by more than
+{farthest:.0e}.""")
+say(f"""Names from the learned table: {", ".join(vocabulary.decode(ids) for ids in generate(learned, 8, rng=1))}. With
+one letter of memory, each pair of letters looks right, but the names do not.""")
 
 # %% The first picture: what the table knows
 
@@ -122,10 +123,11 @@ page.save(figure, "roads")
 page.keep(counted_nll=counted_nll, gap=gap, farthest=farthest)
 
 # %% [markdown]
-# **Remember:** for a table, log(counts) is the exact minimum of the cross-entropy, and the gradient leads there from 0.
+# **Remember:** for a table, log(counts) is the exact minimum of the cross-entropy, and gradient descent leads there
+# from 0.
 #
 # **Your turn:** fit_counts gives -inf to pairs that never occur. What does one new name with such a pair cost? Repair
-# it with fit_counts(..., smoothing=1), and look at the price on the names above.
+# it with fit_counts(..., smoothing=1), and see what that costs on the names above.
 
 # %%
 page.close()

@@ -1,11 +1,11 @@
 # %% [markdown]
-# # How much better does a model guess that looks at eight letters, and can we trust a gradient worked out by hand?
+# # How much better does a model guess if it looks at eight letters, and can we trust a gradient worked out by hand?
 #
-# The bigram forgets all but the last letter. Bengio's network (2003) looks at several: each letter becomes a few
-# numbers, its embedding; the embeddings of the last eight stand side by side, and two layers turn them into logits. A
-# layer multiplies a row of numbers by a matrix of weights and adds a row; after the first, tanh bends each number to
-# between -1 and 1. Such a network is called a multi-layer perceptron, an MLP. Its derivative is some twenty lines of
-# ours. So first we check them, then we train, then we let it invent names.
+# The bigram forgets everything but the last letter. Bengio's network (2003) looks at several. Each letter becomes a few
+# numbers, its embedding. The embeddings of the last eight letters stand side by side, and two layers turn them into
+# logits. A layer multiplies a row of numbers by a matrix of weights and adds a row; after the first layer, tanh bends
+# each number into the range from -1 to 1. Such a network is called a multi-layer perceptron, or MLP. We wrote its
+# derivative by hand, in some twenty lines. So first we check them, then we train, then we let the model invent names.
 
 # %%
 from scratchlm.pages.plumbing import BLUE, GREY, ORANGE, PINK, Page, heading, plt, say, table
@@ -28,10 +28,10 @@ page = Page("07_mlp", steps=(4000, 400), names=(1000, 100), letters=(8, 8))
 # %% [markdown]
 # ## Trust first: the gradient check
 #
-# For each parameter of a small model, nudge every number a little in both directions, and see by how much the loss
-# moves. That knows nothing of our algebra: if both agree, it would be a strange accident if both were wrong. Six losses
-# are tried: a model may hand out z, log_softmax(z) or softmax(z) (its *head*), to cross_entropy or to nll_loss. Page 8
-# asks which of the six teach.
+# For each parameter of a small model, nudge every number a little in both directions, and see how far the loss moves.
+# Nudging knows nothing about our algebra: if both agree, it would be a strange accident for both to be wrong. We try
+# six losses: a model may output z, log_softmax(z) or softmax(z) (its *head*), and pass it to cross_entropy or nll_loss.
+# Page 8 asks which of the six can teach a model.
 
 
 # %%
@@ -55,22 +55,23 @@ def gradient_errors(objective):
 errors = {(head, loss): gradient_errors(Objective(head, loss)) for head in HEADS for loss in LOSSES}
 worst_error = max(max(by_name.values()) for by_name in errors.values())
 
-heading("Gradient by hand against gradient by nudging: largest relative difference")
+heading("The gradient by hand and by nudging: the largest relative difference")
 table(
     ["head + loss", *next(iter(errors.values()))],
     [[f"{head} + {loss}", *(f"{e:.0e}" for e in by_name.values())] for (head, loss), by_name in errors.items()],
 )
-say(f"The worst of all: {worst_error:.1e}. A wrong sign or a forgotten factor would show as 0.1 to 2.")
+say(f"The worst of all is {worst_error:.1e}. A wrong sign or a forgotten factor would show as 0.1 to 2.")
 
 # %% [markdown]
 # ## The rivals, and names that neither has seen
 #
-# A tenth of the names is held out. The bigram is counted on the rest, with 1 added to every count, lest a new pair be
-# impossible; that is close to the best that pairs can do. Lower is better for both; the scale is nats per letter.
+# A tenth of the names is held out. The bigram counts the rest, with 1 added to every count, so that no new pair is
+# impossible. That is close to the best that pairs can do. For both models lower is better; the unit is nats per letter.
 #
-# The network starts from random weights. A step draws 128 letters with their contexts, goes forward, goes backward, and
-# moves each weight against its gradient (AdamW: in units of the recent gradient, and a little towards 0). The first 100
-# steps grow longer, the others shorter, along half a cosine. See scratchlm/pages/recipe.py and scratchlm/training.py.
+# The network starts from random weights. Each step draws 128 letters with their contexts, goes forward, goes backward,
+# and moves each weight against its gradient (AdamW: in units of the recent gradient, and a little towards 0). Over the
+# first 100 steps the step size grows; after that it shrinks along half a cosine. See scratchlm/pages/recipe.py and
+# scratchlm/training.py.
 
 # %%
 bigram = new_bigram()
@@ -91,16 +92,16 @@ table(
         ["MLP, trained", f"{sum(p.size for p in mlp.params.values()):,}", f"{final:.4f}", f"{math.exp(final):.2f}"],
     ],
 )
-say(f"""The MLP is {floor - final:.3f} nats better: where the bigram is in doubt between {math.exp(floor):.1f} letters,
-the MLP is in doubt between {math.exp(final):.1f}. (That number is the perplexity, exp of the NLL.)""")
+say(f"""The MLP is {floor - final:.3f} nats better: the bigram hesitates between {math.exp(floor):.1f} letters, the MLP
+between {math.exp(final):.1f}. (That number is the perplexity, exp of the NLL.)""")
 
 # %% [markdown]
-# ## What it invents, by temperature and by decoder
+# ## The names it invents, by temperature and by decoder
 #
-# A decoder says which token is drawn. Divide the logits by a temperature first: below 1 the likely becomes likelier,
-# above 1 all become more alike. Or cut off the unlikely: top-k keeps the k best letters (Fan et al. 2018), top-p the
-# fewest that have probability p together (Holtzman et al. 2020), min-p all that have a share of the best one's (Nguyen
-# et al. 2024).
+# A decoder decides which token is drawn. It may divide the logits by a temperature: below 1, likely letters become
+# likelier; above 1, all become more alike. Or it may cut off the unlikely ones. top-k keeps the k best letters (Fan et
+# al. 2018). top-p keeps the fewest letters that together have probability p (Holtzman et al. 2020). min-p keeps every
+# letter with at least a given share of the best one's probability (Nguyen et al. 2024).
 
 # %%
 known = set(names)
@@ -132,7 +133,7 @@ for decoder, options in DECODERS.items():
 
 heading(f"{page.names:,} names by each decoder")
 table(
-    ["decoder", "new names", "how surprised the model itself is (nats per letter)"],
+    ["decoder", "new names", "the model's own surprise (nats per letter)"],
     [[decoder, f"{share_new[decoder]:.0%}", f"{nll_of[decoder]:.2f}"] for decoder in DECODERS],
 )
 
@@ -140,7 +141,7 @@ table(
 
 figure, axes = plt.subplots()
 steps = [r.step for r in history]
-axes.plot(steps[1:], [r.loss for r in history[1:]], color=PINK, linestyle=":", label="MLP, names it learns from")
+axes.plot(steps[1:], [r.loss for r in history[1:]], color=PINK, linestyle=":", label="MLP, training names")
 axes.plot(steps, [r.nll for r in history], color=BLUE, label="MLP, held-out names")
 axes.axhline(floor, color=ORANGE, linestyle="--", label="bigram, held-out names")
 axes.text(page.steps, floor + 0.03, f"{floor:.2f}", ha="right", color=GREY)
@@ -151,7 +152,7 @@ axes.text(0.84 * page.steps, (floor + final) / 2, f"{floor - final:.2f} nats", h
 axes.set_ylim(1.5, 3.4)
 axes.set_xlabel("step (a minibatch of 128 letters)")
 axes.set_ylabel("NLL (nats per letter)")
-axes.set_title(f"{page.letters} letters of context instead of 1: {floor - final:.2f} nats per letter less")
+axes.set_title(f"{page.letters} letters of context instead of 1 save {floor - final:.2f} nats per letter")
 axes.legend()
 page.save(figure)
 
@@ -162,7 +163,7 @@ page.keep(worst_error=worst_error, bigram_nll=floor, mlp_nll=final, share_new=sh
 # before you train.
 #
 # **Your turn:** let the MLP look at one letter: --letters 1. Which number in the table should it now approach, and why
-# can it not pass it by much?
+# can it not beat that number by much?
 
 # %%
 page.close()

@@ -1,13 +1,13 @@
 # %% [markdown]
 # # Which pairs of head and loss learn, and which only seem to?
 #
-# A *head* is what a model hands out: its logits z, log_softmax(z), or softmax(z). A *loss* makes one number of that and
-# of the token that came: cross_entropy expects logits and normalises them itself, nll_loss expects log-probs and
-# believes them. Three heads and two losses make six pairs. All six run without an error; not all are right. Training
-# changes the numbers inside a model, its weights, so that the loss falls, step by step, a minibatch of letters at a
-# time. Beside the loss it reports we put the truth: the NLL, minus the log of the probability that softmax(z) gave to
-# what came, in nats per letter, measured on names that the model has never seen. A blind guess among 27 tokens pays log
-# 27 = 3.30.
+# A *head* is what a model outputs: its logits z, log_softmax(z), or softmax(z). A *loss* turns that output and the
+# token that came into one number: cross_entropy expects logits and normalises them itself; nll_loss expects log-probs
+# and trusts them. Three heads and two losses make six pairs. All six run without an error, but not all are right.
+# Training changes the numbers inside a model, its weights, so that the loss falls, step by step, one minibatch of
+# letters at a time. Beside the reported loss we put the truth, the NLL: minus the log of the probability that
+# softmax(z) gave to the token that came, in nats per letter, on names that the model has never seen. A blind guess
+# among 27 tokens pays log 27 = 3.30.
 
 # %%
 from scratchlm.pages.plumbing import BLUE, GREY, ORANGE, Page, heading, headline, in_ulps, plt, say, table
@@ -30,12 +30,12 @@ PAIRS = [(head, loss) for head in HEADS for loss in LOSSES]
 SAME = [("logits", "cross_entropy"), ("log_softmax", "nll_loss")]
 
 # %% [markdown]
-# ## On paper: cross_entropy(z) = nll_loss(log_softmax(z)). In a computer?
+# ## On paper, cross_entropy(z) = nll_loss(log_softmax(z)). And on a computer?
 
 
 # %%
 def apart(dtype):
-    """Return how far value and gradient of the two right pairs are apart: in ulps, and as a share of the bound."""
+    """Return how far apart the two right pairs are: the loss in ulps, the gradient, and its share of the bound."""
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 3, size=(page.rows, V))
     sure = 30.0 * (np.arange(V) == rng.integers(V, size=(page.rows, 1)))
@@ -58,25 +58,25 @@ def apart(dtype):
     return [float(np.max(x)) for x in (value_ulps, grad_difference, of_bound)]
 
 
-# (How far may rounding set them apart? The second gradient is made of exp(l), and l was rounded: by up to 2 ulps, as
-# page 2 measures. exp makes up to 4 |l| ulps of it, and beside them stand two results with 4 each: 8 + 4 |l|. At the
-# target stands what the others have, and its l's are theirs: that of the likeliest, or, for those behind it, log V
-# more. The last of the three numbers is the share of that; page 10 asks for it.)
+# (How far apart may rounding set them? The second gradient is computed from exp(l), and l was rounded: by up to 2 ulps,
+# as page 2 measures. exp turns that into up to 4 |l| ulps, and two results add 4 ulps each: 8 + 4 |l|. At the target
+# the entry is minus the probability of the others, so l is theirs: that of the likeliest, plus log V for those behind
+# it. The last of the three numbers is the share of this bound; page 10 uses it.)
 
 same = {dtype.__name__: apart(dtype) for dtype in (np.float32, np.float64)}
-heading("cross_entropy(z) against nll_loss(log_softmax(z)), rows of four kinds: the largest difference")
+heading("cross_entropy(z) and nll_loss(log_softmax(z)) on four kinds of rows: the largest difference")
 table(
-    ["dtype", "of the loss", "of a row's gradient"],
+    ["dtype", "in the loss", "in a row's gradient"],
     [[name, f"{in_ulps(value)} ulps", f"{grad:.0e}"] for name, (value, grad, _) in same.items()],
 )
 
 # %% [markdown]
 # ## In training: six pairs, two models
 #
-# The bigram of page 6 and the MLP of page 7 learn here, as these pages told, by the gradient of page 5. In each step a
-# *minibatch* of 128 letters is drawn, with what stood before them; a tenth of the names is held out: never learned
-# from, only asked. All that is in scratchlm/pages/recipe.py. The same names, the same minibatches, the same start:
-# what differs is the pair.
+# The bigram of page 6 and the MLP of page 7 learn here by the gradient of page 5. Each step draws a *minibatch* of 128
+# letters with their contexts. A tenth of the names is held out: the models never learn from them and are only tested on
+# them. scratchlm/pages/recipe.py has the details. The names, the minibatches and the start are the same; only the pair
+# differs.
 
 # %%
 MODELS = {"bigram": new_bigram, "MLP": new_mlp}
@@ -101,9 +101,9 @@ def what_happened(kind, head, loss):
 
 
 outcome = {key: what_happened(*key) for key in truth}
-heading(f"After {page.steps} steps: what training reported, and the truth on held-out names (blind guess: {BLIND:.2f})")
+heading(f"After {page.steps} steps: the reported loss, and the truth on held-out names (blind guess: {BLIND:.2f})")
 table(
-    ["model, head + loss", "loss reported in training", "true NLL (nats per letter)", "best guess right", ""],
+    ["model, head + loss", "reported loss", "true NLL (nats per letter)", "best guess right", ""],
     [
         [
             f"{kind:6}  {head} + {loss}",
@@ -117,19 +117,19 @@ table(
 )
 
 # %% [markdown]
-# logits + nll_loss: the loss is -z[y], and to make it small nothing is needed but to raise all scores. It has no floor.
-# softmax + cross_entropy: the loss takes probabilities for logits, so nothing it sees can pass the ceiling of page 4,
-# and it cannot fall below -log 0.0947 = 2.36, however sure the model gets. So it keeps pushing the model to be surer,
-# and the truth ends far above a blind guess. softmax + nll_loss: the loss is -p[y]; it rewards being right more often,
-# and hardly notices how terribly wrong the model is when it is wrong.
+# logits + nll_loss: the loss is -z[y]. To make it small, the model only has to raise all scores, so the loss has no
+# floor. softmax + cross_entropy: the loss takes probabilities for logits. Nothing it sees can exceed the ceiling of
+# page 4, so it cannot fall below -log 0.0947 = 2.36, however sure the model gets. It keeps pushing the model to be
+# surer, and the truth ends far above a blind guess. softmax + nll_loss: the loss is -p[y]. It rewards being right more
+# often, and hardly notices how terribly wrong the model is when it is wrong.
 
 # %% [markdown]
 # ## Does log-softmax train more stably? Three twins
 #
-# Three networks with the same start, the same minibatches and the same optimizer. The first has the pair logits +
-# cross_entropy, the second log_softmax + nll_loss. Roundings differ, training amplifies them, so they drift apart. Is
-# it more than rounding? The third has the pair of the first, but begins one ulp away: so much does rounding alone. And
-# a stranger, with another random start, says what far apart is.
+# We train three networks with the same start, the same minibatches and the same optimizer. The first has the pair
+# logits + cross_entropy, the second log_softmax + nll_loss. Their rounding errors differ, and training amplifies them,
+# so the two drift apart. Is that more than rounding? The third network has the pair of the first, but starts one ulp
+# away, so it shows how much rounding alone does. And a stranger, with another random start, shows what far apart means.
 
 
 # %%
@@ -153,7 +153,7 @@ def twins():
 
 
 def distance(one, other):
-    """Return how far the weights are apart, as a share of their size."""
+    """Return the distance between the weights of two models, as a share of their size."""
     difference = sum(((one.params[name] - other.params[name]) ** 2).sum() for name in one.params)
     return float(np.sqrt(difference / sum((value**2).sum() for value in one.params.values())))
 
@@ -161,18 +161,18 @@ def distance(one, other):
 distances, twin_nll = twins()
 drift, control, stranger = distances
 heading(
-    f"Three twins and a stranger after {page.steps} steps: how far their weights are from the first's (share of size)"
+    f"Three twins and a stranger after {page.steps} steps: the distance of their weights from the first's, as a share"
 )
 table(
     ["twin", "distance", "held-out NLL"],
     [
         ["logits + cross_entropy", "-", f"{twin_nll[0]:.4f}"],
         ["log_softmax + nll_loss", f"{drift:.1e}", f"{twin_nll[1]:.4f}"],
-        ["logits + cross_entropy, begun 1 ulp away", f"{control:.1e}", f"{twin_nll[2]:.4f}"],
+        ["logits + cross_entropy, started 1 ulp away", f"{control:.1e}", f"{twin_nll[2]:.4f}"],
         ["logits + cross_entropy, another start", f"{stranger:.1e}", f"{twin_nll[3]:.4f}"],
     ],
 )
-say("The same training: what sets the two apart is rounding, amplified." if drift < 10 * control else "Not the same!")
+say("It is the same training: only amplified rounding sets the two apart." if drift < 10 * control else "Not the same!")
 
 # %% [markdown]
 # ## Is the code simpler? Count the lines
@@ -199,7 +199,7 @@ z, y = np.random.default_rng(1).normal(0, 2, size=(50, V)), np.arange(50) % V
 results = [f(z, y, np.random.default_rng(2)) for f in (with_logits, with_log_softmax)]
 same_guesses, same_tokens = (bool((one == two).all()) for one, two in list(zip(*results, strict=True))[1:])
 
-heading("A loss, a best guess and a drawn token: lines of code, the def included")
+heading("A loss, a best guess and a drawn token: lines of code, including the def")
 table(["", "lines"], [[name, str(count)] for name, count in lines.items()])
 print(f"the same guesses: {same_guesses}; the same tokens: {same_tokens}")
 
@@ -216,7 +216,7 @@ page.keep(
     lines=lines,
 )
 
-# %% The first picture: what is reported, and what is true
+# %% The first picture: the reported loss and the truth
 
 figure, axes = plt.subplots(2, 3, figsize=(11, 7.2), sharex=True)
 for column, head in enumerate(HEADS):
@@ -224,7 +224,7 @@ for column, head in enumerate(HEADS):
         panel, history = axes[row, column], histories["MLP", head, loss]
         steps = [r.step for r in history]
         panel.plot(steps, [r.nll for r in history], color=BLUE, label="true NLL, held-out names")
-        panel.plot(steps[1:], [r.loss for r in history[1:]], color=ORANGE, linestyle="--", label="loss reported")
+        panel.plot(steps[1:], [r.loss for r in history[1:]], color=ORANGE, linestyle="--", label="reported loss")
         panel.axhline(BLIND, color=GREY, linestyle=":", linewidth=1.5, label=f"blind guess: {BLIND:.2f}")
         panel.set_title(f"{head} + {loss}\n{outcome['MLP', head, loss]}", fontsize=13)
         panel.set_xticks([0, page.steps // 2, page.steps])
@@ -260,7 +260,7 @@ page.save(figure, "twins")
 # %% [markdown]
 # **Remember:** a falling loss proves nothing. Know what your loss expects, and measure the true NLL beside it.
 #
-# **Your turn:** log_softmax + cross_entropy normalises twice, and learns all the same. Why does the second time change
+# **Your turn:** log_softmax + cross_entropy normalises twice, but still learns. Why does the second time change
 # nothing? (What is the Z of a row of log-probs?)
 
 # %%

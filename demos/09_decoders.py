@@ -1,10 +1,10 @@
 # %% [markdown]
-# # Which ways of writing text survive when logits are replaced by log-probs, and which write another text?
+# # Which ways of writing text survive when log-probs replace logits, and which write a different text?
 #
-# A decoder turns a row of scores into the next token: cut off the unlikely ones, make repetition harder, mix two
-# models, draw. Log-probs are the logits minus one number a row, Z. So the question is for each decoder: does it notice
-# if a number is subtracted from all scores? We put both into the same decoder, at every letter of names that the model
-# has not seen, and take the largest change that any probability suffers.
+# A decoder turns a row of scores into the next token: it may cut off unlikely tokens, make repetition harder or mix two
+# models, and then it draws. Log-probs are the logits minus one number per row, Z. So the question for each decoder is:
+# does it notice when the same number is subtracted from all scores? We give both to the same decoder, at every letter
+# of names that the model has not seen, and report the largest change in any probability.
 
 # %%
 from scratchlm.pages.plumbing import BLUE, GREY, ORANGE, Page, heading, plt, say, table
@@ -22,7 +22,7 @@ learn(mlp, page.steps)
 bigram.fit_counts(*data_for(bigram)[0], smoothing=1)
 
 # %% [markdown]
-# ## Two models, to have something to decode
+# ## Two models to decode from
 
 # %%
 contexts = data_for(mlp)[1].contexts
@@ -37,15 +37,15 @@ print(f"MLP     from {Z.min():6.2f} to {Z.max():6.2f} nats")
 print(f"bigram  from {logsumexp(z2).min():6.2f} to {logsumexp(z2).max():6.2f} nats")
 
 # %% [markdown]
-# The loss does not say where Z should be: it cannot see it. (The bigram's logits are the logarithms of counts, plus one
-# each, so its Z is the logarithm of how often a letter was seen, plus 27.) Log-probs have Z = 0, always.
+# The loss does not say where Z should be, because it cannot see Z. (The bigram's logits are log(count + 1), so its Z is
+# the logarithm of how often a letter was seen, plus 27.) For log-probs Z is always 0.
 
 # %% [markdown]
 # ## The decoders
 #
-# Each takes the scores s of a model and s2 of a second one, and returns scores whose softmax is what is drawn from.
-# Temperature is page 4's, and three of the cuts are page 7's. The fourth, top-nσ, keeps what lies within n standard
-# deviations of the best score (arXiv:2411.07641).
+# Each takes the scores s of a model and the scores s2 of a second one, and returns new scores; the next token is drawn
+# from their softmax. Page 4 explains temperature, and page 7 three of the cuts. The fourth, top-nσ, keeps the scores
+# within n standard deviations of the best one (arXiv:2411.07641).
 
 
 # %%
@@ -61,10 +61,10 @@ DECODERS = {
     "top-p 0.8": lambda s, s2: sampling.top_p(s, 0.8),
     "min-p 0.1": lambda s, s2: sampling.min_p(s, 0.1),
     "top-nσ 1": lambda s, s2: top_n_sigma(s, 1),
-    "greedy (top-k 1)": lambda s, s2: sampling.top_k(s, 1),  # always the likeliest
+    "greedy (top-k 1)": lambda s, s2: sampling.top_k(s, 1),  # always the likeliest token
     "logit bias (+2 for a)": lambda s, s2: s + 2 * IS_A,  # make one token likelier
-    "product of two models": lambda s, s2: s + s2,  # what both find likely
-    "contrast of two models": lambda s, s2: 1.5 * s - 0.5 * s2,  # away from the second; so does guidance of classifiers
+    "product of two models": lambda s, s2: s + s2,  # tokens that both find likely
+    "contrast of two models": lambda s, s2: 1.5 * s - 0.5 * s2,  # away from the second, like classifier-free guidance
     "average of two scores": lambda s, s2: (s + s2) / 2,
     "repetition penalty 1.3": lambda s, s2: sampling.repetition_penalty(
         s, previous, 1.3
@@ -72,8 +72,8 @@ DECODERS = {
     "soft-capping at 5": lambda s, s2: 5 * np.tanh(s / 5),  # squeeze every score into -5 ... 5
 }
 
-# Both ways are computed in float64, and a rounding there is 1e-16 of a score. Scores, divided by the lowest
-# temperature, reach some 200: exp makes 200 x 1e-16 of it. What is below 1e-12 is rounding.
+# Both ways are computed in float64, where a rounding error is 1e-16 of a score. Scores divided by the lowest
+# temperature reach some 200, and exp turns that into 200 x 1e-16. Any change below 1e-12 is rounding.
 
 ROUNDING = 1e-12
 change = {
@@ -81,23 +81,23 @@ change = {
     for name, decode in DECODERS.items()
 }
 
-# Drawing: the Gumbel-max trick adds noise (of one certain shape, Gumbel's) to each score, and takes the best; that
-# draws each token with its probability. The same noise, the same tokens?
+# Drawing: the Gumbel-max trick adds noise from Gumbel's distribution to each score, and takes the best. That draws each
+# token with its probability. Does the same noise draw the same tokens?
 drawn = [sampling.sample(scores, np.random.default_rng(0)) for scores in (z, log_probs)]
 change["draw (Gumbel-max)"] = float((drawn[0] != drawn[1]).mean())
 
 
-heading("From z and from l: the largest change of a probability (of the drawn tokens: the share that differ)")
+heading("From z and from l: the largest change in a probability (for the draw: the share of tokens that differ)")
 table(
     ["decoder", "change", ""],
-    [[name, f"{x:.0e}", "the same" if x <= ROUNDING else "another text"] for name, x in change.items()],
+    [[name, f"{x:.0e}", "the same" if x <= ROUNDING else "a different text"] for name, x in change.items()],
 )
 
 # %% [markdown]
 # ## Are the sets that top-k, top-p and min-p keep the same?
 #
-# It is said that such sampling wants logits. Count the rows in which a set differs: at the places above, and in random
-# rows, ordinary ones and wide ones.
+# People say that such sampling needs logits. We count the rows in which the kept sets differ: at the places above, and
+# in random rows, both ordinary and wide.
 
 # %%
 CUTS = {
@@ -117,7 +117,7 @@ sets_differ = {
     for which, rows in some_rows.items()
 }
 rows_compared = sum(len(rows) for rows in some_rows.values()) * len(CUTS)
-heading("Rows in which another set of tokens is kept")
+heading("Rows in which a different set of tokens is kept")
 table(["rows", *CUTS], [[which, *(str(sets_differ[f"{cut}, {which}"]) for cut in CUTS)] for which in some_rows])
 in_half = {
     cut: int(
@@ -125,16 +125,16 @@ in_half = {
     )
     for cut, keep in CUTS.items()
 }
-say(f"""{sum(sets_differ.values())} of {rows_compared:,} comparisons, in float64. In float16, where l is rounded to
-three digits and neighbours become equal, {sum(in_half.values())} of {3 * len(z):,} differ, at the edge of the
+say(f"""{sum(sets_differ.values())} of {rows_compared:,} comparisons differ in float64. In float16, where l is rounded
+to three digits and neighbours become equal, {sum(in_half.values())} of {3 * len(z):,} differ, at the edge of the
 cut.""")
 
 # %% [markdown]
-# ## And does temperature move a cut?
+# ## Does temperature move a cut?
 #
-# Temperature first, then the cut, as is usual. At T = 3 all scores draw level, so top-p and min-p keep more; top-k and
-# top-nσ keep what they kept: their order, and the distances in standard deviations, stay. (Is min-p better than top-p?
-# That was claimed, and disputed: arXiv:2506.13681.)
+# Usually the temperature comes first, then the cut. At T = 3 the scores move closer together, so top-p and min-p keep
+# more tokens. top-k and top-nσ keep the same ones, because neither the order nor the distances in standard deviations
+# change. (Is min-p better than top-p? That was claimed, and disputed: arXiv:2506.13681.)
 
 # %%
 MOVED_CUTS = {**CUTS, "top-nσ": lambda s: top_n_sigma(s, 1)}
@@ -142,20 +142,21 @@ moved_by_heat = {
     name: float((np.isfinite(keep(z)) != np.isfinite(keep(sampling.apply_temperature(z, 3)))).any(axis=-1).mean())
     for name, keep in MOVED_CUTS.items()
 }
-heading("Rows in which another set is kept at T = 3 than at T = 1")
+heading("Rows in which the set kept at T = 3 differs from the one kept at T = 1")
 table(["", *MOVED_CUTS], [["rows", *(f"{share:.0%}" if share else "none" for share in moved_by_heat.values())]])
 
 # %% [markdown]
 # ## A decoder that does notice: the repetition penalty, and the text it writes
 #
-# Keskar et al. 2019 divide the score of a token that was used by the penalty. That makes a token with a negative score
-# *likelier*, so libraries multiply those (huggingface/transformers#2302). All log-probs are negative; logits are what
-# they are. So the penalty depends on where the zero of the scores happens to be, which no loss ever fixed.
+# Keskar et al. 2019 divide the score of every used token by the penalty. That makes a token with a negative score
+# *likelier*, so libraries multiply negative scores instead (huggingface/transformers#2302). All log-probs are negative;
+# logits may have either sign. So the penalty depends on where the zero of the scores happens to be, and no loss ever
+# fixes that.
 
 
 # %%
 class Shifted:
-    """A model whose logits are another's, with something done to each row."""
+    """A model that shifts each row of another model's logits."""
 
     def __init__(self, model, shift):
         self.vocab_size, self.context_length, self.params = model.vocab_size, model.context_length, model.params
@@ -172,7 +173,7 @@ def texts(shift, **options):
 
 without = {name: texts(shift) for name, shift in SHIFTS.items()}
 penalised = {name: texts(shift, repetition_penalty=2.0) for name, shift in SHIFTS.items()}
-heading("The same random numbers, without a penalty, and with a repetition penalty of 2")
+heading("The same random numbers, without a penalty and with a repetition penalty of 2")
 for name in SHIFTS:
     print(f"{name:10}  without  {' '.join(without[name])}")
 for name in SHIFTS:
@@ -181,21 +182,22 @@ mended = {name: texts(lambda s, shift=SHIFTS[name]: log_softmax(shift(s)), repet
 print(f"log_softmax first, then the penalty: {len({' '.join(text) for text in mended.values()})} text, from all three")
 
 # %% [markdown]
-# Three forms of one model, and a penalty that writes three texts. That it depends on the zero of the logits was
-# reported in huggingface/transformers#47595; what it costs, in arXiv:2607.09791: of answers in JSON 97% were valid
-# without, and 23% with a penalty of 1.3. Normalised first, its zero is fixed: it may be wrong, but it is one text.
+# One model in three forms, and the penalty writes three texts. huggingface/transformers#47595 reports that it depends
+# on the zero of the logits. arXiv:2607.09791 measures the cost: 97% of answers in JSON were valid without a penalty,
+# and 23% with a penalty of 1.3. If you normalise first, the zero is fixed: the text may be wrong, but it is always the
+# same.
 
 # %% [markdown]
 # ## Beam search: the surprise
 #
-# A beam keeps the best few beginnings of a text; the worth of a beginning is the sum of its scores. Here rows meet that
-# have different Z. Normalise first, and logits serve like log-probs. Add raw logits, and each letter's Z counts as
-# well.
+# A beam keeps the few best beginnings of a text, and rates a beginning by the sum of its scores. So it adds scores from
+# rows with different Z. Normalise first, and logits work like log-probs. Add raw logits, and each letter's Z counts
+# too.
 
 
 # %%
 def beam_search(model, worth, width=20, length=12):
-    """Return the best text, its score a letter being worth(logits)."""
+    """Return the best text, where worth(logits) scores each letter."""
     beams, done = [((), 0.0)], []
     for _ in range(length):
         padded = [(BOUNDARY,) * model.context_length + tokens for tokens, _ in beams]
@@ -223,16 +225,16 @@ table(
 )
 
 # %% [markdown]
-# Whoever adds raw logits gets a long name, since every letter brings a positive Z with it. Here it is the logits that
-# are limited, and log-probs that are right: a beam compares scores of different rows.
+# Adding raw logits gives a long name, because every letter adds a positive Z. Here the logits are limited, and
+# log-probs are right: a beam compares scores of different rows.
 
 # %% [markdown]
-# ## What looks at Z itself
+# ## Methods that look at Z itself
 #
-# Some add a penalty on Z squared to the loss, to keep logits near zero (z-loss, Chowdhery et al. 2022); others take the
-# mean of the output embedding away, which moves Z and no probability (arXiv:2601.02031). Some take -Z for an energy, by
-# which to tell what a model knows from what it does not (Liu et al. 2020). From log-probs Z is 0, and there is nothing
-# left to look at. Does -Z tell names from random letters? We ask how often a random text has the higher -Z.
+# Some add a penalty on Z squared to the loss, to keep logits near zero (z-loss, Chowdhery et al. 2022). Others subtract
+# the mean of the output embedding, which moves Z but no probability (arXiv:2601.02031). Some use -Z as an energy, to
+# tell familiar inputs from strange ones (Liu et al. 2020). For log-probs Z is 0, so there is nothing left to look at.
+# Does -Z tell names from random letters? We count how often a random text has the higher -Z.
 
 
 # %%
@@ -253,17 +255,17 @@ z_loss, energy_tells = {}, {}
 for way, normalise in (("z", False), ("l", True)):
     of_names, of_random = levels(held_out_names, normalise), levels(random_texts, normalise)
     z_loss[way] = float((of_names**2).mean())
-    # To 12 places, or from log-probs, where Z is 0, rounding would decide.
+    # Rounded to 12 places; otherwise rounding errors would decide for log-probs, where Z is 0.
     energy_tells[way] = how_often_higher(-of_random.round(12), -of_names.round(12))
 
-heading("What looks at Z itself")
+heading("Z from logits and from log-probs")
 table(
-    ["from", "mean of Z squared", "a random text has the higher energy -Z"],
+    ["from", "mean of Z squared", "random text has the higher energy -Z"],
     [[way, f"{z_loss[way]:.2g}", f"{energy_tells[way]:.0%}"] for way in z_loss],
 )
 
 # %% [markdown]
-# 50% is a coin. (A small model of names is no great judge of strangeness; but from log-probs no model can be one.)
+# 50% is a coin toss. (A small model of names does not judge strangeness well; but from log-probs, no model can.)
 
 # %%
 survives = [name for name, x in change.items() if x <= ROUNDING]
@@ -300,16 +302,16 @@ axes.set_xlim(1e-17, 30)
 axes.set_xticks([1e-16, 1e-12, 1e-8, 1e-4, 1])
 axes.set_ylim(-0.6, len(order) + 0.3)
 axes.set_yticks(range(len(order)), order)
-axes.set_xlabel("largest change of a probability, from logits to log-probs (log scale)")
+axes.set_xlabel("largest change in a probability, from logits to log-probs (log scale)")
 axes.set_title(f"{len(survives)} of {len(order)} decoders cannot tell log-probs from logits", x=-0.3)
 page.save(figure)
 
 # %% [markdown]
-# **Remember:** a decoder that only looks at distances between scores of one row cannot tell log-probs from logits. One
-# that looks at signs or sizes, or compares scores of different rows, can; then normalise first, so that all agree.
+# **Remember:** a decoder that only looks at distances between scores in one row cannot tell log-probs from logits. One
+# that looks at signs or sizes, or compares scores of different rows, can. Then normalise first, so that all agree.
 #
-# **Your turn:** mend the repetition penalty, so that it writes the same text from z, from l and from z + 10. (Subtract
-# a number from a token's score instead; or let it know Z.)
+# **Your turn:** fix the repetition penalty so that it writes the same text from z, from l and from z + 10. (Subtract a
+# number from a token's score instead, or pass Z to it.)
 
 # %%
 page.close()

@@ -148,7 +148,7 @@ def test_a_page_whose_measurements_are_stale_or_broken_is_run_again(few, pages_i
     assert asked(page) == (7, [[out]])  # older than the code
     page.script(1).write_text("raise ValueError('no')")
     pages_in_process.alone()
-    assert capsys.readouterr().out.count("page 1 is run first ...\n") == 8
+    assert capsys.readouterr().out.count("running page 1 first ...\n") == 8
     with pytest.raises(SystemExit) as stop:
         page.measured(1)
     assert stop.value.code == 2
@@ -450,7 +450,7 @@ def strict(tmp_path, *words, folder=DEMOS, encoding="ascii", **more):
 
 def test_a_page_prints_its_text_whatever_the_warnings_and_the_encoding(few, tmp_path):
     result = strict(tmp_path, DEMOS / "04_temperature.py", "--quick", "--out", tmp_path)
-    assert result.stdout.startswith("Is the temperature lost when a model hands out log-probs instead of logits?\n\n")
+    assert result.stdout.startswith("Is the temperature lost when a model outputs log-probs instead of logits?\n\n")
     assert (tmp_path / "04_temperature.png").read_bytes().startswith(PNG)
     result = strict(tmp_path, *ALL, "--out", tmp_path / "ü", folder=few, encoding="latin-1")
     assert result.stderr == ""

@@ -83,7 +83,7 @@ def test_normalising(run):
     assert min(half["30"], single["300"]) > 0.3
     assert double["1000"] > 0.1
     assert found["lost_as_log"] == 0
-    assert "lost: 1 number a row" in text
+    assert "lost: 1 number per row" in text
 
 
 def test_temperature(run):
@@ -385,7 +385,7 @@ OTHERWISE = [
 def test_the_verdicts(verdict_page):
     found, text, pictures = verdict_page
     assert pictures == ["10_verdicts.png"]
-    assert "is run first" not in text  # all that it needs was measured a moment ago
+    assert "running page" not in text  # all that it needs was measured a moment ago
     assert list(found["verdicts"]) == [*(f"A{i}" for i in range(1, 16)), "B1"]
     assert {number for number, _, _ in OTHERWISE} == set(found["verdicts"])
     assert "So output logits" in text

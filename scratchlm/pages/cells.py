@@ -1,7 +1,7 @@
 """A page as a document: prose in cells that begin with `# %% [markdown]`, code in cells that begin with `# %%`.
 
-In: the text of a page. Out: its cells. VS Code, Spyder and Jupytext cut a script in the same way, and call it the
-percent format.
+In: the text of a page. Out: its cells. VS Code, Spyder and Jupytext split a script in the same way; the name for it is
+the percent format.
 """
 
 import re
@@ -11,7 +11,7 @@ BORDER = re.compile(r"# %%(?P<prose> \[markdown\])?(?: (?P<title>.*))?")
 
 
 class Cell(NamedTuple):
-    """Prose as Markdown, or code; a title, which code may have; and the line of the page where the text begins."""
+    """Prose as Markdown, or code; an optional title for code; and the line of the page where the text begins."""
 
     is_prose: bool
     text: str
@@ -42,7 +42,7 @@ def cells_of(page: str) -> list[Cell]:
 
 
 def on_a_terminal(prose: str) -> str:
-    r"""Return Markdown as a terminal shows it: headings underlined, and no marks of bold type.
+    r"""Return Markdown as plain text for a terminal, with headings underlined and no marks for bold type.
 
     >>> print(on_a_terminal("## The rescue\n\n**Remember:** shift first."))
     The rescue

@@ -1,7 +1,7 @@
-"""How pages behave on a terminal: Ctrl-C, a pipe that is closed, a disk that is full. No page is about this.
+"""How pages behave on a terminal: Ctrl-C, a closed pipe, a full disk. No page is about this.
 
-A command has a function around it that can clean up. A demo is a script to be read, from top to bottom: so what is to
-be done at its end, whichever it is, is said here, when the script imports this file before anything else.
+A command is wrapped in a function that can clean up. A demo is a script to read from top to bottom, with no such
+function. So it imports this file before anything else, and this file arranges how it ends.
 """
 
 import os
@@ -20,7 +20,7 @@ from scratchlm.terminal import (
 
 
 def a_demo_is_run() -> bool:
-    """Tell whether the script that was started uses this; a test, a notebook or a program may have imported it, too."""
+    """Return whether the main script is a page; a test, a notebook or a program may import this file too."""
     started = getattr(sys.modules["__main__"], "__file__", None)
     try:
         return started is not None and b"scratchlm.pages" in Path(started).read_bytes()
@@ -30,7 +30,7 @@ def a_demo_is_run() -> bool:
 
 IS_RUN = a_demo_is_run()
 if IS_RUN:
-    on_request_to_end(end_at_once)  # also while the rest is still being loaded
+    on_request_to_end(end_at_once)  # even while the rest is still loading
 
 import argparse
 import atexit
@@ -46,13 +46,13 @@ from scratchlm.files import try_to_write
 # --- processes -------------------------------------------------------------------------------------------------------
 
 running: set["subprocess.Popen[str]"] = set()
-starting = threading.RLock()  # held while a process is started, so that none is overlooked
+starting = threading.RLock()  # held while a process starts, so that none is overlooked
 
 
 def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    """Run a script in a process that ends when this one is asked to; return what it wrote.
+    """Run a script in a process that ends when this one is asked to end; return its output.
 
-    Errors: OSError if there can be no other process.
+    Errors: OSError if no process can be started.
     """
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -65,8 +65,8 @@ def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
 
 
 def leave() -> None:
-    """End what runs, and do what is to be done at the end, now: what follows is the end of this process."""
-    starting.acquire()  # for good: nothing is started any more
+    """End all running processes and do everything due at exit, now: this process is about to end."""
+    starting.acquire()  # never released: no process can start any more
     for process in list(running):
         process.terminate()
     for process in list(running):
@@ -87,11 +87,11 @@ def stop(number: int, frame: object) -> NoReturn:
     end_at_once(number, frame)
 
 
-# --- what is asked for ------------------------------------------------------------------------------------------------
+# --- options --------------------------------------------------------------------------------------------------------
 
 
 def folder_for(pictures: Path, parser: argparse.ArgumentParser) -> Path:
-    """Return the folder, made if it was not there; end with one line if nothing can be written to it."""
+    """Return the folder, created if necessary; end with one line if nothing can be written to it."""
     try:
         pictures.mkdir(parents=True, exist_ok=True)
         try_to_write(pictures / "probe")
@@ -111,11 +111,11 @@ class Parser(argparse.ArgumentParser):
 
 # --- the end ---------------------------------------------------------------------------------------------------------
 
-kept: list[str] = []  # what can be said if the text is lost
+kept: list[str] = []  # what to say if the text is lost
 
 
 def tell_what_was_lost(out: Output) -> None:
-    """End with one line if the output could not be written; the pictures did not need it."""
+    """End with one line if the output could not be written; the pictures are safe all the same."""
     out.flush()
     if out.failed:
         complain("; ".join([out.why, *kept]))
@@ -123,7 +123,7 @@ def tell_what_was_lost(out: Output) -> None:
 
 
 def complain_of_the_machine(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """End with one line if the machine has no more to give; any other error is for who changes a page."""
+    """End with one line if the machine has run out of something; show any other error to the page's author."""
     if not isinstance(error, OSError | MemoryError) and "can't start new thread" not in str(error):
         sys.__excepthook__(kind, error, trace)
         return
@@ -133,7 +133,7 @@ def complain_of_the_machine(kind: type[BaseException], error: BaseException, tra
 
 
 def behave() -> None:
-    """Do all this from now on, in this process."""
+    """Do all this in this process from now on."""
     on_request_to_end(stop)
     occupy_closed_descriptors()
     out, err = Output(sys.stdout), Output(sys.stderr)
@@ -147,6 +147,6 @@ if IS_RUN:
     behave()
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: more threads gain nothing on matrices this small
-# What other libraries do that they should not is for their authors, also under python -W error.
+# Other libraries' warnings are for their authors, even under python -W error.
 warnings.filterwarnings("ignore", module=r"(matplotlib|PIL|scipy|torch)\b")
 logging.getLogger("matplotlib").setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
 """What every page needs and no page is about: its options, its tables, its prose, and one look for all pictures.
 
-A page is run as a script, which prints its prose where it stands; or as a notebook, which shows it anyway; or it is
-recorded on the way, for the book.
+A page runs as a script, which prints its prose in place, or as a notebook, which shows the prose anyway. Either can be
+recorded for the book.
 """
 
 from scratchlm.pages.console import Parser, folder_for, run
@@ -24,12 +24,12 @@ from scratchlm.files import try_to_write, write_whole
 from scratchlm.pages.cells import cells_of, on_a_terminal
 from scratchlm.terminal import complain, escaped, in_one_piece
 
-with in_one_piece():  # it may be writing its cache of fonts, and a lock left there would hold up whoever comes next
+with in_one_piece():  # it may be writing its font cache, and a lock left there would hold up the next process
     backend = os.environ.pop("MPLBACKEND", None)
     import matplotlib
 
     if backend:
-        with suppress(ValueError):  # there is none of this name, or it is a notebook's, and not installed here
+        with suppress(ValueError):  # an unknown backend, or a notebook's that is not installed here
             matplotlib.rcParams["backend"] = backend
     import matplotlib.pyplot as plt
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ with in_one_piece():  # it may be writing its cache of fonts, and a lock left th
 # Colours that stay apart for colour-blind readers and in grey: Okabe & Ito 2008, "Color universal design".
 BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#666666"
 
-matplotlib.rcdefaults()  # not what a matplotlibrc says: these pictures look alike everywhere, and need no LaTeX
+matplotlib.rcdefaults()  # ignore any matplotlibrc: these pictures look alike everywhere and need no LaTeX
 plt.rcParams.update(
     {
         "figure.figsize": (10, 5.6),  # a slide
@@ -60,13 +60,13 @@ plt.rcParams.update(
 
 
 class Heading(NamedTuple):
-    """A line that says what comes next."""
+    """A heading above a result."""
 
     text: str
 
 
 class Paragraph(NamedTuple):
-    """What a page says of what it measured."""
+    """A paragraph about a result."""
 
     text: str
 
@@ -79,7 +79,7 @@ class Table(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """Where a picture was written to."""
+    """The path of a picture."""
 
     path: str
 
@@ -88,7 +88,7 @@ Shown = Heading | Paragraph | Table | Picture
 
 
 def heading(text: str) -> None:
-    """Show a line that says what comes next."""
+    """Show a heading above a result."""
     _show(Heading(text))
 
 
@@ -123,24 +123,24 @@ def _print(what: Shown | None) -> None:
                 print("   ".join([first.strip().ljust(widths[0]), *others]))
 
 
-Recorder = Callable[[Shown | None], AbstractContextManager[None]]  # around the printing of what is shown, or of prose
+Recorder = Callable[[Shown | None], AbstractContextManager[None]]  # wraps the printing of a result or of prose
 _recorder: Recorder = lambda what: nullcontext()  # noqa: E731
 
 
 def record_with(recorder: Recorder) -> None:
-    """Let a recorder know from now on what pages show."""
+    """Pass everything that pages show from now on to a recorder."""
     global _recorder
     _recorder = recorder
 
 
 # --- the prose of a script --------------------------------------------------------------------------------------------
 
-_untold: list[tuple[int, str]] = []  # the line of the page where it stands, and the text
-_variables: dict[str, Any] = {}  # of the script, by which its own lines are known
+_untold: list[tuple[int, str]] = []  # prose not printed yet: its line in the page, and its text
+_variables: dict[str, Any] = {}  # the script's globals, which identify its frame
 
 
 def _tell_what_stands_above() -> None:
-    """Print the prose of the script between what was printed last and the line that it has come to."""
+    """Print the script's prose from where it last printed up to the line it has reached."""
     frame: Any = sys._getframe()
     while frame and not (frame.f_globals is _variables and frame.f_code.co_name == "<module>"):
         frame = frame.f_back
@@ -150,7 +150,7 @@ def _tell_what_stands_above() -> None:
 
 
 def in_a_notebook() -> bool:
-    """Tell whether this runs in the cells of a notebook, or of an editor that steps through a script."""
+    """Return whether this runs in a notebook's cells, or in an editor that steps through a script."""
     shell = sys.modules.get("IPython")
     return bool(shell and getattr(shell.get_ipython(), "kernel", None))
 
@@ -159,11 +159,11 @@ def in_a_notebook() -> bool:
 
 
 class Page:
-    """A page while it runs: where its pictures and measurements go, and how much it measures.
+    """A running page: where its pictures and measurements go, and how much it measures.
 
-    Each count that a page asks for has two values, a full and a quick one: Page(..., rows=(200, 20)) gives the page an
-    option --rows, and page.rows is 200, with --quick 20. In a notebook there is no command line; there the variable
-    SCRATCHLM_PAGE_OPTIONS holds the options, "--quick --out DIR".
+    Each count of a page has two values, a full and a quick one: Page(..., rows=(200, 20)) gives the page an option
+    --rows; page.rows is 200, or 20 with --quick. A notebook has no command line; there the options come from the
+    environment variable SCRATCHLM_PAGE_OPTIONS, as in "--quick --out DIR".
     """
 
     def __init__(self, name: str, parents: Sequence[argparse.ArgumentParser] = (), **counts: tuple[int, int]) -> None:
@@ -199,7 +199,7 @@ class Page:
                 print(on_a_terminal(_untold.pop(0)[1]))
 
     def save(self, figure: Figure, what: str = "") -> None:
-        """Keep a picture, and say where."""
+        """Save a picture, and print where."""
         path = self.out / f"{self.name}{'_' + what if what else ''}.png"
         self._or_end(path, write_whole, partial(figure.savefig, format="png"))
         _show(Picture(str(path)))
@@ -210,33 +210,33 @@ class Page:
         plt.close(figure)
 
     def keep(self, **measured: Any) -> None:
-        """Keep what was measured, beside the pictures: the page of verdicts reads it."""
+        """Save measurements beside the pictures, for the page of verdicts."""
         kept = {"quick": self.quick, "usual": self.usual, "measured": measured}
         self.write(self.out / f"{self.name}.json", json.dumps(kept, indent=1) + "\n")
 
     def write(self, path: Path, text: str) -> None:
-        """Keep a text in a file."""
+        """Write a text to a file."""
         self._or_end(path, write_whole, lambda file: file.write(text.encode()))
 
     def can_write(self, path: Path) -> None:
-        """End the page, before it measures for minutes, if a file cannot be written."""
+        """End the page now, not after minutes of measuring, if a file cannot be written."""
         self._or_end(path, try_to_write)
 
     def measured(self, number: int) -> Any:
-        """Return what page `number` kept; run it first if it did not yet, or before the code was changed."""
+        """Return the measurements of page `number`; run it first if it has not run since the code changed."""
         script = self.script(number)
         if self._kept(script) is None:
-            print(f"page {number} is run first ...", flush=True)
+            print(f"running page {number} first ...", flush=True)
             command = [sys.executable, str(script), f"--out={self.out}", *["--quick"] * self.quick]
             result = run(command)
             if result.returncode or self._kept(script) is None:
                 lines = result.stderr.strip().splitlines()
-                why = lines[-1] if lines else "it kept no measurements"
+                why = lines[-1] if lines else "it saved no measurements"
                 self.end(f"{script.name} failed: {why}")
         return self._kept(script)
 
     def _kept(self, script: Path) -> Any:
-        """Return what a page measured with as much effort as is asked of this one, or None."""
+        """Return a page's saved measurements, if it took the same options as this page; otherwise None."""
         kept, package = self.out / f"{script.stem}.json", Path(scratchlm.__file__).parent
         code = [script, *package.rglob("*.py"), *package.rglob("*.txt")]
         try:
@@ -245,20 +245,20 @@ class Page:
                 if (found["quick"], found["usual"]) == (self.quick, True):
                     return found["measured"]
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
-            return None  # not there, or not what a page keeps
+            return None  # missing, or not a file of measurements
         return None
 
     def script(self, number: int) -> Path:
-        """Return the file of page `number`: beside this one; a notebook may have written it to the folder `pages`."""
+        """Return the file of page `number`: beside this one, or in the folder `pages` if a notebook wrote it there."""
         if self.name.startswith(f"{number:02}_"):
             return self.folder / f"{self.name}.py"
         found = [*self.folder.glob(f"{number:02}_*.py"), *self.folder.glob(f"pages/{number:02}_*.py")]
         if not found:
-            self.end(f"page {number} is not beside this one, in {self.folder.resolve()}")
+            self.end(f"page {number} is missing; it belongs beside this one, in {self.folder.resolve()}")
         return found[0]
 
     def close(self) -> None:
-        """End the page: print what is still to be told, and which page comes next."""
+        """End the page: print the rest of its prose, and the page that comes next."""
         _show(None)
         later = [path for path in sorted(self.folder.glob("[0-9]*.py")) if path.stem > self.name]
         if later and self.is_script:
@@ -277,18 +277,18 @@ class Page:
 
 
 def _show_in_the_cell(picture: Path) -> None:
-    from IPython.display import Image, display  # there, since we are in its notebook
+    from IPython.display import Image, display  # available, since this runs in its notebook
 
     display(Image(data=picture.read_bytes(), alt=picture.stem))  # type: ignore[no-untyped-call]
 
 
 def headline(figure: Figure, text: str) -> None:
-    """Write above a picture of several panels what it shows."""
+    """Write the title of a picture with several panels."""
     figure.suptitle(text, x=0.01, ha="left", fontsize=17, fontweight="bold")
 
 
 def in_ulps(error: float) -> str:
-    """Return an error for a table; inf stands for a number of which no digit is right."""
+    """Return an error as text for a table; inf means that no digit is right."""
     if error == math.inf:
         return "all lost"
     return f"{error:.1f}" if error < 100 else f"{error:.0f}" if error < 1e6 else f"{error:.0e}"
