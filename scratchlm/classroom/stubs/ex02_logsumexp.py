@@ -1,8 +1,8 @@
 """Exercise 2: logsumexp, a maximum with rounded corners.
 
-Z = log(sum of exp(z)) is the number that softmax divides by, seen as a score. It lies between the largest score and
-the largest score plus log V. It will come back in every exercise: in the loss, and as the one number that is lost when
-scores are normalised.
+Z = log(sum of exp(z)) is the logarithm of the number that softmax divides by. It lies between the largest score and the
+largest score plus log V. It comes back in every exercise: in the loss, and as the one number that is lost when scores
+are normalised.
 
 Next: log_softmax, which is z - Z.
 """
@@ -14,7 +14,7 @@ def logsumexp(logits, axis=-1, keepdims=False):
     """Return the logarithm of the sum of the exponentials, along an axis.
 
     Formula: Z = log sum_j exp(z_j), for each row z.
-    Shapes: logits (..., V) -> (...), or (..., 1) with keepdims=True; the dtype stays.
+    Shapes: logits (..., V) -> (...), or (..., 1) with keepdims=True; the dtype stays the same.
 
     In plain loops, for one row z and any number c (every c gives the same Z on paper; which one is good for floats?):
 
@@ -23,13 +23,14 @@ def logsumexp(logits, axis=-1, keepdims=False):
             total += exp(z[j] - c)
         Z = c + log(total)
 
-    A score of -inf is a masked token and adds nothing to the sum. (No row is masked as a whole.)
+    A score of -inf is a masked token and adds nothing to the sum. (No row is fully masked.)
 
-    Goal with a star: logsumexp([0, -40]) is not 0 but exp(-40), about 4e-18. Seen from the favourite, the class with
-    the largest score m, the sum is exp(m) (1 + odds): its own 1, and the odds against it, the sum of exp(z_j - m) over
-    all the others. Beside the 1, tiny odds are rounded away. Can you leave the 1 out of the sum? See `np.log1p`.
+    Goal with a star: logsumexp([0, -40]) is not 0 but exp(-40), about 4e-18. The favourite is the class with the
+    largest score m. The sum is exp(m) (1 + odds): the favourite's own 1, plus the odds against it, the sum of
+    exp(z_j - m) over all the others. Added to 1, tiny odds are rounded away. Can you leave the 1 out of the sum? See
+    `np.log1p`.
 
-    Think: logsumexp(z + c) is what, if you know logsumexp(z)? Try it on paper with two scores.
+    Think: if you know logsumexp(z), what is logsumexp(z + c)? Try it on paper with two scores.
     Think: which c makes sure that no exp overflows, and that not all of them become 0?
     """
     raise NotImplementedError

@@ -1,10 +1,10 @@
-"""Exercise 5: the gradient of the loss, what came minus what was expected.
+"""Exercise 5: the gradient of the loss, the belief minus the truth.
 
-The gradient tells for every score how the loss changes if that score is raised a little. For cross-entropy it is
-surprisingly simple: the probabilities, less 1 at the token that came. Everything that a model of this kind learns, it
-learns from this difference.
+The gradient says, for every score, how the loss changes if you raise that score a little. For cross-entropy it is
+surprisingly simple: the probabilities, minus 1 at the token that came. Everything that such a model learns, it learns
+from this difference.
 
-Next: the gradient of softmax itself, when something else than this loss stands above it.
+Next: the gradient of softmax itself, for any other loss above it.
 """
 
 import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
@@ -15,7 +15,7 @@ def cross_entropy_backward(logits, targets, reduction="mean"):
 
     Formula: grad[i, k] = (p[i, k] - [k = y_i]) / N for the mean, with p = softmax(z); without the N for "sum" and
     "none". [k = y_i] is 1 at the target and 0 elsewhere.
-    Shapes: logits (..., V), targets (...) of whole numbers -> (..., V); the dtype of logits stays. N is the number of
+    Shapes: logits (..., V), targets (...) of whole numbers -> (..., V), in the dtype of logits. N is the number of
     rows. One row (V,) has one number as its target; a batch (N, V) has N of them, (N,).
 
     In plain loops, for logits (N, V), targets (N,) and probs = softmax(logits):
@@ -28,9 +28,9 @@ def cross_entropy_backward(logits, targets, reduction="mean"):
                 grad[i, k] /= N
 
     Goal with a star: when p at the target rounds to 1, p - 1 is 0, but the gradient is not. With p = 1 / (1 + odds) it
-    is -odds / (1 + odds): minus what the others have. Never compute p - 1.
+    is -odds / (1 + odds): minus the probability of the others. Never compute p - 1.
 
     Think: what must the gradients of a row sum to? (What does softmax do if all scores rise by 1?)
-    Think: derive it for two classes: the loss is log(1 + odds), with odds = exp(z_other - z_target).
+    Think: derive the gradient for two classes: the loss is log(1 + odds), with odds = exp(z_other - z_target).
     """
     raise NotImplementedError

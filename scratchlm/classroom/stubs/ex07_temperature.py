@@ -1,10 +1,10 @@
 """Exercise 7: temperature, from log-probabilities only.
 
-To make a model bolder or duller, its scores are divided by a temperature T before softmax: below 1 the likely tokens
-become likelier, above 1 all draw level. An article says that this needs the scores: who has only log-probabilities is
-stuck with T = 1. Show that this is wrong. You get log-probabilities, and nothing else.
+To make a model more or less adventurous, divide its scores by a temperature T before softmax: below 1, likely tokens
+become likelier; above 1, all tokens become more alike. A course note says that this needs the scores, and that with
+log-probabilities alone you are stuck at T = 1. Show that this is wrong. You get log-probabilities, and nothing else.
 
-Next: what log-probabilities really lack.
+Next: the one thing that log-probabilities really lack.
 """
 
 import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and the like are refused
@@ -24,9 +24,9 @@ def probs_at_temperature(log_probs, temperature):
         for k in range(V):
             p[k] = exp((l[k] - c) / T) / total
 
-    A log-probability of -inf is a masked token, and stays at probability 0. (No row is masked as a whole.)
+    A log-probability of -inf is a masked token, and its probability stays 0. (No row is fully masked.)
 
-    Think: l = z - Z, with one number Z for the whole row. What becomes of Z / T in the formula?
+    Think: l = z - Z, with one number Z for the whole row. What happens to Z / T in the formula?
     Think: log-probabilities are never above 0, so nothing overflows. Is that the only thing that can go wrong? Try
     five equally likely tokens at T = 0.001.
     """

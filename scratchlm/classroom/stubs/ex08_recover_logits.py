@@ -1,7 +1,7 @@
 """Exercise 8: the logits come back.
 
-log_softmax takes the same number Z from every score of a row, and keeps all differences. So this one number is all that
-is lost. Whoever stores it beside the log-probabilities can have the logits back.
+log_softmax subtracts the same number Z from every score of a row, and keeps all differences. So only this one number is
+lost. If you store it beside the log-probabilities, you can get the logits back.
 
 Next: a language model that only counts.
 """

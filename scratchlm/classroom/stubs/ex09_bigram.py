@@ -1,8 +1,8 @@
 """Exercise 9: a language model that only counts.
 
-The simplest model of a text looks at one token and guesses the next. No learning is needed: count how often each token
-followed each, and take the shares. No other table has a lower loss on the text that was counted, so this is what
-gradient descent on a table of scores would arrive at, given enough time.
+The simplest language model looks at one token and guesses the next. It needs no training: count how often each token
+followed each other token, and take the shares. No other table has a lower loss on the text that was counted, so
+gradient descent on a table of scores would arrive here too, given enough time.
 
 Next: a network that looks further back, and its gradients by hand.
 """
@@ -11,12 +11,12 @@ import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and 
 
 
 def bigram_by_counts(previous, following, vocab_size):
-    """Return a table (V, V): in row i, the log of the share that each next token has among those that followed i.
+    """Return a table (V, V): row i holds the log of each token's share among the tokens that followed i.
 
     Formula: table[i, j] = log(count[i, j] / sum_k count[i, k]).
     Shapes: previous (N,) and following (N,) of whole numbers from 0 to V - 1, pair by pair -> (V, V), float64. N may
     be 0.
-    A pair that never came has -inf. A token that nothing followed has a row of log(1 / V): nothing is known about it.
+    A pair that never came gets -inf. A token that nothing followed gets a row of log(1 / V): nothing is known about it.
 
     In plain loops:
 
@@ -33,6 +33,6 @@ def bigram_by_counts(previous, following, vocab_size):
                     table[i, j] = log(count[i, j] / total)
 
     Think: count[previous, following] += 1 is one line without a loop, and wrong. What does it do with a pair that
-    comes twice? See `np.add.at` or `np.bincount`.
+    occurs twice? See `np.add.at` or `np.bincount`.
     """
     raise NotImplementedError

@@ -1,9 +1,9 @@
 """Exercise 10: backward through a network, by hand.
 
-This is Bengio's network of 2003. The tokens before the target are looked up in a table (the embedding), laid side by
-side, and sent through a tanh layer and a linear layer. The forward pass is given, and it is right: read it. You write
-the way back: from the gradient of the scores to the gradient of every parameter. Go through forward from its last line
-up, and ask of each line: how does what it made depend on what it was made from?
+This is Bengio's network of 2003. It looks up the tokens before the target in a table (the embedding), places the rows
+side by side, and sends them through a tanh layer and a linear layer. The forward pass is given, and it is right: read
+it. You write the way back, from the gradient of the scores to the gradient of every parameter. Go through forward from
+its last line to its first, and ask about each line: how does its result depend on its inputs?
 
 Next: filters for writing text, top-k and top-p.
 """
@@ -12,12 +12,12 @@ import numpy as np  # and Python's own modules, if you like; SciPy, PyTorch and 
 
 
 def mlp_forward(params, contexts):
-    """Return the logits (N, V) of the token after each context (N, C). Nothing to do here but to read.
+    """Return the logits (N, V) of the token after each context (N, C). You only need to read this.
 
     Shapes: embedding (V, E), hidden_weight (C E, H), hidden_bias (H,), output_weight (H, V), output_bias (V,).
     """
-    x = params["embedding"][contexts]  # (N, C, E): a line of the table for every token
-    x = x.reshape(len(contexts), -1)  # (N, C E): the lines of a context side by side
+    x = params["embedding"][contexts]  # (N, C, E): a row of the table for every token
+    x = x.reshape(len(contexts), -1)  # (N, C E): the rows of a context side by side
     h = np.tanh(x @ params["hidden_weight"] + params["hidden_bias"])  # (N, H)
     return h @ params["output_weight"] + params["output_bias"]  # (N, V)
 
@@ -26,9 +26,9 @@ def mlp_backward(params, contexts, grad_logits):
     """Return the gradient of every parameter, as a dict with the names and shapes of `params`.
 
     Shapes: contexts (N, C) of token ids, grad_logits (N, V), the gradient of a loss with respect to the logits.
-    Compute again what you need of the forward pass.
+    Recompute whatever you need from the forward pass.
 
-    What it means, for each parameter w by itself: raise one entry of w by a tiny number t. The logits change, and
+    This is its meaning for a parameter w: raise one entry of w by a tiny number t. The logits change, and
 
         sum over n, v of grad_logits[n, v] * (change of logits[n, v]) / t
 
@@ -46,8 +46,8 @@ def mlp_backward(params, contexts, grad_logits):
             for c in range(C):
                 grad_embedding[contexts[n, c]] += grad_x[n, c]
 
-    Think: a gradient has the shape of what it is the gradient of. That tells which factor to transpose in y = x @ W.
-    Think: the derivative of tanh can be had from tanh itself. How?
-    Think: what if a token stands in a context twice? See `np.add.at`.
+    Think: every gradient has the shape of its parameter. That tells you which factor to transpose in y = x @ W.
+    Think: you can compute the derivative of tanh from tanh itself. How?
+    Think: what if a token occurs twice in a context? See `np.add.at`.
     """
     raise NotImplementedError

@@ -1,9 +1,9 @@
 """Exercise 12: logsumexp of a stream.
 
-A row may be too long to hold: its scores come in chunks, each is seen once, and then it is gone. All that you may keep
-are two numbers, the largest score so far, and the sum of exp(score - largest) so far. When a larger score comes, the
-old sum was measured from the wrong level, and has to be corrected. This is the "online softmax" (Milakov & Gimelshein
-2018), by which today's attention layers are computed.
+A row may be too long for memory. Then its scores come in chunks; you see each chunk once, and then it is gone. You may
+keep only two numbers: the largest score so far, and the sum of exp(score - largest) so far. When a larger score comes,
+the old sum was measured from the wrong level and must be corrected. This is the "online softmax" (Milakov & Gimelshein
+2018), which computes today's attention layers.
 
 Next: you write the examination yourself.
 """
@@ -18,8 +18,8 @@ def absorb(running_max, running_sum, chunk):
              new_sum = running_sum * exp(running_max - new_max) + sum_k exp(chunk_k - new_max).
     Shapes: two numbers (floats), chunk (n,) of float64, with n = 0 allowed -> two numbers.
 
-    The start is (-inf, 0.0): nothing came yet. (A report that shows a `row` and `cuts` means that you were handed the
-    chunks np.split(row, cuts), one after the other.) In plain loops:
+    The start is (-inf, 0.0): nothing has come yet. (If a report shows a `row` and `cuts`, you were given the chunks
+    np.split(row, cuts), one after the other.) In plain loops:
 
         for x in chunk:
             if x > running_max:
@@ -28,20 +28,20 @@ def absorb(running_max, running_sum, chunk):
             elif x > -inf:
                 running_sum = running_sum + exp(x - running_max)
 
-    (Why `x > -inf`? If x is -inf and nothing came before it, exp(x - running_max) would be nan. Nothing has come yet
-    then, and the state is still (-inf, 0.0).)
+    (Why `x > -inf`? If x is -inf and nothing came before it, exp(x - running_max) would be nan, but the state should
+    still be (-inf, 0.0).)
 
     Think: what does `chunk.max()` do with an empty chunk? See its argument `initial`.
-    Think: exp(-inf - (-inf)) is what? When does it occur?
+    Think: what is exp(-inf - (-inf))? When does it occur?
     """
     raise NotImplementedError
 
 
 def result(running_max, running_sum):
-    """Return the logsumexp of all that was absorbed.
+    """Return the logsumexp of everything absorbed so far.
 
     Formula: Z = running_max + log(running_sum).
-    If nothing was absorbed, or nothing but -inf, the state is (-inf, 0.0), and Z is -inf.
+    If nothing was absorbed, or only -inf, the state is (-inf, 0.0), and Z is -inf.
 
     Think: why can the sum be neither tiny nor huge, however large the scores are?
     """
