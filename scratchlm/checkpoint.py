@@ -1,8 +1,8 @@
-"""What is on disk: a model with its vocabulary, and where its training stands, in one .npz file.
+"""Checkpoints on disk: a model, its vocabulary and the state of its training, in one .npz file.
 
-In: a model, a vocabulary, the objective it was trained with, and the run. Out: a zip of plain arrays. It is read
-without pickle, and nothing in it is believed: what an array takes in memory follows from the few sizes in its
-configuration, and is compared with what is in the file before any memory is taken.
+In: a model, a vocabulary, the objective it was trained with, and the run. Out: a zip of plain arrays. Reading uses no
+pickle and trusts nothing: the size of every array follows from the few sizes in the configuration, and is compared with
+the file before any memory is taken.
 """
 
 import io
@@ -27,12 +27,12 @@ from scratchlm.training import Optimizer, State
 
 FORMAT = 2
 CONFIG_LIMIT = 2**26  # bytes of configuration: room for the words of a large vocabulary
-ITEMS, LEAST_BYTES = 1000, 12  # things that any configuration may list, and what a further one, a word, has in arrays
+ITEMS, LEAST_BYTES = 1000, 12  # items that any configuration may list; the bytes of arrays behind each further one
 
 
 @dataclass(frozen=True)
 class Run:
-    """Where the training of a model stands: its settings, what it learns from, and what the next step depends on."""
+    """The state of a training run: its settings, a fingerprint of its texts, and everything the next step needs."""
 
     settings: dict[str, str | int | float]
     texts: str  # a fingerprint of the texts
@@ -42,7 +42,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model, the vocabulary of its token ids, the objective it was trained with, and the run, if it can go on."""
+    """A model, its vocabulary, the objective it was trained with, and the run, if it can be resumed."""
 
     model: LanguageModel
     vocabulary: Vocabulary | WordVocabulary
@@ -54,9 +54,9 @@ class Checkpoint:
 
 
 def save(path: str | Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint to a file, whole or not at all; what stood there before is replaced.
+    """Write a checkpoint to a file, whole or not at all, replacing any file there.
 
-    Errors: OSError if it cannot be written; then the file that stood there is untouched.
+    Errors: OSError if it cannot be written; an existing file is then unchanged.
     """
     model, run = checkpoint.model, checkpoint.run
     config: dict[str, Any] = {
@@ -96,16 +96,16 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
 def load(path: str | Path) -> Checkpoint:
     """Read a checkpoint.
 
-    Errors: OSError if the file cannot be read; ValueError, in one line, if it is not a whole checkpoint of this format.
+    Errors: OSError if the file cannot be read; ValueError, in one line, if it is not a complete checkpoint.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError(f"{path} is not a model of scratchlm: it is no ordinary file")
+        raise ValueError(f"{path} is not a model of scratchlm: it is not an ordinary file")
     with open(path, "rb") as file:
         try:
             return _read(file)
         except KeyError as error:
             raise ValueError(f"{path} is not a model of scratchlm: it has no {error}") from None
-        except (  # whatever a parser raises that meets hostile bytes
+        except (  # anything that a parser may raise on hostile bytes
             ArithmeticError,
             AttributeError,
             EOFError,
@@ -138,7 +138,7 @@ def _read(file: io.BufferedReader) -> Checkpoint:
             has = "has no" if min(odd) in names else "should not have"
             raise ValueError(f"it {has} {min(odd).removesuffix('.npy')!r}")
         if len(listed) > len(set(listed)):
-            raise ValueError("it has an array twice")
+            raise ValueError("it contains an array twice")
         found = {name: _array(archive, name, shape) for name, shape in names.items()}
     model = make()
     for name in shapes:
@@ -150,12 +150,12 @@ def _read(file: io.BufferedReader) -> Checkpoint:
 
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int) -> zipfile.ZipExtFile:
-    """Open a member that takes no more memory than it has bytes in the file, at most `limit`."""
+    """Open a member that takes at most `limit` bytes, and no more memory than its size in the file."""
     info = archive.getinfo(name)
     if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size or info.flag_bits & 1:
-        raise ValueError(f"{name} is compressed or encrypted, which scratchlm never does")
+        raise ValueError(f"{name} is compressed or encrypted; scratchlm writes neither")
     if info.file_size > limit:
-        raise ValueError(f"{name} has {info.file_size:,} bytes, where at most {limit:,} are expected")
+        raise ValueError(f"{name} has {info.file_size:,} bytes; at most {limit:,} are possible")
     return archive.open(info)  # type: ignore[return-value]
 
 
@@ -166,25 +166,25 @@ def _config(archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
         dtype, _ = _header(member)
         content = member.read() if dtype == np.uint8 else b"null"
     if (items := _items(content)) > ITEMS + size // LEAST_BYTES:
-        raise ValueError(f"its configuration lists {items:,} things, more than a file of {size:,} bytes can need")
+        raise ValueError(f"its configuration lists {items:,} items, more than a file of {size:,} bytes can need")
     config = json.loads(content)
     if not isinstance(config, dict):
-        raise ValueError("its configuration is none")
+        raise ValueError("its configuration is not a table of settings")
     if config["format"] != FORMAT:
-        raise ValueError(f"its format is {config['format']!r}, and this version reads format {FORMAT}")
+        raise ValueError(f"its format is {config['format']!r}; this version reads format {FORMAT}")
     return config
 
 
 def _items(content: bytes) -> int:
-    """Return how many lists, and things in lists, JSON has at most: so often has Python to make an object of it."""
+    """Return an upper bound on the lists and list items in JSON: the number of objects that Python will create."""
     characters = np.frombuffer(content.replace(rb"\\", b"").replace(rb"\"", b""), np.uint8)
-    in_a_string = np.add.accumulate(characters == ord('"'), dtype=np.uint8) % 2  # how many quotes there were
+    in_a_string = np.add.accumulate(characters == ord('"'), dtype=np.uint8) % 2  # odd after an odd number of quotes
     others = characters[in_a_string == 0].tobytes()
     return sum(others.count(mark) for mark in (b"[", b"{", b","))
 
 
 def _header(member: zipfile.ZipExtFile) -> tuple["np.dtype[Any]", tuple[int, ...]]:
-    """Read what an array says of itself: its dtype and shape."""
+    """Read the header of an array: its dtype and shape."""
     if np.lib.format.read_magic(member) != (1, 0):
         raise ValueError("an array is written in another version of the .npy format")
     shape, in_fortran_order, dtype = np.lib.format.read_array_header_1_0(member)
@@ -194,30 +194,30 @@ def _header(member: zipfile.ZipExtFile) -> tuple["np.dtype[Any]", tuple[int, ...
 
 
 def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> "np.ndarray[Any, np.dtype[Any]]":
-    """Return an array of floats of this shape; nothing is read before its size is known to be right."""
+    """Return an array of floats of this shape; nothing is read before its size has been checked."""
     count = math.prod(shape)
     with _member(archive, name, count * 8 + 2**10) as member:
         dtype, found = _header(member)
         if found != shape or dtype not in (np.float32, np.float64):
-            raise ValueError(f"{name} holds {found} numbers of {dtype}, not {shape} of float32 or float64")
+            raise ValueError(f"{name} has shape {found} and dtype {dtype}, not shape {shape} and float32 or float64")
         array = np.frombuffer(bytearray(member.read()), dtype)
     if array.size != count:
-        raise ValueError(f"{name} holds {array.size:,} numbers, not {count:,}")
-    impossible = name == "param.logits.npy"  # a bigram may say of what it never saw: -inf
+        raise ValueError(f"{name} contains {array.size:,} numbers, not {count:,}")
+    impossible = name == "param.logits.npy"  # a bigram may give -inf to pairs that it never saw
     if not (np.isfinite(array) | (impossible & (array == -np.inf))).all():
-        raise ValueError(f"{name} holds nan or inf")
+        raise ValueError(f"{name} contains nan or inf")
     return array.reshape(shape)
 
 
 def _described(config: dict[str, Any], v: int) -> tuple[Callable[[], LanguageModel], dict[str, tuple[int, ...]]]:
-    """Return how to make the model that a configuration describes, for v tokens, and the shapes of its parameters."""
+    """Return a function that makes the described model for v tokens, and the shapes of its parameters."""
     if config["model"] == "bigram":
         return lambda: BigramLM(v), {"logits": (v, v)}
     if config["model"] != "mlp":
         raise ValueError(f"there is no model {config['model']!r}")
     sizes = config["sizes"]
     if not isinstance(sizes, list) or len(sizes) != 3 or not all(type(n) is int and n > 0 for n in sizes):
-        raise ValueError(f"{sizes!r} are no sizes of a model")
+        raise ValueError(f"the sizes of the model must be three positive integers, not {sizes!r}")
     c, e, h = sizes
     shapes = {
         "embedding": (v, e),
@@ -230,16 +230,16 @@ def _described(config: dict[str, Any], v: int) -> tuple[Callable[[], LanguageMod
 
 
 def _state(run: dict[str, Any]) -> State:
-    """Return where a run stands, as a configuration has it."""
+    """Return the state of a run, as stored in a configuration."""
     step, losses, rng = run["step"], run["losses"], np.random.default_rng(0)
     if type(step) is not int or step < 0 or not isinstance(losses, list) or not isinstance(run["texts"], str):
-        raise ValueError("what it says of its run cannot be")
+        raise ValueError("its description of the run is impossible")
     rng.bit_generator.state = run["rng"]
     return State(rng, step, [float(loss) for loss in losses])
 
 
 def restore(optimizer: Optimizer, run: Run) -> None:
-    """Put an optimizer back to where it was. Errors: ValueError if it is of another kind."""
+    """Restore an optimizer to its stored state. Errors: ValueError if it is of another kind."""
     if set(optimizer.moments) != set(run.moments):
         raise ValueError(f"the run has the moments {', '.join(run.moments)}, not those of this optimizer")
     for kind, moment in run.moments.items():

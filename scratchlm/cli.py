@@ -1,7 +1,7 @@
 """python -m scratchlm: train a model, sample from it, score texts with it, examine code, and set and check exercises.
 
-It parses, calls, and prints, and knows no mathematics. What it prints for you to use goes to standard output, progress
-and complaints to standard error; a complaint is one line, and the exit status is then 2.
+It parses, calls and prints, and contains no mathematics. Results go to standard output; progress and errors go to
+standard error. An error is one line, and the exit status is then 2.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from scratchlm.settings import ABOVE_0, SETTINGS, SHARE, WHOLE, WHOLE_OR_0, Choi
 from scratchlm.terminal import complain
 from scratchlm.training import Data, Diverged, mean_nll
 
-# What `examine` can hold a function against: properties.PROPERTIES, without loading Hypothesis for it.
+# The kinds of function that `examine` knows: those of properties.PROPERTIES, without loading Hypothesis.
 KINDS = (
     "softmax, log_softmax, logsumexp, nll_loss, cross_entropy, softmax_backward, log_softmax_backward, "
     "logsumexp_backward, nll_loss_backward, cross_entropy_backward, apply_temperature, top_k, top_p, min_p"
@@ -48,7 +48,7 @@ def _run(words: list[str]) -> int:
     try:
         options = _parser().parse_args(words[:1] if words[:1] == ["exercise"] else words)
         options.arguments = words[1:]
-        with np.errstate(all="ignore"):  # of huge parameters: what comes of them is told as a number, or in a line
+        with np.errstate(all="ignore"):  # huge parameters give a number, or an error in one line
             return options.run(options) or 0
     except SystemExit as end:  # argparse, after --help
         return end.code if isinstance(end.code, int) else 0
@@ -84,14 +84,14 @@ def _introduce(job: runs.Job, goes_on: bool) -> None:
     print(f"learns from {len(job.learning.targets):,} targets, ", end="")
     print(f"judged by {len(job.judged_by.targets):,}: {job.judge}", flush=True)
     if goes_on:
-        print(f"goes on after step {job.state.step:,} of {job.settings.steps:,}", flush=True)
+        print(f"resumes after step {job.state.step:,} of {job.settings.steps:,}", flush=True)
 
 
 def _conclude(job: runs.Job, nll: float) -> None:
     print(f"{job.judge}: {nll:.4f} nats per token = {nll / math.log(2):.4f} bits, perplexity {_perplexity(nll)}")
     print("it invents:", ", ".join(_texts(job.result, count=8, rng=job.settings.seed)))
     name = terminal.shell_word(job.out)
-    told = f"wrote {name}; try: python -m scratchlm sample {name}" if job.out else "not saved; --out MODEL.npz keeps it"
+    told = f"wrote {name}; try: python -m scratchlm sample {name}" if job.out else "not saved; --out MODEL.npz saves it"
     print(told, flush=True)
 
 
@@ -109,8 +109,8 @@ def _score(options: argparse.Namespace) -> None:
     tokens = [len(data.targets) for data in read]
     nlls = [mean_nll(loaded.model, data) for data in read]
     if any(math.isnan(nll) for nll in nlls):
-        raise Complaint(f"the parameters of {options.model} are too large: its scores are no numbers")
-    print("    nats     bits  perplexity  tokens  text      (nats and bits per token, the end of the text included)")
+        raise Complaint(f"the parameters of {options.model} are too large: its scores are not finite")
+    print("    nats     bits  perplexity  tokens  text      (nats and bits per token, including the end of the text)")
     for nll, count, text in zip(nlls, tokens, texts, strict=True):
         print(_score_line(nll, count, text))
     if len(texts) > 1:
@@ -124,7 +124,7 @@ def _lines_of_standard_input() -> list[str]:
     try:
         return texts_in(sys.stdin or [], "standard input")
     except ValueError as error:
-        raise Complaint(f"there is no text to score: {error}; or give texts as arguments") from None
+        raise Complaint(f"there is no text to score: {error}; you can also pass texts as arguments") from None
 
 
 def _exercise(options: argparse.Namespace) -> int:
@@ -138,8 +138,8 @@ def _examine(options: argparse.Namespace) -> int:
     from scratchlm.properties.imported import imported, kind_of
 
     if options.junit:
-        files.try_to_write(options.junit)  # who waits for a verdict should know before
-    out = sys.stderr if options.json else sys.stdout  # for what the function itself may print
+        files.try_to_write(options.junit)  # fail now, not after a long examination
+    out = sys.stderr if options.json else sys.stdout  # for anything that the function itself prints
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(sys.stderr):  # they may be replaced
         f, kind = imported(options.target), kind_of(options.target, options.kind)
         if not options.json:
@@ -169,7 +169,7 @@ def _perplexity(nll: float) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that complains in one line; what an option may be is told by a `Number` or a `Choice`."""
+    """A parser that complains in one line; a `Number` or a `Choice` says which values an option takes."""
 
     def error(self, message: str) -> NoReturn:
         raise Complaint(f"{message}; see {self.prog} --help")
@@ -188,7 +188,7 @@ class _Parser(argparse.ArgumentParser):
         self.add_argument(name, type=read, help=text, **more)
 
     def setting(self, name: str, text: str, **more: Any) -> None:
-        """Add the option of a setting of a run; it has no default, since `Settings` knows that."""
+        """Add the option for a setting of a run; it has no default, since `Settings` has one."""
         self.option(name, SETTINGS[name.removeprefix("--").replace("-", "_")], text, **more)
 
     def file(self, name: str, metavar: str, text: str) -> None:
@@ -202,52 +202,54 @@ def _parser() -> _Parser:
     p = commands.add_parser("train", help="train a model on names, or on the lines of a text file")
     p.set_defaults(run=_train)
     p.setting("--model", "a table of logits, or Bengio's network (default)")
-    p.file("--text", "FILE", "a UTF-8 file, one text a line (default: 5,163 given names)")
+    p.file("--text", "FILE", "a UTF-8 file, one text per line (default: 5,163 given names)")
     p.setting("--tokens", "what a token is (default: character)")
-    p.file("--out", "MODEL.npz", "where to keep the model (default: nowhere, or as --resume)")
-    p.setting("--checkpoint-every", "keep it after every N steps, too (default: at the end)", metavar="N")
-    p.file("--resume", "MODEL.npz", "go on with a run that was interrupted (default: a new one)")
+    p.file("--out", "MODEL.npz", "where to save the model (default: nowhere, or as --resume)")
+    p.setting("--checkpoint-every", "save it after every N steps as well (default: at the end)", metavar="N")
+    p.file("--resume", "MODEL.npz", "continue an interrupted run (default: a new one)")
     p.setting("--steps", "how many minibatches to learn from (default: 4000)")
     p.setting("--batch-size", "targets in a minibatch (default: 128)")
     p.setting("--seed", "the same seed gives the same model (default: 0)")
-    p.setting("--head", "what the model hands out (default: logits)")
-    p.setting("--loss", "what is minimised (default: cross_entropy)")
-    p.setting("--held-out", "share of the texts to judge the model by (default: 0.1)")
-    p.setting("--context-length", "tokens the mlp looks back (default: 8)")
-    p.setting("--embedding-dim", "numbers the mlp has for a token (default: 24)")
+    p.setting("--head", "what the model outputs (default: logits)")
+    p.setting("--loss", "what training minimises (default: cross_entropy)")
+    p.setting("--held-out", "share of the texts held out to judge the model by (default: 0.1)")
+    p.setting("--context-length", "how many tokens the mlp looks back (default: 8)")
+    p.setting("--embedding-dim", "numbers per token in the mlp (default: 24)")
     p.setting("--hidden-dim", "tanh units of the mlp (default: 128)")
-    p.setting("--optimizer", "how to step (default: adamw)")
-    p.setting("--learning-rate", "the highest, after warm-up (default: 0.01 for mlp, 0.1 for bigram)")
-    p.setting("--weight-decay", "of adamw, towards 0 (default: 0.1 for mlp, 0 for bigram)")
+    p.setting("--optimizer", "how to take a step (default: adamw)")
+    p.setting("--learning-rate", "the highest one, after warm-up (default: 0.01 for mlp, 0.1 for bigram)")
+    p.setting("--weight-decay", "how strongly adamw pulls weights to 0 (default: 0.1 for mlp, 0 for bigram)")
 
     p = commands.add_parser("sample", help="write texts with a trained model")
     p.set_defaults(run=_sample)
     p.file("model", "MODEL.npz", "what train wrote")
     p.option("--count", WHOLE, "how many texts (default: 20)", default=20)
     p.option("--seed", WHOLE_OR_0, "the same seed gives the same texts (default: 0)", default=0)
-    p.option("--temperature", ABOVE_0, "below 1 bolder, above 1 wilder (default: 1)", default=1.0)
-    p.option("--top-k", WHOLE, "draw from the k likeliest tokens only")
-    p.option("--top-p", SHARE, "draw from the fewest tokens that have probability p together")
+    p.option("--temperature", ABOVE_0, "below 1 safer, above 1 wilder (default: 1)", default=1.0)
+    p.option("--top-k", WHOLE, "draw only from the k likeliest tokens")
+    p.option("--top-p", SHARE, "draw from the fewest tokens that together have probability p")
     p.option("--min-p", SHARE, "draw from tokens at least p times as likely as the likeliest")
-    p.option("--repetition-penalty", ABOVE_0, "above 1 makes tokens of this text less likely to come again")
-    p.option("--max-length", WHOLE, "tokens a text may have (default: 100)", default=100)
+    p.option("--repetition-penalty", ABOVE_0, "above 1, tokens that the text already has become less likely")
+    p.option("--max-length", WHOLE, "most tokens per text (default: 100)", default=100)
 
-    p = commands.add_parser("score", help="tell how likely a model finds texts")
+    p = commands.add_parser("score", help="print how likely a model finds texts")
     p.set_defaults(run=_score)
     p.file("model", "MODEL.npz", "what train wrote")
     p.add_argument("texts", nargs="*", metavar="TEXT", help="texts to score (default: the lines of standard input)")
 
-    p = commands.add_parser("examine", help="hold any implementation against every identity, and against 60 digits")
+    p = commands.add_parser("examine", help="test any implementation against every identity, and against 60 digits")
     p.set_defaults(run=_examine)
     p.add_argument("target", metavar="MODULE:FUNCTION", help="anything importable, as in scipy.special:softmax")
-    p.add_argument("--as", dest="kind", metavar="KIND", help=f"what it claims to be, if that is not its name: {KINDS}")
-    p.option("--tier", Choice(("identities", "manners", "accuracy")), "only its mathematics, behaviour or digits")
-    p.option("--dtype", Choice(("float32", "float64")), "judge it in one of them only (default: in all that it keeps)")
+    p.add_argument(
+        "--as", dest="kind", metavar="KIND", help=f"what it claims to be, if its name does not say so: {KINDS}"
+    )
+    p.option("--tier", Choice(("identities", "manners", "accuracy")), "test only its mathematics, behaviour or digits")
+    p.option("--dtype", Choice(("float32", "float64")), "judge it in this dtype only (default: in all that it keeps)")
     p.option("--budget", WHOLE, "cases for each property (default: 100)", default=100)
     p.option("--seed", WHOLE_OR_0, "the same seed gives the same cases (default: 0)", default=0)
     p.add_argument("--json", action="store_true", help="print JSON")
-    p.file("--junit", "FILE", "write JUnit XML there, too, for a server that runs tests (default: nowhere)")
+    p.file("--junit", "FILE", "also write JUnit XML there, for a CI server (default: nowhere)")
 
-    p = commands.add_parser("exercise", help="write the functions yourself, and have them checked; for teachers: grade")
+    p = commands.add_parser("exercise", help="write the functions yourself and have them checked; for teachers: grade")
     p.set_defaults(run=_exercise)
     return parser

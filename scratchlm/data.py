@@ -1,12 +1,13 @@
 """From text to integers and back: the corpus, the vocabulary, contexts and targets, and an honest split.
 
 In: a list of texts. Out: for every character, and for the end of every text, a context (the token ids before it) and a
-target (its own id). That is all a language model of this package ever sees:
+target (its own id). A language model of this package sees nothing else:
 
     anna  ->  contexts  . . .   . . a   . a n   a n n   n n a
               targets   a       n       n       a       .          with . for the boundary, and three tokens of context
 
-For all: TypeError for a text that is no str, for one text in place of many, or for a setting of a wrong type.
+All functions raise TypeError for a text that is not a str, for one text in place of a list, and for a setting of the
+wrong type.
 """
 
 import errno
@@ -24,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scratchlm._engine.checks import IntArray, as_ids, generator, ids_below, size
 
 BOUNDARY = 0  # the token before and after every text
-CHUNK = 2**20  # characters that are looked up at once, so that a long text takes no more memory than a short one
+CHUNK = 2**20  # characters looked up at once, so that a long text takes no more memory than a short one
 
 CORPORA = Path(__file__).parent / "corpora"
 
@@ -42,7 +43,7 @@ def load_names() -> list[str]:
 
 
 def load_name_lists() -> dict[str, list[str]]:
-    """Return the two lists that the names come from, as the census has them; 331 names stand in both.
+    """Return the two lists of the census that the names come from; 331 names are in both.
 
     >>> lists = load_name_lists()
     >>> {title: len(names) for title, names in lists.items()}
@@ -54,11 +55,11 @@ def load_name_lists() -> dict[str, list[str]]:
 
 
 def read_text(path: str | Path) -> list[str]:
-    """Return the lines of a UTF-8 file, one text a line, without surrounding white space and empty lines.
+    """Return the lines of a UTF-8 file, one text per line, without surrounding white space or empty lines.
 
     Texts are normalised to NFC, so that an accented letter is the same token however it was typed.
-    Errors: OSError if the file cannot be read; ValueError if it is a device, not UTF-8, or holds no text, or a NUL, or
-    if no file can have that name.
+    Errors: OSError if the file cannot be read; ValueError if it is a device, is not UTF-8, contains no text or a NUL
+    character, or if no file can have that name.
 
     >>> read_text(CORPORA / "female.txt")[-1]
     'zulma'
@@ -68,12 +69,12 @@ def read_text(path: str | Path) -> list[str]:
 
 
 def texts_in(lines: Iterable[str], name: str) -> list[str]:
-    """Return the lines of a file that is open under this name, as read_text does. Errors: likewise, ValueError."""
+    """Return the lines of an open file of this name, as read_text does. Errors: those of read_text."""
     texts, number = [], 0
     try:
         for number, line in enumerate(lines, start=1):
             if "\0" in line:
-                raise ValueError(f"{name} is not a text file: there is a NUL character in line {number}")
+                raise ValueError(f"{name} is not a text file: line {number} contains a NUL character")
             if text := unicodedata.normalize("NFC", line).strip():
                 texts.append(text)
     except UnicodeDecodeError as error:
@@ -81,12 +82,12 @@ def texts_in(lines: Iterable[str], name: str) -> list[str]:
     except OSError as error:
         raise OSError(error.errno, error.strerror, name) from None
     if not texts:
-        raise ValueError(f"{name} holds no text")
+        raise ValueError(f"{name} contains no text")
     return texts
 
 
 def _opened(path: str | Path) -> IO[str]:
-    """Open a text file, or a pipe that somebody writes to; a pipe that nobody writes to is empty, not a long wait."""
+    """Open a text file or a pipe; a pipe with no writer reads as empty instead of blocking."""
     try:
         file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except ValueError as error:  # a NUL, or half of a character
@@ -116,18 +117,18 @@ class Vocabulary:
 
     def __init__(self, characters: str) -> None:
         (text,) = _listed("characters", [characters])
-        # Each by itself: side by side, letters and accents that the texts have apart would become one character.
+        # One by one: joined, letters and accents that are separate in the texts would merge into one character.
         self.characters = "".join(sorted({c for one in set(text) for c in unicodedata.normalize("NFC", one)}))
         if not self.characters:
             raise ValueError("a vocabulary needs at least one character")
         codes = _code_points(self.characters)
-        # The id of every code point up to the last, and 0 for those that are unknown.
+        # The id of every code point up to the last; 0 for unknown ones.
         self._ids: IntArray = np.zeros(int(codes[-1]) + 2, np.min_scalar_type(len(codes)))
         self._ids[codes] = np.arange(1, len(codes) + 1)
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> "Vocabulary":
-        """Return the vocabulary of all characters that stand in the texts."""
+        """Return the vocabulary of all characters in the texts."""
         characters: set[str] = set()
         for text in _listed("texts", texts):
             characters.update(unicodedata.normalize("NFC", text))
@@ -143,7 +144,7 @@ class Vocabulary:
         return ids.astype(np.intp)
 
     def encode_all(self, texts: Sequence[str]) -> tuple[IntArray, NDArray[np.intp]]:
-        """Return the token ids of all texts in a row, and how many each text has. Errors: as encode."""
+        """Return the token ids of all texts in one array, and the number of ids of each text. Errors: as encode."""
         texts = [unicodedata.normalize("NFC", text) for text in _listed("texts", texts)]
         joined = "".join(texts)
         ids: IntArray = np.empty(len(joined), self._ids.dtype)
@@ -156,7 +157,7 @@ class Vocabulary:
             i = next(i for i, character in enumerate(text) if character not in known)
             raise ValueError(
                 f"the character {text[i]!r} (U+{ord(text[i]):04X}) at position {i} of the text is not in the "
-                f"vocabulary; it stands in {text[max(0, i - 20) : i + 20]!r}"
+                f"vocabulary; the text around it is {text[max(0, i - 20) : i + 20]!r}"
             )
         return ids, np.array([len(text) for text in texts], np.intp)
 
@@ -166,7 +167,7 @@ class Vocabulary:
 
 
 class WordVocabulary:
-    """The words of a corpus, parted by white space, and their token ids, 1, 2, ... in sorted order; 0 is the boundary.
+    """The words of a corpus, split at white space, and their token ids, 1, 2, ... in sorted order; 0 is the boundary.
 
     >>> vocabulary = WordVocabulary.from_texts(["to be or", "not to be"])
     >>> vocabulary.words, len(vocabulary)
@@ -187,7 +188,7 @@ class WordVocabulary:
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> "WordVocabulary":
-        """Return the vocabulary of all words that stand in the texts."""
+        """Return the vocabulary of all words in the texts."""
         return cls(_listed("texts", texts))
 
     def __len__(self) -> int:
@@ -200,7 +201,7 @@ class WordVocabulary:
         return ids.astype(np.intp)
 
     def encode_all(self, texts: Sequence[str]) -> tuple[IntArray, NDArray[np.intp]]:
-        """Return the token ids of all texts in a row, and how many each text has. Errors: as encode."""
+        """Return the token ids of all texts in one array, and the number of ids of each text. Errors: as encode."""
         ids, lengths = [], []
         try:
             for text in _listed("texts", texts):
@@ -217,7 +218,7 @@ class WordVocabulary:
 
 
 def _listed(name: str, texts: Iterable[str]) -> Sequence[str]:
-    """Return the texts as a list; a TypeError tells of one text in place of many, and of what is no text."""
+    """Return the texts as a list. Errors: TypeError for one text in place of a list, or for anything but a str."""
     if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
         raise TypeError(f"{name} must be a list of texts, not one {type(texts).__name__}")
     listed = texts if isinstance(texts, list | tuple) else list(texts)
@@ -228,7 +229,7 @@ def _listed(name: str, texts: Iterable[str]) -> Sequence[str]:
 
 
 def _tokens(ids: ArrayLike, vocab_size: int) -> list[int]:
-    """Return token ids as a list of ints; ValueError for one that a vocabulary of this size does not have."""
+    """Return token ids as a list of ints. Errors: ValueError for an id outside a vocabulary of this size."""
     tokens: list[int] = ids_below("ids", as_ids("ids", ids), vocab_size).reshape(-1).tolist()
     return tokens
 
@@ -238,10 +239,10 @@ def _code_points(text: str) -> NDArray[np.uint32]:
 
 
 class Contexts:
-    """The contexts (N, context_length) of the tokens of texts, put together when rows of them are asked for.
+    """The contexts (N, context_length) of the tokens of texts, built when you index them.
 
-    In memory is each token once, not once for each place that it has in a context.
-    Errors: ValueError for a context_length below 1, or for ids that are not in one row; TypeError for other than ids.
+    Each token is stored once, not once per place in a context.
+    Errors: ValueError for a context_length below 1, or for ids with more than one axis; TypeError for anything but ids.
 
     >>> contexts = Contexts(np.array([1, 2, BOUNDARY, 1, BOUNDARY]), context_length=2)  # of "ab" and "a"
     >>> contexts[1:4].tolist()
@@ -261,7 +262,7 @@ class Contexts:
         return len(self._windows)
 
     def __getitem__(self, rows: slice | IntArray) -> NDArray[np.int32]:
-        """Return some rows; in each, what lies before the start of its own text is filled with boundary tokens."""
+        """Return some rows, in which boundary tokens fill the places before the start of the row's own text."""
         windows = self._windows[rows]
         own = np.logical_and.accumulate(windows[:, ::-1] != BOUNDARY, axis=1)[:, ::-1]
         return np.where(own, windows, BOUNDARY).astype(np.int32)
@@ -270,7 +271,7 @@ class Contexts:
 def windows_and_targets(
     texts: Sequence[str], vocabulary: Vocabulary | WordVocabulary, context_length: int
 ) -> tuple[Contexts, IntArray]:
-    """Return what contexts_and_targets returns, in a tenth of the memory: contexts that are made when asked for.
+    """Return what contexts_and_targets returns, in a tenth of the memory: the contexts are built when you index them.
 
     Errors: as contexts_and_targets.
     """
@@ -286,7 +287,7 @@ def windows_and_targets(
 
 
 def _groups(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield the texts in groups of about as many characters as are looked up at once."""
+    """Yield the texts in groups of about CHUNK characters."""
     first = characters = 0
     for i, text in enumerate(texts, start=1):
         characters += len(text)
@@ -300,8 +301,8 @@ def contexts_and_targets(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return every token of the texts as a target, with the tokens before it as its context.
 
-    Shapes: contexts (N, context_length) and targets (N,), N being the number of tokens and of texts; what would lie
-    before the start of a text is filled with boundary tokens, so no context ever looks into another text.
+    Shapes: contexts (N, context_length) and targets (N,), where N is the number of tokens plus the number of texts.
+    Boundary tokens fill the places before the start of a text, so no context ever looks into another text.
     Errors: ValueError for a context_length below 1, or a token that is not in the vocabulary.
 
     >>> contexts, targets = contexts_and_targets(["ab"], Vocabulary("ab"), context_length=2)
@@ -315,9 +316,9 @@ def contexts_and_targets(
 def split_texts(texts: Sequence[str], validation_fraction: float = 0.1, seed: int = 0) -> tuple[list[str], list[str]]:
     """Return the texts in two parts, for training and for validation, with no text in both.
 
-    The draw is over distinct texts, so copies of one stay together; both parts keep the order of the texts. The same
-    seed gives the same split. Errors: ValueError for a fraction outside [0, 1), or one that leaves no text to train on,
-    or for a seed below 0.
+    The draw is over distinct texts, so copies of a text stay together. Both parts keep the order of the texts. The same
+    seed gives the same split. Errors: ValueError for a fraction outside [0, 1), for one that leaves no text to train
+    on, and for a seed below 0.
 
     >>> train, validation = split_texts(["anna", "ben", "anna", "cem", "dora"], validation_fraction=0.5, seed=1)
     >>> set(train) & set(validation)

@@ -1,4 +1,4 @@
-"""The line that tells how far training is. In: steps that are done, and what was measured. Out: text on a stream."""
+"""The progress line of training. In: the number of steps done, and measurements. Out: text on a stream."""
 
 import contextlib
 import sys
@@ -7,9 +7,9 @@ from typing import TextIO
 
 
 class Progress:
-    """Tell how training goes: a line that renews itself on a terminal; elsewhere, one a record, or every 5 seconds.
+    """Show how training goes: one line that updates itself on a terminal; elsewhere, a line per record or every 5 s.
 
-    A stream that is closed, or cannot be written to, is no reason to stop: then nothing is told.
+    If the stream is closed or cannot be written to, training continues without it.
     """
 
     def __init__(self, steps: int, stream: TextIO | None = None, first: int = 0) -> None:
@@ -19,17 +19,17 @@ class Progress:
         self.last = ""
 
     def tick(self, step: int) -> None:
-        """Renew the line, if the last one is old enough."""
+        """Update the line, if the last update is old enough."""
         if time.monotonic() - self.shown >= (0.1 if self.terminal else 5):
             self._show(step)
 
     def record(self, step: int, loss: float, nll: float) -> None:
-        """Show what was measured after a step."""
+        """Show the measurements after a step."""
         self.last = f"loss {loss:.4f}  NLL {nll:.4f} nats per token"
         self._show(step)
 
     def finish(self) -> None:
-        """Leave the line that was being renewed."""
+        """End the line that was being updated."""
         if self.terminal:
             self._write("\n")
 

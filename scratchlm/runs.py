@@ -1,8 +1,8 @@
-"""A run of training from start to end: begin it or resume it, learn, keep what was learned, and stop when asked to.
+"""A training run from start to end: begin or resume it, learn, save the model, and stop when asked to.
 
-In: settings, and a file of texts. Out: a `Job`, ready to learn; then `learn` trains its model, and keeps it in a file
-from which the run can be resumed. A run that was interrupted ends as if it had never been: all that its next step
-depends on is in that file, but for the texts, of which the file has a fingerprint only.
+In: settings and a file of texts. Out: a `Job`, ready to learn. Then `learn` trains its model and saves it in a file
+from which the run can be resumed. An interrupted run ends as if nothing had happened: the file contains all that the
+next step depends on, except the texts, of which it has only a fingerprint.
 """
 
 import hashlib
@@ -25,37 +25,37 @@ from scratchlm.progress import Progress
 from scratchlm.settings import SETTINGS, Complaint, Settings
 from scratchlm.training import Data, Optimizer, State, mean_nll, train
 
-JUDGES = 100_000  # targets at most that a model is judged by: their mean is right to about 0.01 nats
-FEWEST_JUDGES = 1000  # of a large vocabulary; this takes as long as a few steps
-JUDGED_LOGITS = 2**27  # at most that they have together: with 50,000 tokens, these take seconds
-MOST_PARAMETERS = 100_000_000  # in training, five numbers are held for each: 2 GB
-MOST_LOSSES = 100_000  # that are remembered until a record has their mean
-LARGE = 10_000_000  # bytes of text from which on it takes seconds to read
+JUDGES = 100_000  # most targets to judge a model by: their mean is right to about 0.01 nats
+FEWEST_JUDGES = 1000  # for a large vocabulary; they take as long as a few steps
+JUDGED_LOGITS = 2**27  # most logits for all of them together: with 50,000 tokens, these take seconds
+MOST_PARAMETERS = 100_000_000  # training stores five numbers for each: 2 GB
+MOST_LOSSES = 100_000  # losses stored until a record has their mean
+LARGE = 10_000_000  # bytes: a text of this size takes seconds to read
 
 
 @dataclass
 class Job:
-    """A run that is ready to learn, and what was kept of it."""
+    """A run that is ready to learn, and where it is saved."""
 
     settings: Settings
     text: str | Path | None  # None: the bundled names
-    out: str | Path | None  # None: nothing is kept
-    result: Checkpoint  # the model, and all that is kept with it
-    state: State  # of the run: where it stands
+    out: str | Path | None  # None: nothing is saved
+    result: Checkpoint  # the model, and everything saved with it
+    state: State  # the state of the run
     optimizer: Optimizer
     learning: Data
     judged_by: Data
-    judge: str  # what it is judged by, in words
-    began: int  # the step that it begins with, or goes on from
-    kept: str | Path | None  # the file from which it can go on
-    kept_at: int | None  # the step at which it was kept there
+    judge: str  # a description of that data
+    began: int  # the step at which it began or resumed
+    kept: str | Path | None  # the file from which it can be resumed
+    kept_at: int | None  # the step at which it was last saved there
 
 
 # --- before it learns ------------------------------------------------------------------------------------------------
 
 
 def begin(settings: Settings, text: str | Path | None = None, out: str | Path | None = None) -> Job:
-    """Return a new run on the lines of a text file, or on the bundled names, that is to be kept in the file `out`.
+    """Return a new run on the lines of a text file, or on the bundled names, to be saved in the file `out`.
 
     Errors: Complaint if `out` cannot be written to, or if the model would be too large; OSError or ValueError for a
     text that cannot be read.
@@ -78,21 +78,20 @@ def begin(settings: Settings, text: str | Path | None = None, out: str | Path | 
 
 
 def resume(path: str | Path, text: str | Path | None = None, out: str | Path | None = None, **changes: object) -> Job:
-    """Return the run that a file holds; it goes on from where it stands, and is kept in the same file, or in `out`.
+    """Return the run stored in a file; it continues from there, and is saved in the same file or in `out`.
 
     The text must be the one that the run began with. Of the settings, only checkpoint_every may change.
     Errors: as for `begin`; and Complaint if there is no run to go on with, or for any other change.
     """
     found = checkpoint.load(path)
     if not found.run:
-        raise Complaint(f"{path} holds a model, but no run to go on with")
+        raise Complaint(f"{path} contains a model, but no run to resume")
     settings = _as_it_was(path, found.run, changes)
     out = out or path
     _check_writable(out, text)
     texts = _texts(text)
     if found.run.texts != _fingerprint(texts):
-        told = f"{text} does not hold" if text else "these are not"
-        raise Complaint(f"{told} the texts that {path} learns from; tell it where they are: --text FILE")
+        raise Complaint(f"{path} was trained on other text; pass it with --text FILE")
     optimizer = _new_optimizer(settings, found.model)
     checkpoint.restore(optimizer, found.run)
     run = replace(found.run, settings=settings.stored(), moments=optimizer.moments)
@@ -100,13 +99,13 @@ def resume(path: str | Path, text: str | Path | None = None, out: str | Path | N
 
 
 def _as_it_was(path: str | Path, run: Run, changes: dict[str, object]) -> Settings:
-    """Return the settings of a run, which are checked as if somebody had typed them, with the changes."""
+    """Return the settings of a run with the changes; they are checked as if they had been typed."""
     if other := sorted(set(changes) - {"checkpoint_every"}):
         name = "--" + other[0].replace("_", "-")
-        raise Complaint(f"--resume takes {name} from the file; a run that goes on cannot change it")
+        raise Complaint(f"--resume takes {name} from the file; a resumed run cannot change it")
     try:
         if not isinstance(run.settings, dict) or {*run.settings, "checkpoint_every"} != set(SETTINGS):
-            raise Complaint("they are not those of train")
+            raise Complaint("they are not the settings of a run")
         settings = Settings.of(**run.settings)
     except Complaint as complaint:
         raise Complaint(f"{path} is not a model of scratchlm: its settings: {complaint}") from None
@@ -114,11 +113,11 @@ def _as_it_was(path: str | Path, run: Run, changes: dict[str, object]) -> Settin
 
 
 def _check_writable(out: str | Path, text: str | Path | None) -> None:
-    """Complain before an hour of training, not after it."""
+    """Raise a Complaint before an hour of training, not after it."""
     if Path(out).is_dir():
         raise Complaint(f"{out} is a folder; --out needs a file name in it")
     if Path(out).exists() and not Path(out).is_file():
-        raise Complaint(f"{out} is no ordinary file; --out would replace it")
+        raise Complaint(f"{out} is not an ordinary file; --out would replace it")
     path, source = destination(out), Path(text) if text else None
     if source and source.exists() and path.exists() and path.samefile(source):
         raise Complaint(f"--out would replace the text that --text reads: {source}")
@@ -134,15 +133,15 @@ def _texts(text: str | Path | None) -> list[str]:
 
 
 def _tell(doing: str, text: str | Path | None) -> None:
-    """Say what is done with a text, if it is so large that this takes seconds."""
+    """Print what is being done with a text, if it is so large that this takes seconds."""
     size = Path(text).stat().st_size if text and Path(text).is_file() else 0
     if size >= LARGE:
-        with suppress(OSError, ValueError):  # nobody need hear it
+        with suppress(OSError, ValueError):  # nothing depends on this line
             print(f"{doing} {terminal.in_one_line(text)} ({size / 1e6:,.0f} MB)", file=sys.stderr, flush=True)
 
 
 def _fingerprint(texts: Sequence[str]) -> str:
-    """Return a digest of texts: other texts have another one."""
+    """Return a digest of texts: different texts have different ones."""
     digest = hashlib.sha256()
     for start in range(0, len(texts), 1000):
         digest.update("\n".join(texts[start : start + 1000]).encode() + b"\n")
@@ -156,7 +155,7 @@ def _new_model(settings: Settings, vocab_size: int) -> LanguageModel:
     count = v * (e + h + 1) + h * (c * e + 1) if mlp else v**2
     if count > MOST_PARAMETERS and mlp:
         fewer = f"choose smaller sizes than --embedding-dim {e} --hidden-dim {h} --context-length {c}"
-        most = f"where at most {MOST_PARAMETERS:,} are allowed"
+        most = f"and at most {MOST_PARAMETERS:,} are allowed"
         raise Complaint(f"a network for {v:,} tokens would have {count:,} parameters, {most}; {fewer}")
     if count > MOST_PARAMETERS:
         raise Complaint(f"a table for {v:,} tokens would have {count:,} entries; --model mlp needs far fewer")
@@ -179,7 +178,7 @@ def _job(
     optimizer: Optimizer,
     kept: str | Path | None,
 ) -> Job:
-    """Return a job, with its texts divided into those that it learns from and those that it is judged by."""
+    """Return a job, with its texts split into those to learn from and those to be judged by."""
     assert result.run
     _tell("numbering the tokens of", text)
     length = result.model.context_length
@@ -196,7 +195,7 @@ def _job(
 
 
 def _some(data: Data, vocab_size: int, seed: int) -> Data:
-    """Return the data, or, of large data, a sample that is the same for the same seed."""
+    """Return the data, or, if it is large, a sample that depends only on the seed."""
     most = max(FEWEST_JUDGES, min(JUDGES, JUDGED_LOGITS // vocab_size))
     if len(data.targets) <= most:
         return Data(data.contexts[:], data.targets)
@@ -208,10 +207,10 @@ def _some(data: Data, vocab_size: int, seed: int) -> Data:
 
 
 def learn(job: Job, progress: Progress | None = None) -> float:
-    """Train the model of a job; keep it every now and then, at the end, and when interrupted; return its NLL.
+    """Train the model of a job and return its NLL; save it now and then, at the end, and when interrupted.
 
-    A request to end waits until a step is done: half a step is nothing to go on from. A second one stops at once.
-    Errors: Complaint that says how to go on, if it was interrupted; Diverged, as `train`; OSError if it cannot be kept.
+    The first Ctrl-C waits until the step is done, because half a step cannot be resumed. A second one stops at once.
+    Errors: Complaint that says how to resume, if interrupted; Diverged, as `train`; OSError if it cannot be saved.
     """
     settings = job.settings
 
@@ -252,25 +251,25 @@ def learn(job: Job, progress: Progress | None = None) -> float:
 
 
 def where_it_stands(job: Job) -> str:
-    """Return what is true of a job that is interrupted now, and how to go on, if there is more to do."""
+    """Return the state of a job that is interrupted now, and how to resume it, if there is more to do."""
     step, steps = job.state.step, job.settings.steps
     if job.kept and job.kept_at == steps:
-        return f"interrupted; {job.kept} is kept"
+        return f"interrupted; {job.kept} is complete"
     if step == job.began:
         return not_begun(job.kept, job.text, job.out)
     at = f"interrupted after step {step:,} of {steps:,}"
     if not job.kept:
-        return f"{at}; nothing is kept" + ("" if job.out else " without --out")
-    if job.kept_at != step:  # who could not wait
-        at += f"; {job.kept} has what was learned until step {job.kept_at:,}"
-    return f"{at}; to go on: {_how_to_go_on(job.kept, job.text, job.out)}"
+        return f"{at}; nothing is saved" + ("" if job.out else " without --out")
+    if job.kept_at != step:  # a second request came before the step could be saved
+        at += f"; {job.kept} is saved at step {job.kept_at:,}"
+    return f"{at}; to resume: {_how_to_go_on(job.kept, job.text, job.out)}"
 
 
 def not_begun(kept: str | Path | None, text: str | Path | None, out: str | Path | None) -> str:
-    """Return what is true of a run, new or kept in a file, that is interrupted before it takes a step."""
+    """Return the state of a run, new or saved in a file, that is interrupted before its first step."""
     if not kept:
         return "interrupted before the first step; nothing was learned yet"
-    return f"interrupted; {kept} is as it was; to go on: {_how_to_go_on(kept, text, out)}"
+    return f"interrupted; {kept} is unchanged; to resume: {_how_to_go_on(kept, text, out)}"
 
 
 def _how_to_go_on(kept: str | Path, text: str | Path | None, out: str | Path | None) -> str:

@@ -1,12 +1,13 @@
-"""From scores to text: what makes a decoder, each step a function on its own.
+"""From scores to text: the steps of a decoder, each a function of its own.
 
-In: scores (..., V) over the tokens, logits or log-probabilities. Out: scores of the same shape, in which -inf masks
-what must not come next; `sample` draws a token id from them, and `generate` writes whole texts.
+In: scores (..., V) over the tokens, logits or log-probabilities. Out: scores of the same shape, in which -inf masks the
+excluded tokens. `sample` draws a token id from them, and `generate` writes whole texts.
 
-All but one of these steps cannot tell logits from log-probabilities, since adding a number to every score of a row
-changes nothing for them. The exception is the repetition penalty, which looks at the sign of a score.
+All of these steps but one cannot tell logits from log-probabilities: adding the same number to every score of a row
+does not change their result. The exception is the repetition penalty, which looks at the sign of a score.
 
-For all: TypeError for scores or a setting of a wrong type; ValueError for a single number, or for no tokens at all.
+All functions raise TypeError for scores or a setting of the wrong type, and ValueError for a single number or for rows
+without tokens.
 """
 
 from typing import Any
@@ -22,7 +23,7 @@ from scratchlm.models import LanguageModel
 
 
 def apply_temperature(scores: ArrayLike, temperature: float) -> FloatArray:
-    """Return scores / temperature: below 1 the likely become likelier, above 1 all draw level.
+    """Return scores / temperature: below 1, likely tokens become likelier; above 1, all become more alike.
 
     Formula: softmax(z / T). A shift of z stays a shift, so softmax(log_softmax(z) / T) = softmax(z / T).
     Shapes: scores (..., V) -> (..., V). Errors: ValueError unless 0 < temperature < inf, or if the scores overflow.
@@ -35,12 +36,12 @@ def apply_temperature(scores: ArrayLike, temperature: float) -> FloatArray:
     with np.errstate(over="ignore"):
         result: FloatArray = (double(z) / divisor).astype(z.dtype)
     if not np.isfinite(result[np.isfinite(z)]).all():
-        raise ValueError(f"temperature {temperature} makes scores overflow; to take the likeliest token: top_k 1")
+        raise ValueError(f"temperature {temperature} makes scores overflow; for the likeliest token, use top_k 1")
     return result
 
 
 def top_k(scores: ArrayLike, k: int) -> FloatArray:
-    """Return the scores with all but the k highest of each row masked; among equal scores the lower id stays.
+    """Return the scores with all but the k highest of each row masked; of equal scores, the lower id stays.
 
     Shapes: scores (..., V) -> (..., V); with k >= V nothing is masked. Errors: ValueError for k < 1.
     Source: Fan, Lewis & Dauphin 2018.
@@ -54,10 +55,10 @@ def top_k(scores: ArrayLike, k: int) -> FloatArray:
 
 
 def top_p(scores: ArrayLike, p: float) -> FloatArray:
-    """Return the scores with all masked but the nucleus: the fewest tokens that together have probability p or more.
+    """Return the scores with all but the nucleus masked: the fewest tokens that together have probability p or more.
 
-    Formula: with tokens in falling order, token k stays if those before it have less than p together. So the likeliest
-    always stays. Among equal scores the lower id comes first.
+    Formula: with tokens in descending order, token k stays if those before it have less than p together. So the
+    likeliest token always stays. Of equal scores, the lower id comes first.
     Shapes: scores (..., V) -> (..., V). Errors: ValueError unless 0 < p <= 1.
     Source: Holtzman, Buys, Du, Forbes & Choi 2020.
 
@@ -78,7 +79,7 @@ def top_p(scores: ArrayLike, p: float) -> FloatArray:
 
 
 def min_p(scores: ArrayLike, p: float) -> FloatArray:
-    """Return the scores with every token masked that is less than p times as likely as the likeliest one.
+    """Return the scores, with every token masked that is less than p times as likely as the likeliest one.
 
     Formula: token k stays if z_k >= max z + log p.
     Shapes: scores (..., V) -> (..., V). Errors: ValueError unless 0 < p <= 1.
@@ -93,15 +94,15 @@ def min_p(scores: ArrayLike, p: float) -> FloatArray:
 
 
 def repetition_penalty(scores: ArrayLike, previous_tokens: ArrayLike, penalty: float) -> FloatArray:
-    """Return the scores with those of previous tokens made worse: divided by the penalty if positive, else multiplied.
+    """Return the scores, with those of previous tokens divided by the penalty if positive, and otherwise multiplied.
 
-    Formula: z_k / penalty if z_k > 0, else z_k penalty, for every k in previous_tokens; however often it occurred.
-    Shapes: scores (..., V), previous_tokens (..., L) of ids -> (..., V). Above 1 it discourages, 1 changes nothing.
-    Errors: ValueError unless 0 < penalty < inf, or for an id that is not in 0 ... V - 1; TypeError for other than ids.
-    Source: Keskar et al. 2019 (CTRL) divide always, which makes a negative score better; libraries multiply that one.
+    Formula: z_k / penalty if z_k > 0, else z_k penalty, for every k in previous_tokens, however often it occurred.
+    Shapes: scores (..., V), previous_tokens (..., L) of ids -> (..., V). Above 1 it discourages; 1 changes nothing.
+    Errors: ValueError unless 0 < penalty < inf, or for an id outside 0 ... V - 1; TypeError for anything but ids.
+    Source: Keskar et al. 2019 (CTRL) always divide, which makes a negative score better; libraries multiply it instead.
 
-    The sign of a score decides, and the sign depends on the shift: from log_softmax(z) it is another decoder than from
-    z. It is the one step here that needs to know where the logits had their zero.
+    The result depends on the sign of a score, and the sign on the shift: log_softmax(z) and z give two different
+    decoders. It is the only step here that needs to know where the zero of the logits was.
 
     >>> repetition_penalty([2.0, -2.0, 1.0], [0, 1], 2.0)
     array([ 1., -4.,  1.])
@@ -125,13 +126,13 @@ def repetition_penalty(scores: ArrayLike, previous_tokens: ArrayLike, penalty: f
 
 
 def scores_kind(scores: ArrayLike) -> str:
-    """Return what scores are, by what their rows sum to: "logits", "log_probs", "truncated log_probs" or "probs".
+    """Return the kind of scores, by the sums of their rows: "logits", "log_probs", "truncated log_probs" or "probs".
 
     Formula: sum p = 1 for probs, none of them negative; sum exp(l) = 1 for log_probs, which are truncated if some of
-    them are -inf, as after top-p. All else is logits. A sum is 1 if it is so to half of the dtype's digits.
-    Shapes: scores (..., V) -> one answer, for all rows together.
-    Blind spot: logits whose exps happen to sum to 1 are log-probs to everybody, and a masked row of raw log-probs sums
-    to less than 1, like logits.
+    them are -inf, as after top-p. Anything else is logits. A sum counts as 1 if it agrees to half the dtype's digits.
+    Shapes: scores (..., V) -> one answer for all rows together.
+    Blind spot: logits whose exps happen to sum to 1 look like log-probs, and the exps of a masked row of raw log-probs
+    sum to less than 1, like those of logits.
 
     >>> scores_kind([2.0, 1.0]), scores_kind(np.log([0.75, 0.25])), scores_kind([0.75, 0.25])
     ('logits', 'log_probs', 'probs')
@@ -153,8 +154,8 @@ def sample(scores: ArrayLike, rng: np.random.Generator) -> Any:
     """Return a token id for each row, drawn with probability softmax(scores).
 
     Formula: argmax_k (z_k + G_k), with G_k drawn from the standard Gumbel distribution. No softmax, no sum: a shift of
-    z shifts every candidate, so logits and log-probabilities serve alike, and with the same rng give the same token.
-    Shapes: scores (..., V) -> ids (...). Errors: ValueError for a row that is all masked, or holds nan or +inf.
+    z shifts every candidate, so logits and log-probabilities work alike, and give the same token with the same rng.
+    Shapes: scores (..., V) -> ids (...). Errors: ValueError for a fully masked row, and for nan or +inf.
     Source: Gumbel 1954; Maddison, Tarlow & Minka 2014.
 
     >>> print(sample([-np.inf, 0.0, -np.inf], np.random.default_rng(0)))
@@ -166,9 +167,9 @@ def sample(scores: ArrayLike, rng: np.random.Generator) -> Any:
     if not np.isfinite(top).all():
         value = top[~np.isfinite(top)][0] if top.ndim else top
         raise ValueError(
-            "every token of a row is masked: there is nothing to draw from"
+            "every token of a row is masked, so there is nothing to draw from"
             if value == -np.inf
-            else f"the scores of a row hold {value}; only finite numbers and -inf (masked) can be drawn from"
+            else f"a row of scores contains {value}; scores must be finite or -inf (masked)"
         )
     return np.argmax(z + rng.gumbel(size=z.shape), axis=-1)
 
@@ -185,12 +186,12 @@ def generate(
     repetition_penalty: float | None = None,
     max_length: int = 100,
 ) -> list[NDArray[np.intp]]:
-    """Return `count` texts as arrays of token ids, each begun at a boundary and ended by one (left out of the result).
+    """Return `count` texts as arrays of token ids, without the boundary tokens at their start and end.
 
-    The texts are written side by side, a token of all per step of the model, and each stops at its boundary token, or
-    at max_length tokens. Order of the steps: repetition penalty (on the logits), temperature, top_k, top_p, min_p.
-    `rng` is a generator or a seed; the same seed gives the same texts. Errors: as the steps; MemoryError for texts that
-    are too many, or too long.
+    The texts are written side by side: every step of the model adds one token to each. A text stops at its boundary
+    token, or at max_length tokens. Order of the steps: repetition penalty (on the logits), temperature, top_k, top_p,
+    min_p. `rng` is a generator or a seed; the same seed gives the same texts. Errors: those of the steps; MemoryError
+    if the texts are too many or too long.
 
     >>> from scratchlm.models import BigramLM
     >>> always_ab = BigramLM(3).fit_counts([[0], [1], [2]], [1, 2, 0])
@@ -238,7 +239,7 @@ def _until_boundary(tokens: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _scores(scores: ArrayLike) -> FloatArray:
-    """Return the scores in floating point; a ValueError tells that there are none in a row."""
+    """Return the scores in floating point. Errors: ValueError for rows without scores."""
     z = as_floats("scores", scores)
     if not z.shape[-1]:
         raise ValueError(f"there is no token to choose from: scores have shape {z.shape}")
@@ -246,7 +247,7 @@ def _scores(scores: ArrayLike) -> FloatArray:
 
 
 def _ranks(z: FloatArray) -> NDArray[np.intp]:
-    """Return the place of every entry in the falling order of its row; equal entries in the order of their ids."""
+    """Return the place of every entry in the descending order of its row; equal entries are ordered by id."""
     order = np.argsort(-z, axis=-1, kind="stable")
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.broadcast_to(np.arange(z.shape[-1]), z.shape), axis=-1)

@@ -1,7 +1,7 @@
-"""The settings of a run of training: what each may be, and what it is if nobody says.
+"""The settings of a training run: the valid values and the default of each.
 
-In: settings by name, each as it is, or as text: 4000 or "4000". Out: `Settings`, all of them known and checked. A
-command line, a file from a stranger, and Python come in by the same door, `Settings.of`, and are read as strictly.
+In: settings by name, as values or as text: 4000 or "4000". Out: `Settings`, complete and checked. The command line, a
+stranger's file and Python code all go through the same door, `Settings.of`, which checks all of them equally strictly.
 """
 
 import math
@@ -15,12 +15,12 @@ from scratchlm.objectives import HEADS, LOSSES
 
 
 class Complaint(Exception):
-    """Something the user can put right; shown as one line."""
+    """A problem that the user can fix; shown as one line."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """The numbers from low to high, both included; `what` says in words which they are.
+    """The numbers from low to high, both included; `what` describes them in words.
 
     >>> WHOLE.read("12")
     12
@@ -35,7 +35,7 @@ class Number:
     what: str
 
     def read(self, value: object) -> float:
-        """Return the number that a value is, or is the text of. Errors: ValueError if it is none of these numbers."""
+        """Return the number, given as a value or as text. Errors: ValueError if it is not one of these numbers."""
         try:
             number = self.kind(str(value))  # as text, since int(1.5) and int(True) are 1
         except ValueError:
@@ -57,7 +57,7 @@ class Choice:
     names: tuple[str, ...]
 
     def read(self, value: object) -> str:
-        """Return the name that a value is. Errors: ValueError if it is none of these names."""
+        """Return the value as one of the names. Errors: ValueError if it is not one of them."""
         if str(value) not in self.names:
             raise ValueError(f"invalid choice: {str(value)!r} (choose from {', '.join(map(repr, self.names))})")
         return str(value)
@@ -73,7 +73,7 @@ class File:
     """
 
     def read(self, value: object) -> Path:
-        """Return the path that a value is the text of. Errors: ValueError if it ends before the name of a file."""
+        """Return the value as a path. Errors: ValueError if it does not end in a file name."""
         if not os.path.basename(str(value)):
             raise ValueError(f"{str(value)!r} does not name a file")
         return Path(str(value))
@@ -88,7 +88,7 @@ FROM_0 = Number(float, 0, HUGE, "a finite number of at least 0")
 SHARE = Number(float, TINY, 1, "a number above 0 and at most 1")
 BELOW_1 = Number(float, 0, math.nextafter(1, 0), "a number of at least 0 and below 1")
 
-# What each setting may be.
+# The valid values of each setting.
 SETTINGS: dict[str, Choice | Number] = {
     "model": Choice(("bigram", "mlp")),
     "tokens": Choice(("character", "word")),
@@ -107,7 +107,7 @@ SETTINGS: dict[str, Choice | Number] = {
     "weight_decay": FROM_0,
 }
 
-# What a setting is if nobody gives it: the same for every model, or what suits this one.
+# The default of each setting: the same for every model, or one that suits the model.
 DEFAULTS: dict[str, Any] = {
     "model": "mlp",
     "tokens": "character",
@@ -128,7 +128,7 @@ SUITABLE = {"bigram": {"learning_rate": 0.1, "weight_decay": 0.0}, "mlp": {"lear
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is told before it begins; made by `Settings.of`.
+    """The settings of one run; made by `Settings.of`.
 
     >>> settings = Settings.of(model="bigram", steps=300)
     >>> settings.steps, settings.batch_size, settings.learning_rate
@@ -153,23 +153,23 @@ class Settings:
 
     @classmethod
     def of(cls, **given: object) -> "Settings":
-        """Return settings: those given, each checked, and for all others the defaults.
+        """Return settings: the given ones, each checked, and defaults for all others.
 
-        Errors: Complaint for a name that is no setting, and for a value that this setting cannot have.
+        Errors: Complaint for an unknown name, and for a value that the setting cannot have.
         """
         read = {name: _read(name, value) for name, value in given.items()}
         model = read.get("model", DEFAULTS["model"])
         return cls(**{**DEFAULTS, **SUITABLE[model], **read})
 
     def stored(self) -> dict[str, str | int | float]:
-        """Return the settings by name, as a file keeps them: without those that are None."""
+        """Return the settings by name, as a file stores them: without those that are None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def _read(name: str, value: object) -> Any:
-    """Return the value of a setting, given as it is or as text."""
+    """Return the value of a setting, given as a value or as text."""
     if name not in SETTINGS:
-        raise Complaint(f"a run has no setting {name!r}, but {', '.join(SETTINGS)}")
+        raise Complaint(f"a run has no setting {name!r}; its settings are {', '.join(SETTINGS)}")
     try:
         return SETTINGS[name].read(value)
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""What a command and a terminal say to each other: text, output that may fail, and Ctrl-C.
+"""The dialogue of a command with a terminal: text, output that may fail, and Ctrl-C.
 
-In: text from anywhere, and signals. Out: text that a terminal only shows; a stream whose failure costs no work; one
-line for a complaint.
+In: text from anywhere, and signals. Out: text that cannot control a terminal; a stream whose failure costs no work; one
+line per error.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from typing import Any, NoReturn, TextIO
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
-JOINERS = "\u200c\u200d"  # part of the spelling of Persian words, Indian scripts and emoji; they move nothing
+JOINERS = "\u200c\u200d"  # part of the spelling of Persian, Indian scripts and emoji; they are harmless
 
 
 def escaped(text: str, keep: str = "") -> str:
-    r"""Return a text with what would command a terminal, or turn its lines around, written as Python writes it.
+    r"""Return a text in which characters that control a terminal, or reverse its lines, are written as Python escapes.
 
-    Characters in `keep` stay as they are: a newline, say.
+    Characters in `keep` stay as they are, a newline for example.
 
     >>> print(escaped(chr(27) + "[2J, " + chr(0x202E) + "gnp.exe"))
     \x1b[2J, \u202egnp.exe
@@ -37,7 +37,7 @@ def _only_shows(character: str) -> bool:
 
 
 def in_one_line(text: object, most: int = 300) -> str:
-    """Return a text as one line of at most so many characters, escaped.
+    """Return a text as one escaped line of at most so many characters.
 
     >>> in_one_line("two" + chr(10) + "lines")
     'two lines'
@@ -47,7 +47,7 @@ def in_one_line(text: object, most: int = 300) -> str:
 
 
 def shell_word(path: object) -> str:
-    r"""Return the name of a file as a word to be pasted into a shell: in one line, and no option, whatever it is.
+    r"""Return a file name as a word that can be pasted into a shell: one line, and never an option.
 
     >>> print(shell_word("a name.txt"), shell_word("two" + chr(10) + "lines"))
     'a name.txt' $'two\x0alines'
@@ -63,7 +63,7 @@ def _as_bytes(character: str) -> str:
 
 
 def described(error: BaseException) -> str:
-    """Return an exception in one line; one from a stranger may fail even when it is asked for its message.
+    """Return an exception in one line; a stranger's exception may fail even to return its message.
 
     >>> described(ValueError("no such thing"))
     'ValueError: no such thing'
@@ -78,14 +78,14 @@ def described(error: BaseException) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """Return what an error says, as a person would; of the system's, the file and the reason.
+    """Return the message of an error in plain words; for a system error, the file and the reason.
 
     >>> in_words(OSError(2, "No such file or directory", "model.npz"))
     'model.npz: No such file or directory'
     """
     if isinstance(error, MemoryError):
         return "there is not enough memory for that"
-    if isinstance(error, FileNotFoundError) and error.filename is None:  # of os.getcwd
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # from os.getcwd
         return "the current folder no longer exists"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
@@ -96,45 +96,45 @@ def in_words(error: BaseException) -> str:
 
 
 class Output:
-    """A stream that falls silent when it can no longer be written, so that the work behind it is still done.
+    """A stream that falls silent once it cannot be written, so that the work behind it is still done.
 
-    `failed` is the error, if there was one. What the stream cannot spell is replaced.
+    `failed` is the error, if there was one. Characters that the stream cannot encode are replaced.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
         self.failed: OSError | None = None
-        if stream is None:  # closed before we began (>&-)
+        if stream is None:  # closed before we started (>&-)
             self.failed, stream = OSError(errno.EBADF, os.strerror(errno.EBADF)), io.StringIO()
         self.stream = stream
-        with contextlib.suppress(AttributeError):  # not a file: a notebook's, or a test's
+        with contextlib.suppress(AttributeError):  # not a file: in a notebook, or in a test
             stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
 
     def write(self, text: str) -> int:
-        """Write text, while it can be written."""
+        """Write text, as long as that works."""
         self._while_it_works(lambda: self.stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        """Pass on what was written, likewise."""
+        """Flush the stream, as long as that works."""
         self._while_it_works(self.stream.flush)
 
     def __getattr__(self, name: str) -> Any:
-        """Return what else a stream has."""
+        """Return any other attribute of the stream."""
         return getattr(self.stream, name)
 
     def _while_it_works(self, act: Callable[[], object]) -> None:
         if self.failed:
             return
-        if self.stream.closed:  # by code that is examined, say
+        if self.stream.closed:  # by examined code, for example
             self.failed = OSError(errno.EBADF, os.strerror(errno.EBADF))
             return
         try:
             act()
-        except RuntimeError:  # a handler of signals stands in the middle of a write, and cannot begin another
+        except RuntimeError:  # a signal handler interrupted a write, and cannot start another
             return
         except OSError as error:
             self.failed = error
-            # Python flushes once more at exit, and would complain: what is left in the buffer goes nowhere.
+            # Python flushes once more at exit, and would complain: send the rest of the buffer nowhere.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.stream.fileno())
             os.close(nowhere)
@@ -143,13 +143,13 @@ class Output:
     def why(self) -> str:
         """Return why it failed, in words; "" if it did not."""
         if isinstance(self.failed, BrokenPipeError):
-            return "nobody reads the output any more"
+            return "nothing reads the output any more"
         return f"cannot write the output: {self.failed.strerror}" if self.failed else ""
 
 
 @contextlib.contextmanager
 def careful_output() -> Iterator[tuple[Output, Output]]:
-    """Replace standard output and standard error by streams that cannot end a command, while it runs."""
+    """Replace standard output and standard error, while the block runs, by streams that cannot end a command."""
     before = sys.stdout, sys.stderr
     out, err = sys.stdout, sys.stderr = Output(before[0]), Output(before[1])
     try:
@@ -161,14 +161,14 @@ def careful_output() -> Iterator[tuple[Output, Output]]:
 
 
 def occupy_closed_descriptors() -> None:
-    """Open what was closed of standard input, output and error (>&-), or else the next file would take its place."""
+    """Reopen standard input, output and error where closed (>&-); otherwise the next file would take their place."""
     while (lowest := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(lowest)
 
 
 def complain(message: str, name: str = "scratchlm") -> int:
-    """Say on standard error, in one line, what is wrong; return the exit status for it."""
+    """Print on standard error, in one line, what is wrong; return the exit status for it."""
     line = in_one_line(message, 10_000)
     print(f"{name}:", line if len(line) <= 600 else f"{line[:400]} ... {line[-195:]}", file=sys.stderr, flush=True)
     return 2
@@ -182,7 +182,7 @@ REQUESTS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 def end_with(line: str) -> NoReturn:
     """End this process at once with one line, and status 2."""
-    with contextlib.suppress(OSError):  # standard error may be closed, and there is nobody else to tell
+    with contextlib.suppress(OSError):  # standard error may be closed, and there is nowhere else to write
         os.write(2, f"scratchlm: {in_one_line(line, 10_000)}\n".encode(errors="backslashreplace"))
     os._exit(2)
 
@@ -193,38 +193,38 @@ def end_at_once(number: int, frame: object) -> NoReturn:
 
 
 def interrupt(number: int, frame: object) -> NoReturn:
-    """Raise KeyboardInterrupt: for a command that has something to clean up. A second request is not needed."""
-    for request in REQUESTS:  # not SIG_IGN: if another has just come, Python would say that it was lost
+    """Raise KeyboardInterrupt, for a command that has to clean up. Further requests then do nothing."""
+    for request in REQUESTS:  # not SIG_IGN: if another one has just arrived, Python would report it as lost
         signal.signal(request, once_is_enough)
     raise KeyboardInterrupt
 
 
 def once_is_enough(number: int, frame: object) -> None:
-    """Do nothing: the command has been asked already, and is ending."""
+    """Do nothing: the command is already ending."""
 
 
 def ignore_requests() -> None:
-    """Let no request to end do anything any more: for a command that is ending."""
+    """Ignore all further requests to end, for a command that is ending."""
     for number in REQUESTS:
         signal.signal(number, signal.SIG_IGN)
 
 
 def on_request_to_end(handler: Handler) -> dict[int, Any]:
-    """Call this when somebody asks the process to end; return what was called before.
+    """Install a handler for requests to end; return the previous handlers.
 
-    What is ignored stays ignored: SIGHUP under nohup. Only the main thread can be asked.
+    Ignored signals stay ignored, such as SIGHUP under nohup. Only the main thread can handle signals.
     """
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in REQUESTS:
-            if signal.getsignal(number) not in (signal.SIG_IGN, None):  # None: not Python's to put back
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):  # None: Python could not restore it
                 before[number] = signal.signal(number, handler)
     return before
 
 
 @contextlib.contextmanager
 def requests_blocked() -> Iterator[None]:
-    """Let the system hold requests to end back while a short block runs, also in a process that begins in it."""
+    """Let the system hold back requests to end while a short block runs, even in a process started in it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -237,7 +237,7 @@ def requests_blocked() -> Iterator[None]:
 
 @contextlib.contextmanager
 def requests_to_end(handler: Handler) -> Iterator[None]:
-    """Call this, while a block runs, when somebody asks the process to end."""
+    """Use a handler for requests to end while a block runs."""
     before = on_request_to_end(handler)
     try:
         yield
@@ -249,7 +249,7 @@ def requests_to_end(handler: Handler) -> Iterator[None]:
 
 @contextlib.contextmanager
 def requests_wait() -> Iterator[list[int]]:
-    """Let a request to end wait while a block runs, which is given the list of those that came.
+    """Let a request to end wait while a block runs; the block gets the list of requests that came.
 
     A second request stops at once, with KeyboardInterrupt.
     """
@@ -266,7 +266,7 @@ def requests_wait() -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def in_one_piece() -> Iterator[None]:
-    """Answer requests to end that come while a short block runs after the block, as they would be without it."""
+    """Defer requests to end that come during a short block until after it."""
     asked: list[int] = []
     try:
         with requests_to_end(lambda number, _: asked.append(number)):

@@ -1,12 +1,12 @@
 """The loop: draw a minibatch, go forward, go backward, take a step; and now and then, measure the truth.
 
-In: a model, an objective, an optimizer, and contexts with targets to learn from and to be judged by. Out: the model's
-parameters, changed in place, and a history of records.
+In: a model, an objective, an optimizer, and data to learn from and data to be judged by. Out: the model's parameters,
+changed in place, and a history of records.
 
-Two numbers are kept apart on purpose. The *loss* is what the objective reports for a minibatch, and with a wrong
-objective it may mean nothing. The *NLL* is the true negative log-likelihood of softmax(logits) on the whole of the data
-that the model is judged by, in nats per token; its exponential, the perplexity, is the number of equally likely tokens
-that would be as hard to guess.
+Two numbers are kept apart on purpose. The *loss* is what the objective reports for a minibatch; with a wrong objective
+it may mean nothing. The *NLL* is the true negative log-likelihood of softmax(logits) on all the data that the model is
+judged by, in nats per token. Its exponential, the perplexity, is the number of equally likely tokens that would be as
+hard to guess.
 """
 
 import math
@@ -23,7 +23,7 @@ from scratchlm.models import MLPLM, LanguageModel, Params
 from scratchlm.objectives import Objective
 from scratchlm.progress import Progress
 
-LARGE_VOCABULARY = 4096  # tokens: from here on the logits of a batch are not all held at once
+LARGE_VOCABULARY = 4096  # tokens: from this size upwards, the logits of a batch are never all stored at once
 
 
 class Data(NamedTuple):
@@ -35,7 +35,7 @@ class Data(NamedTuple):
 
 @dataclass
 class State:
-    """Where a run stands between two steps; with the model and the optimizer, all that the next step depends on."""
+    """The state of a run between two steps; the next step depends on it, the model and the optimizer alone."""
 
     rng: np.random.Generator
     step: int = 0
@@ -44,7 +44,7 @@ class State:
 
 @dataclass(frozen=True)
 class Record:
-    """What was measured after a number of steps: the objective's mean loss since the last record, and the true NLL."""
+    """Measurements after a number of steps: the objective's mean loss since the last record, and the true NLL."""
 
     step: int
     loss: float
@@ -52,17 +52,17 @@ class Record:
 
 
 class Optimizer(Protocol):
-    """What an optimizer has to have, for the loop to use it."""
+    """The interface that the loop needs from an optimizer."""
 
     steps: int
     moments: dict[str, Params]
 
     def step(self, grads: Params, learning_rate: float) -> None:
-        """Move every parameter of the model a little."""
+        """Move every parameter of the model by one step."""
 
 
 class Diverged(ArithmeticError):
-    """The loss is no longer a finite number; `history` holds the records until then."""
+    """The loss is no longer finite; `history` contains the records until then."""
 
     def __init__(self, step: int, loss: float, history: list[Record]) -> None:
         super().__init__(
@@ -75,8 +75,8 @@ class Diverged(ArithmeticError):
 def learning_rate_at(step: int, steps: int, peak: float, warmup: int = 0) -> float:
     """Return the learning rate of a step (0, 1, ... steps - 1): a straight climb to the peak, then half a cosine to 0.
 
-    Errors: TypeError for a number of a wrong type; ValueError for a step that the run does not have, a warmup below 0,
-    or a peak that is not a finite number above 0.
+    Errors: TypeError for a number of the wrong type; ValueError for a step outside the run, a warmup below 0, or a peak
+    that is not a finite number above 0.
     Source: Loshchilov & Hutter 2017 (cosine), Goyal et al. 2017 (warm-up).
 
     >>> [round(learning_rate_at(step, 8, 1.0, warmup=2), 2) for step in range(8)]
@@ -93,10 +93,10 @@ def learning_rate_at(step: int, steps: int, peak: float, warmup: int = 0) -> flo
 def mean_nll(model: LanguageModel, data: Data, rows: int = 4096) -> float:
     """Return the mean negative log-likelihood of the targets under softmax(logits), in nats per token.
 
-    The model is asked for `rows` contexts at a time, or fewer if the vocabulary is large, so that memory does not grow
-    with the data.
-    Errors: ValueError if there are no targets, or not one for each context, or for rows below 1; TypeError for other
-    than Data.
+    The model sees `rows` contexts at a time, or fewer if the vocabulary is large, so that memory does not grow with the
+    data.
+    Errors: ValueError if there are no targets, if contexts and targets differ in number, and for rows below 1;
+    TypeError for anything but Data.
     """
     _check_data("data", data, "measure the NLL of")
     total, rows = 0.0, max(1, min(whole("rows", rows, least=1), 2**22 // model.vocab_size))
@@ -127,15 +127,15 @@ def train(
 ) -> list[Record]:
     """Train the model in place, and return a record for the start, for every `record_every` steps, and for the end.
 
-    A minibatch is `batch_size` targets drawn with replacement by a generator with this seed, and the same seed gives
-    the same weights, bit for bit, on the same machine. With batch_size=None every step takes all targets, and no chance
-    is left.
+    A minibatch is `batch_size` targets, drawn with replacement by a generator with this seed. The same seed gives the
+    same weights, bit for bit, on the same machine. With batch_size=None every step takes all targets, so nothing is
+    random.
 
-    A run can go on from a `state` that another one was in, and ends as if there had been one only. `keep` is called
-    with it after every `keep_every` steps; and if `stop`, which is asked after every step, says so, the run ends early.
+    A run can continue from the `state` of another run, and ends as if there had been only one. `keep` is called with
+    the state after every `keep_every` steps. `stop` is called after every step; if it returns True, the run ends early.
     Errors: Diverged as soon as a loss is nan or infinite; ValueError for sizes below 1, a learning rate that is not a
-    finite number above 0, no data, or not one target for each context; TypeError for a setting of a wrong type, or for
-    other than Data.
+    finite number above 0, no data, or contexts and targets that differ in number; TypeError for a setting of the wrong
+    type, or for anything but Data.
     """
     steps, warmup = whole("steps", steps, least=0), whole("warmup", warmup, least=0)
     record_every = whole("record_every", record_every, least=1)
@@ -149,7 +149,7 @@ def train(
     history = [] if state.step else [Record(0, math.nan, mean_nll(model, judged_by))]
     while state.step < steps and not (stop and stop()):
         batch = training if batch_size is None else _draw(training, batch_size, state.rng)
-        with np.errstate(over="ignore", invalid="ignore"):  # Diverged says it better
+        with np.errstate(over="ignore", invalid="ignore"):  # Diverged reports it better
             loss, grads = loss_and_grads(model, objective, batch)
             if not math.isfinite(loss):
                 raise Diverged(state.step, float(loss), history)
@@ -174,7 +174,7 @@ def train(
 
 
 def loss_and_grads(model: LanguageModel, objective: Objective, batch: Data) -> tuple[Any, Params]:
-    """Return the objective's loss of a batch, and the gradient of every parameter."""
+    """Return the objective's loss on a batch, and the gradient of every parameter."""
     contexts, targets = batch.contexts[:], batch.targets
     plain = (objective.head, objective.loss) == ("logits", "cross_entropy")
     if plain and isinstance(model, MLPLM) and model.vocab_size >= LARGE_VOCABULARY:
@@ -185,7 +185,7 @@ def loss_and_grads(model: LanguageModel, objective: Objective, batch: Data) -> t
 
 
 def _check_data(name: str, data: Data, purpose: str) -> None:
-    """Raise an error unless there are contexts, and a target for each of them."""
+    """Raise an error unless there are contexts, with one target each."""
     if not isinstance(data, Data):
         raise TypeError(f"{name} must be Data(contexts, targets), not {type(data).__name__}")
     if not isinstance(data.contexts, np.ndarray | Contexts) or not isinstance(data.targets, np.ndarray):

@@ -353,8 +353,8 @@ FILTERS = [sampling.apply_temperature, sampling.top_k, sampling.top_p, sampling.
 bad("no token", ValueError, says, *FILTERS, sampling.scores_kind, scores=NO_CLASS)
 bad("no token", ValueError, "nothing to draw from", sampling.sample, scores=NO_CLASS)
 bad("every token masked", ValueError, "every token of a row is masked", sampling.sample, scores=ROWS - INF)
-bad("a score is nan", ValueError, "hold nan", sampling.sample, scores=[0.0, NAN])
-bad("a score is infinite", ValueError, "hold inf", sampling.sample, scores=[0.0, INF])
+bad("a score is nan", ValueError, "contains nan", sampling.sample, scores=[0.0, NAN])
+bad("a score is infinite", ValueError, "contains inf", sampling.sample, scores=[0.0, INF])
 
 for kind, (value, dtype) in NO_IDS.items():
     says = f"previous_tokens must be integer token ids, not {dtype}"
@@ -544,13 +544,13 @@ for kind, content in (
     ("blank lines", b"\n \r\n\t\n"),
     ("white space outside ASCII", "\u00a0\n\u2003\n".encode()),
 ):
-    bad(f"a file of {kind}", ValueError, "text.txt holds no text", read, content=content)
-bad("a NUL", ValueError, "text.txt ... NUL ... line 2", read, content=b"anna\nb\0en\n")
-bad("UTF-16 without its mark", ValueError, "text.txt ... NUL ... line 1", read, content="anna\n".encode("utf-16-le"))
+    bad(f"a file of {kind}", ValueError, "text.txt contains no text", read, content=content)
+bad("a NUL", ValueError, "text.txt ... line 2 ... NUL", read, content=b"anna\nb\0en\n")
+bad("UTF-16 without its mark", ValueError, "text.txt ... line 1 ... NUL", read, content="anna\n".encode("utf-16-le"))
 if not hasattr(os, "geteuid") or os.geteuid():  # root may read everything
     bad("a file that may not be read", PermissionError, "text.txt", read, content=b"anna\n", mode=0)
-bad("no lines", ValueError, "a pipe holds no text", texts_in, lines=[])
-bad("a NUL", ValueError, "a pipe ... NUL ... line 2", texts_in, lines=["anna", "b\0en"])
+bad("no lines", ValueError, "a pipe contains no text", texts_in, lines=[])
+bad("a NUL", ValueError, "a pipe ... line 2 ... NUL", texts_in, lines=["anna", "b\0en"])
 bad("a folder", IsADirectoryError, "'.'", read_text, path=".")
 bad("no file", FileNotFoundError, "no such name.txt", read_text, path="no such name.txt")
 bad("no name", FileNotFoundError, "''", read_text, path="")

@@ -119,7 +119,7 @@ def test_who_is_asked_to_stop_says_how_to_go_on(how, tmp_path):
     assert process.returncode == 2
     line = stderr.splitlines()[-1]
     assert line.startswith("scratchlm: interrupted after step ")
-    assert line.endswith(f"to go on: python -m scratchlm train --resume {out} --text '{text}'")
+    assert line.endswith(f"to resume: python -m scratchlm train --resume {out} --text '{text}'")
     assert 0 < checkpoint.load(out).run.state.step < 4000
     for command in (["train", "--resume", out, "--text", text], [*arguments, "--out", whole]):
         assert cli.main([str(word) for word in command]) == 0
@@ -160,15 +160,15 @@ def test_what_cannot_go_on_says_why(good, tmp_path, capsys):
     other = tmp_path / "other.txt"
     other.write_text("anna\nben\n")
     before = good.read_bytes()
-    assert "does not hold the texts that" in complaint(capsys, "train", "--resume", good, "--text", other)
+    assert "was trained on other text" in complaint(capsys, "train", "--resume", good, "--text", other)
     assert "--resume takes --steps from the file" in complaint(capsys, "train", "--resume", good, "--steps", 4000)
     trained = tmp_path / "t.npz"
     assert cli.main(["train", "--text", str(other), "--held-out", "0", "--steps", "3", "--out", str(trained)]) == 0
     capsys.readouterr()
-    assert "tell it where they are: --text FILE" in complaint(capsys, "train", "--resume", trained)
+    assert "was trained on other text; pass it with --text FILE" in complaint(capsys, "train", "--resume", trained)
     lone = Checkpoint(BigramLM(3), Vocabulary("ab"), Objective("logits", "cross_entropy"))
     checkpoint.save(tmp_path / "lone.npz", lone)
-    assert "no run to go on with" in complaint(capsys, "train", "--resume", tmp_path / "lone.npz")
+    assert "no run to resume" in complaint(capsys, "train", "--resume", tmp_path / "lone.npz")
     assert good.read_bytes() == before
 
 
@@ -238,7 +238,7 @@ def test_a_umask_that_lets_nobody_read_the_model_is_found_before_training(mask, 
         line = complaint(capsys, "train", "--out", tmp_path / "m.npz")
     finally:
         os.umask(before)
-    assert line == f"scratchlm: {tmp_path / 'm.npz'}: the umask lets nobody read and write it"
+    assert line == f"scratchlm: {tmp_path / 'm.npz'}: the umask does not let its owner read and write it"
     assert os.listdir(tmp_path) == []
 
 
@@ -263,7 +263,7 @@ def test_a_link_that_leads_nowhere_good_is_found_before_training(tmp_path, monke
         ("circle", "circle: Too many levels of symbolic links"),
         ("a", "a: Too many levels of symbolic links"),
         ("circle/m.npz", "circle/m.npz: Too many levels of symbolic links"),
-        ("device", "device is no ordinary file"),
+        ("device", "device is not an ordinary file"),
         ("nowhere", f"{tmp_path}/missing/m.npz: No such file or directory"),
     ):
         assert complaint(capsys, "train", "--out", out).removeprefix("scratchlm: ").startswith(words)
@@ -449,29 +449,29 @@ STRANGE = {
     "of another version": (put("", format=3), "its format is 3"),
     "of no version": (lambda config, arrays: config.pop("format"), "it has no 'format'"),
     "of another model": (put("", model="gpt"), "there is no model 'gpt'"),
-    "of a model with no size": (put("", sizes=[3, 4, 0]), "[3, 4, 0] are no sizes"),
-    "of half a size": (put("", sizes=[3, 4, 8.5]), "are no sizes"),
-    "of true sizes": (put("", sizes=[True, 4, 8]), "are no sizes"),
-    "of too large a size": (put("", sizes=[3, 4, 10**12]), "hidden_weight.npy holds (12, 8)"),
+    "of a model with no size": (put("", sizes=[3, 4, 0]), "three positive integers, not [3, 4, 0]"),
+    "of half a size": (put("", sizes=[3, 4, 8.5]), "three positive integers"),
+    "of true sizes": (put("", sizes=[True, 4, 8]), "three positive integers"),
+    "of too large a size": (put("", sizes=[3, 4, 10**12]), "hidden_weight.npy has shape (12, 8)"),
     "without characters": (put("", characters=""), "at least one character"),
     "with a number for characters": (put("", characters=7), "is not a model of scratchlm"),
     "with another head": (put("", head="gelu"), "head"),
-    "with nan": (array("param.output_bias", lambda a: a * np.nan), "param.output_bias.npy holds nan or inf"),
-    "with inf": (array("mean.embedding", lambda a: a + np.inf), "mean.embedding.npy holds nan or inf"),
-    "with -inf": (array("param.embedding", lambda a: a - np.inf), "param.embedding.npy holds nan or inf"),
-    "with integers": (array("param.embedding", lambda a: a.astype(int)), "numbers of int64"),
-    "with complex numbers": (array("param.embedding", lambda a: a.astype(complex)), "numbers of complex128"),
-    "with the other byte order": (array("param.embedding", lambda a: a.astype(">f4")), "numbers of >f4"),
+    "with nan": (array("param.output_bias", lambda a: a * np.nan), "param.output_bias.npy contains nan or inf"),
+    "with inf": (array("mean.embedding", lambda a: a + np.inf), "mean.embedding.npy contains nan or inf"),
+    "with -inf": (array("param.embedding", lambda a: a - np.inf), "param.embedding.npy contains nan or inf"),
+    "with integers": (array("param.embedding", lambda a: a.astype(int)), "dtype int64"),
+    "with complex numbers": (array("param.embedding", lambda a: a.astype(complex)), "dtype complex128"),
+    "with the other byte order": (array("param.embedding", lambda a: a.astype(">f4")), "dtype >f4"),
     "with columns": (array("param.hidden_weight", np.asfortranarray), "column by column"),
-    "with a row too few": (array("param.embedding", lambda a: a[1:]), "holds (26, 4)"),
-    "with pickles": (array("param.embedding", lambda a: np.array([Bomb()])), "numbers of object"),
+    "with a row too few": (array("param.embedding", lambda a: a[1:]), "has shape (26, 4)"),
+    "with pickles": (array("param.embedding", lambda a: np.array([Bomb()])), "dtype object"),
     "with one more": (array("param.more", lambda _: np.zeros(3)), "it should not have 'param.more'"),
     "with one less": (lambda config, arrays: arrays.pop("square.embedding"), "it has no 'square.embedding'"),
     "with another moment": (put("run", moments=["mean", "velocity"]), "it should not have 'square.embedding'"),
     "with a moment of a moment": (put("run", moments=[["mean"]]), "no optimizer has these moments"),
     "with many moments": (put("run", moments=list("abcdefgh")), "no optimizer has these moments"),
-    "with a step below 0": (put("run", step=-1), "what it says of its run cannot be"),
-    "with a step in words": (put("run", step="ten"), "what it says of its run cannot be"),
+    "with a step below 0": (put("run", step=-1), "its description of the run is impossible"),
+    "with a step in words": (put("run", step="ten"), "its description of the run is impossible"),
     "with a generator of nothing": (put("run", rng={}), "is not a model of scratchlm"),
     "with another generator": (put("run", rng={"bit_generator": "MT19937"}), "is not a model of scratchlm"),
     "with losses in words": (put("run", losses=["high"]), "could not convert string to float"),
@@ -495,8 +495,8 @@ SETTINGS = {
     "learning_rate": (float("nan"), "'nan' is not a finite number"),
     "held_out": ([1], "'[1]' is not a number"),
     "optimizer": ("sgd --text /etc/passwd", "invalid choice"),
-    "text": ("/etc/passwd", "they are not those of train"),
-    "out": ("elsewhere.npz", "they are not those of train"),
+    "text": ("/etc/passwd", "they are not the settings of a run"),
+    "out": ("elsewhere.npz", "they are not the settings of a run"),
     "model": (None, "'None' (choose from 'bigram', 'mlp')"),
     "batch_size": (True, "'True' is not a whole number"),
     "seed": (1.0, "'1.0' is not a whole number"),
@@ -517,7 +517,7 @@ def test_the_settings_of_a_file_are_read_as_strictly_as_a_command_line(name, goo
 def test_settings_that_are_none_at_all_are_refused_in_one_line(settings, good, tmp_path, capsys):
     rewritten(good, tmp_path / "odd.npz", put("run", settings=settings))
     line = complaint(capsys, "train", "--resume", tmp_path / "odd.npz")
-    assert line.endswith("is not a model of scratchlm: its settings: they are not those of train")
+    assert line.endswith("is not a model of scratchlm: its settings: they are not the settings of a run")
 
 
 def test_an_optimizer_is_not_put_back_to_where_another_one_was(good, tmp_path, capsys):
@@ -537,9 +537,9 @@ def bombs(good, path):
     terabytes = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 4), }".ljust(117) + "\n"
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("param.embedding.npy", b"\x93NUMPY\x01\x00v\x00" + terabytes.encode())
-    yield "holds (1000000000000, 4) numbers"
+    yield "has shape (1000000000000, 4)"
     rewritten(good, path, lambda config, arrays: config.update(sizes=[10**6, 10**6, 10**6]))
-    yield "holds (27, 4)"
+    yield "has shape (27, 4)"
     rewritten(good, path, lambda config, arrays: config.update(words=["x" * 2**20] * 70))
     yield "at most 67,108,864"
     path.write_bytes(good.read_bytes())
@@ -557,7 +557,7 @@ def bombs(good, path):
         (b'{"words": [' + rb'"\\", "[\\",' * 10**5 + b'"ab"]}', "200,002"),
     ):
         np.savez(path, **{**found, "config": np.frombuffer(content, np.uint8)})
-        yield f"its configuration lists {things} things, more than"
+        yield f"its configuration lists {things} items, more than"
 
 
 def test_a_file_that_promises_more_than_it_holds_takes_no_memory(good, tmp_path, capsys):
@@ -577,9 +577,9 @@ def test_what_is_no_file_at_all_is_no_model(tmp_path, capsys):
     (tmp_path / "pickle").write_bytes(pickle.dumps(Bomb()))
     (tmp_path / "empty").touch()
     for path, words in (
-        (tmp_path / "fifo", "no ordinary file"),
-        (tmp_path, "no ordinary file"),
-        ("/dev/zero", "no ordinary file"),
+        (tmp_path / "fifo", "not an ordinary file"),
+        (tmp_path, "not an ordinary file"),
+        ("/dev/zero", "not an ordinary file"),
         (tmp_path / "pickle", "it is not a .npz file"),
         (tmp_path / "empty", "it is not a .npz file"),
         (tmp_path / "missing", "No such file or directory"),

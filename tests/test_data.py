@@ -44,8 +44,8 @@ def test_read_text_normalises_and_drops_what_is_no_text(tmp_path):
     ("content", "message"),
     [
         (b"caf\xe9\n", "not UTF-8"),
-        (b"", "holds no text"),
-        (b"\n \r\n", "holds no text"),
+        (b"", "contains no text"),
+        (b"\n \r\n", "contains no text"),
         (b"\xff\xfea\x00", "not UTF-8"),
     ],
 )

@@ -158,7 +158,7 @@ def test_a_page_whose_measurements_are_stale_or_broken_is_run_again(few, pages_i
 # --- output and pictures that cannot be written ----------------------------------------------------------------------
 
 UNREAD = {
-    "| true": "nobody reads the output any more",
+    "| true": "nothing reads the output any more",
     "> /dev/full": "cannot write the output: No space left on device",
     "1< /dev/null": "cannot write the output: Bad file descriptor",
     ">&-": "cannot write the output: Bad file descriptor",
@@ -263,7 +263,7 @@ def test_a_pipe_is_not_replaced_by_a_picture_and_a_link_is_followed(few, tmp_pat
     os.mkfifo(out / "01_draws.png")
     (out / "01_draws.json").unlink()
     result = run(few, *ALONE, "--out", out)
-    why = "it is no ordinary file, and would be replaced by one"
+    why = "it is not an ordinary file, and would be replaced by one"
     assert (result.returncode, result.stderr) == (2, f"01_draws: cannot write {out}/01_draws.png: {why}\n")
     assert (out / "01_draws.png").is_fifo()
     (out / "01_draws.json").unlink()

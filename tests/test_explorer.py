@@ -327,7 +327,7 @@ def test_a_file_that_cannot_be_written_gives_one_line(explorer, monkeypatch, cap
         shown = str(path).replace("\x1b", "\\x1b")
         assert error.startswith(f"explorer.py: cannot write {shown}: ")
         assert len(error.splitlines()) == 1
-    assert "it is no ordinary file" in error
+    assert "it is not an ordinary file" in error
     assert (tmp_path / "pipe.png").is_fifo()
     assert os.readlink(tmp_path / "link.png") == "/dev/null"
     assert main(explorer, monkeypatch, capsys, "--nonsense").startswith("explorer.py: unrecognized arguments: --nons")

@@ -423,7 +423,7 @@ def test_output_that_cannot_be_written_is_one_line_and_costs_no_work(sink, tmp_p
         if stream:
             stream.close()
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith(("scratchlm: cannot write the output: ", "scratchlm: nobody reads the output"))
+        assert line.startswith(("scratchlm: cannot write the output: ", "scratchlm: nothing reads the output"))
     assert stubs_in(tmp_path / "mine") == [EXERCISES[1].file]
     assert [row["student"] for row in rows_of(tmp_path / "out")] == ["anna"]
     assert (tmp_path / "out" / "anna.txt").exists()

@@ -152,7 +152,7 @@ def test_an_interruption_at_any_moment_leaves_nothing_behind(seed, tmp_path):
         if process.poll() is None:
             chance.choice([os.kill, os.killpg])(process.pid, chance.choice([signal.SIGINT, signal.SIGTERM]))
     _, stderr = process.communicate(timeout=20)
-    early = "scratchlm: interrupted before it began; nothing was touched\n"
+    early = "scratchlm: interrupted before it started; nothing was changed\n"
     assert (process.returncode, stderr) in [(2, "scratchlm: interrupted\n"), (2, early), (0, "")]
     assert not processes_in(tmp_path / "temporary")
     assert not os.listdir(tmp_path / "temporary")

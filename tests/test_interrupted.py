@@ -70,7 +70,7 @@ def three_steps(tmp_path, monkeypatch, told):
     with monkeypatch.context() as patch:
         asked_at(patch, training, "loss_and_grads", 3)
         line = told("train", *SMALL, "--out", tmp_path / "m.npz")
-    assert line == f"interrupted after step 3 of 12; to go on: python -m scratchlm train --resume {tmp_path / 'm.npz'}"
+    assert line == f"interrupted after step 3 of 12; to resume: python -m scratchlm train --resume {tmp_path / 'm.npz'}"
     assert checkpoint.load(tmp_path / "m.npz").run.state.step == 3
     return tmp_path / "m.npz", line.partition("; ")[2]
 
@@ -80,7 +80,7 @@ def test_a_run_that_did_not_go_on_yet_is_as_it_was(moment, three_steps, monkeypa
     path, how_to_go_on = three_steps
     before = path.read_bytes()
     asked_at(monkeypatch, *BEFORE[moment])
-    assert told("train", "--resume", path) == f"interrupted; {path} is as it was; {how_to_go_on}"
+    assert told("train", "--resume", path) == f"interrupted; {path} is unchanged; {how_to_go_on}"
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == ["m.npz"]
 
@@ -90,7 +90,7 @@ def test_a_run_that_was_to_go_on_elsewhere_is_still_to_go_on_there(three_steps, 
     other = path.with_name("other.npz")
     for moment, ends in (
         ((data, "_opened"), f"{how_to_go_on} --out {other}"),
-        ((training, "loss_and_grads"), f"to go on: python -m scratchlm train --resume {other}"),
+        ((training, "loss_and_grads"), f"to resume: python -m scratchlm train --resume {other}"),
     ):
         with monkeypatch.context() as patch:
             asked_at(patch, *moment)
@@ -102,7 +102,7 @@ def test_a_run_that_is_interrupted_again_and_again_goes_on_every_time(three_step
     for step in range(4, 12):
         with monkeypatch.context() as patch:
             asked_at(patch, training, "loss_and_grads")
-            assert told(*shlex.split(how_to_go_on)[6:]) == f"interrupted after step {step} of 12; {how_to_go_on}"
+            assert told(*shlex.split(how_to_go_on)[5:]) == f"interrupted after step {step} of 12; {how_to_go_on}"
     assert cli.main(["train", "--resume", str(path)]) == 0
     assert cli.main(["train", *SMALL, "--out", str(path.with_name("whole"))]) == 0
     assert path.read_bytes() == path.with_name("whole").read_bytes()
@@ -121,25 +121,25 @@ AFTER = {
 @pytest.mark.parametrize("moment", AFTER)
 def test_after_the_last_step_the_model_is_kept(moment, tmp_path, monkeypatch, told):
     asked_at(monkeypatch, *AFTER[moment])
-    assert told("train", *SMALL, "--out", tmp_path / "m.npz") == f"interrupted; {tmp_path / 'm.npz'} is kept"
+    assert told("train", *SMALL, "--out", tmp_path / "m.npz") == f"interrupted; {tmp_path / 'm.npz'} is complete"
     assert checkpoint.load(tmp_path / "m.npz").run.state.step == 12
     assert os.listdir(tmp_path) == ["m.npz"]
 
 
 def test_without_out_nothing_is_kept(monkeypatch, told):
     asked_at(monkeypatch, training, "loss_and_grads", 3)
-    assert told("train", *SMALL) == "interrupted after step 3 of 12; nothing is kept without --out"
+    assert told("train", *SMALL) == "interrupted after step 3 of 12; nothing is saved without --out"
 
 
 def test_who_asks_twice_does_not_wait_and_is_told_what_was_kept_before(tmp_path, monkeypatch, told):
     path, before = tmp_path / "m.npz", [signal.getsignal(number) for number in terminal.REQUESTS]
     with monkeypatch.context() as patch:
         asked_at(patch, training, "loss_and_grads", 4, [signal.SIGINT] * 2)
-        assert told("train", *SMALL, "--out", path) == "interrupted after step 3 of 12; nothing is kept"
+        assert told("train", *SMALL, "--out", path) == "interrupted after step 3 of 12; nothing is saved"
         assert not path.exists()
     asked_at(monkeypatch, training, "loss_and_grads", 4, [signal.SIGINT, signal.SIGTERM])
     line = told("train", *SMALL, "--out", path, "--checkpoint-every=2")
-    assert line.startswith(f"interrupted after step 3 of 12; {path} has what was learned until step 2; to go on: ")
+    assert line.startswith(f"interrupted after step 3 of 12; {path} is saved at step 2; to resume: ")
     assert checkpoint.load(path).run.state.step == 2
     assert [signal.getsignal(number) for number in terminal.REQUESTS] == before
 

@@ -79,7 +79,7 @@ def test_each_model_has_its_own_defaults():
         ({"learning_rate": float("inf")}, "learning_rate: 'inf' is not a finite number above 0"),
         ({"weight_decay": None}, "weight_decay: 'None' is not a finite number of at least 0"),
         ({"model": "gpt"}, r"model: invalid choice: 'gpt' \(choose from 'bigram', 'mlp'\)"),
-        ({"wings": 2}, "a run has no setting 'wings', but model, tokens, steps"),
+        ({"wings": 2}, "a run has no setting 'wings'; its settings are model, tokens, steps"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(given, words):
@@ -90,7 +90,7 @@ def test_a_setting_that_cannot_be_is_named(given, words):
 @pytest.mark.parametrize(
     ("given", "tokens", "words"),
     [
-        ({}, 1_000_001, "a network for 1,000,001 tokens would have 153,024,857 parameters, where at most 100,000,000"),
+        ({}, 1_000_001, "a network for 1,000,001 tokens would have 153,024,857 parameters, and at most 100,000,000"),
         ({"hidden_dim": 10**9}, 27, "a network for 27 tokens would have 220,000,000,675 parameters"),
         (
             {"model": "bigram"},
