@@ -161,7 +161,7 @@ def _list(options: argparse.Namespace) -> int:
     for number, exercise in EXERCISES.items():
         functions = ", ".join(dict.fromkeys(part.function for part in exercise.parts))
         _say(f"{number:3}  {exercise.title:52} {functions}")
-    _say("\nBegin: python -m scratchlm exercise start mine 1")
+    _say("\nBegin: python -m scratchlm exercise start homework 1")
     return 0
 
 
