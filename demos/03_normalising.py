@@ -3,8 +3,8 @@
 #
 # A model outputs logits z. Log-softmax normalises them: l = z - Z, with Z = log(sum of exp(z)), so that the
 # probabilities exp(l) add up to 1. People say that this loses the scale of the logits. But which scale: the *level* of
-# a row (where its zero is), or the *distances* between its scores? We measure both, and then what exp throws away on
-# top of that.
+# a row (how high all its scores lie), or the *distances* between them? We measure both, and then what exp throws away
+# on top of that.
 
 # %%
 from scratchlm.pages.plumbing import BLUE, GREEN, GREY, ORANGE, PINK, Page, heading, headline, in_ulps, plt, say, table
@@ -71,16 +71,15 @@ table(
 )
 
 # %% [markdown]
-# Two numbers that were each rounded a few times may differ by a few ulps and still be the same. A factor is different:
-# distances that are only one per cent larger already make another model.
+# A few ulps are only rounding errors: on paper the two are equal. A factor is different: distances that are only one
+# per cent larger already make another model.
 
 # %% [markdown]
 # ## How much is lost? One number per row, and no more
 #
-# Nudge the logits in every possible direction and see which nudge leaves l unchanged. The matrix of all slopes,
-# dl_i / dz_j, gives the answer: its rank is the number of directions in which l does move. (A `_backward` function
-# returns how one number computed from l moves with each logit; page 5 explains it. Row i of np.eye makes that number
-# l_i itself.)
+# Nudge the logits in every possible direction and see which nudge leaves l unchanged. The matrix of all slopes gives
+# the answer: slopes[i, j] says how much l_i moves when z_j does, and the rank is the number of directions in which l
+# does move. (Page 5 explains the `_backward` functions that compute slopes.)
 
 # %%
 V = 27
@@ -231,7 +230,8 @@ axes.legend(loc="upper left")
 page.save(figure, "underflow")
 
 # %% [markdown]
-# **Remember:** normalising loses one number per row, the level Z. Distances between scores survive, until you take exp.
+# **Remember:** normalising loses one number per row, the level Z. Distances between scores survive, until exp
+# underflows.
 #
 # **Your turn:** here are two rows of logits, [3, 1] and [30, 10]. Are they the same model? And [3, 1] and [13, 11]?
 # Answer without a computer, and name the number that you would need to tell the second pair apart.

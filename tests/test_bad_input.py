@@ -1,8 +1,8 @@
 """A table of bad input: each row is a call with one mistake, which must raise an error with one helpful line.
 
 The exception has the documented type and names the argument or the bad value. It comes without a warning, changes no
-argument and leaves no file behind. Scores of -inf, inf and nan are not bad input for `functional`: their results are
-documented, and tested elsewhere.
+argument and leaves no file behind. It is one file because it is one table. Scores of -inf, inf and nan are not bad
+input for `functional`: their results are documented, and tested elsewhere.
 """
 
 import inspect

@@ -1,4 +1,7 @@
-"""A run that is stopped, however, goes on as if it had not been; and a file from a stranger can do no harm."""
+"""A run that is stopped in any way resumes as if nothing had happened, and a stranger's file does no harm.
+
+It is one file because every test writes, damages or reads the same few checkpoints.
+"""
 
 import io
 import json

@@ -1,4 +1,7 @@
-"""The commands, as a user calls them: with files, pipes and mistakes."""
+"""The commands, as a user calls them: with files, pipes and mistakes.
+
+It is one file because its tests share one trained model.
+"""
 
 import argparse
 import errno

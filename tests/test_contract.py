@@ -1,4 +1,7 @@
-"""The numerical contract of `functional`, point by point. The oracle is the judge; every tolerance gives its reason."""
+"""The numerical contract of `functional`, point by point. The oracle is the judge; every tolerance gives its reason.
+
+It is one file because the contract is one document, and its points are tested in order.
+"""
 
 import functools
 import math

@@ -1,6 +1,7 @@
 """How demos end: alone or all in one command, well or badly, whatever the output, the signals and the warnings.
 
-Most pages here draw nothing: a few lines stand in for Matplotlib, which takes most of a second to load.
+Most pages here draw nothing: a few lines stand in for Matplotlib, which takes most of a second to load. It is one file
+because all tests share these pages.
 """
 
 import os

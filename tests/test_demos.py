@@ -1,4 +1,7 @@
-"""Every demo, on a small budget: the numbers in it, not only that it ran."""
+"""Every demo, on a small budget: the numbers in it, not only that it ran.
+
+It is one file because running the pages takes most of the time, and all tests share one run.
+"""
 
 import copy
 import itertools

@@ -1,6 +1,7 @@
 """The gradebook and the commands: names and folders of any kind, files whole or not at all, and nothing that commands.
 
-Most students here hand in nothing: what becomes of their names does not depend on what is in their files.
+Most students here hand in nothing: what happens to their names does not depend on their files. It is one file because
+all tests share that class.
 """
 
 import csv

@@ -218,3 +218,11 @@ def test_no_function_is_longer_than_a_screen(room):
 
 def test_the_command_line_only_parses_calls_and_prints():
     assert len((PACKAGE / "cli.py").read_text().splitlines()) < 260
+
+
+def test_a_long_file_says_why_it_is_one():
+    # A page of demos is exempt: it is as long as its story.
+    for path in [*PACKAGE.rglob("*.py"), *Path(__file__).parent.glob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        if len(text.splitlines()) > 400:
+            assert "one file because" in " ".join(text.partition('"""\n\n')[0].split()) or "one long file" in text, path

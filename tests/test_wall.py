@@ -1,4 +1,7 @@
-"""The wall: how hostile and honest submissions fare, and what the kernel is asked to refuse."""
+"""The wall: how hostile and honest submissions fare, and what the kernel is asked to refuse.
+
+It is one file because every attack has an honest twin beside it that must pass.
+"""
 
 import platform
 import re

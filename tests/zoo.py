@@ -2,7 +2,7 @@
 
 The mistakes that people make stand in `scratchlm.properties.mistakes`. Here they are joined by those that are right and
 ill-mannered, by textbooks that lose digits, and by all that is right. Run this file to see the table of who is caught
-by what, with the smallest counterexample: python tests/zoo.py
+by what, with the smallest counterexample: python tests/zoo.py. It is one file because it is one collection.
 """
 
 import math

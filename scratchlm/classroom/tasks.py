@@ -1,6 +1,7 @@
-"""What the battery has no kind for: properties of the exercises' own functions.
+"""The properties of those exercises whose functions are not in the battery.
 
-`TASKS` holds a list of properties for every kind, as the battery does; `judged(kind, TASKS[kind], f)` gives verdicts.
+`TASKS` has a list of properties for every kind, like the battery; `judged(kind, TASKS[kind], f)` returns verdicts. It
+is one file because each property is short, and a section per exercise keeps them in order.
 """
 
 import functools

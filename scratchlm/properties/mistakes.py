@@ -1,10 +1,10 @@
-"""What people write instead: wrong implementations of every kind, each with what it computes and a word to its author.
+"""The mistakes people make: wrong implementations of every kind, each with a sentence that explains what it does.
 
-In: nothing. Out: `MISTAKES`, by kind. They are compared with a function that fails (`diagnosis.py`), and they show what
-the battery is worth: each breaks an identity. Nobody should copy anything from here.
+In: nothing. Out: `MISTAKES`, by kind. A failing function is compared with them (`diagnosis.py`), and they test the
+battery itself: each breaks an identity. Do not copy anything from here. It is a catalogue, and so one long file.
 
-Most mistakes are slips in one step of the same formula: the shift, the exponential, the sum, the logarithm. These steps
-stand once, with the slips, and each kind is put together from them. What has a shape of its own comes after, by kind.
+Most mistakes are slips in one step of the same formula: the shift, the exponential, the sum, the logarithm. Each step
+is written once, with its slips, and every kind is assembled from these steps. Mistakes of another form follow, by kind.
 """
 
 import functools
