@@ -256,7 +256,7 @@ HOW_MANY = {
 @pytest.mark.parametrize("kind", HOW_MANY)
 def test_the_number_of_classes_is_no_answer(kind):
     (verdict,) = examine(kind, HOW_MANY[kind], budget=5)
-    assert "the same, whatever it is asked" in verdict.message
+    assert "the same for every input" in verdict.message
 
 
 def spoiled(kind, when, value=0.0):

@@ -75,15 +75,20 @@ def named(name, function=softmax):
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "message"),
     [
-        ([named("soft_max")], {}, ValueError, "soft_max belongs to no exercise; is softmax meant? check(soft_max, exe"),
+        (
+            [named("soft_max")],
+            {},
+            ValueError,
+            "soft_max belongs to no exercise; did you mean softmax? check(soft_max, exe",
+        ),
         (
             [named("f")],
             {},
             ValueError,
-            "f belongs to no exercise by its name; say which it is, check(..., exercise=N)",
+            "no exercise has a function named f; give its number, check(..., exercise=N)",
         ),
         ([named("f")], {"exercise": 4}, ValueError, "exercise 4 asks for nll_loss and cross_entropy, not f; rename it"),
-        ([softmax], {"exercise": 99}, ValueError, "there is no exercise 99; they have the numbers 1 to 13"),
+        ([softmax], {"exercise": 99}, ValueError, "there is no exercise 99; exercises are numbered 1 to 13"),
         ([softmax, nll_loss], {}, ValueError, "softmax and nll_loss belong to different exercises; check them one by"),
         ([softmax(np.zeros(2))], {}, TypeError, "check needs a function, as in check(softmax), not array("),
         ([], {}, TypeError, "check needs a function, as in check(softmax)"),
@@ -129,7 +134,7 @@ def test_start_hands_out_a_notebook_once(tmp_path, capsys):
     place.write_text("mine")
     assert cli.main(command) == 0
     assert place.read_text() == "mine"
-    assert "is there already, and was left as it is" in capsys.readouterr().out
+    assert "exists already and was not changed" in capsys.readouterr().out
 
 
 @pytest.mark.long
@@ -171,7 +176,7 @@ def test_a_part_of_an_exercise_says_what_is_asked_as_well():
     from scratchlm.sampling import top_k
 
     answer = check(top_k)
-    assert "All that is required here holds. The exercise asks for top_p as well." in str(answer)
+    assert "All required properties hold. The exercise asks for top_p as well." in str(answer)
 
 
 @pytest.mark.parametrize("arguments", [["--notebook", "1", "2"], ["1", "--notebook", "2"], ["1", "2", "--notebook"]])

@@ -108,7 +108,7 @@ HOSTILE = {  # what is handed in beside a right answer or around one, and what i
     "no zip": ("hw.zip", lambda path: path.write_bytes(b"PK\x03\x04" + bytes(99)), "hw.zip is not a whole zip archive"),
     "half a zip": ("hw.zip", lambda path: path.write_bytes(nested(0)[:-40]), "hw.zip is not a whole zip archive"),
     "a rar": ("hw.rar", lambda path: path.write_bytes(b"Rar!"), "hw.rar is an archive that cannot be opened here"),
-    "zips in zips": ("hw.zip", lambda path: path.write_bytes(nested(9)), "is an archive in archives in archives"),
+    "zips in zips": ("hw.zip", lambda path: path.write_bytes(nested(9)), "is an archive inside three others"),
     "too many files": ("hw.zip", many, f"more than {found.MOST_FILES} files were handed in"),
     "a notebook of 25 MB": ("hw.ipynb", lambda path: big_notebook(path, 25 * MB), "hw.ipynb has more than 20,000,000"),
     "a notebook of brackets": ("hw.ipynb", deep_notebook, "hw.ipynb "),

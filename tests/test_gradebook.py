@@ -69,7 +69,7 @@ def test_links_in_a_circle_and_other_things_cost_no_student_anything(tmp_path, c
     assert grade(folder, tmp_path / "out") == 0
     told = capsys.readouterr().out
     skipped = {".hidden", "a", "another", "b", "file", "nowhere", "socket", "x"}
-    assert set(re.findall("^skipped: (.*) is nothing of a student$", told, re.MULTILINE)) == skipped
+    assert set(re.findall("^skipped: (.*) belongs to no student$", told, re.MULTILINE)) == skipped
     assert [(row["student"], row["total"]) for row in rows_of(tmp_path / "out")] == [("anna", "10")]
 
 
@@ -307,7 +307,7 @@ def test_start_never_overwrites_not_even_what_comes_meanwhile(tmp_path, monkeypa
 
     monkeypatch.setattr(os, "link", late)
     assert start(tmp_path, "1") == 0
-    assert "left as it is" in capsys.readouterr().out
+    assert "was not changed" in capsys.readouterr().out
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -518,7 +518,7 @@ def test_a_file_of_another_exercise_than_the_one_that_is_asked_for_is_not_checke
 def test_the_folder_of_a_student_is_no_place_for_reports(tmp_path, capsys):
     folder = handed_in_by(tmp_path, "anna", "ben", source="")
     assert grade(folder, folder / "anna") == 2
-    assert "anna is what was handed in; --out must be another folder" in capsys.readouterr().err
+    assert "anna is the folder of the submissions; --out must be another folder" in capsys.readouterr().err
     assert os.listdir(folder / "anna") == [FILE]
 
 
@@ -531,7 +531,7 @@ def test_a_file_that_cannot_be_read_when_it_is_saved_is_checked_when_it_is_saved
     monkeypatch.setattr(commands.time, "sleep", lambda seconds: next(saves)())
     assert cli.main(["exercise", "check", str(file), "--watch"]) == 2
     seen = capsys.readouterr()
-    told = "has more than 1,000,000 bytes, and was not read; when it is saved again, it is checked again"
+    told = "has more than 1,000,000 bytes, and was not read; save it again to check it again"
     assert seen.out.count(told) == 1
     assert seen.out.count("there is no function recover_logits") == 2
     assert seen.err == "scratchlm: interrupted\n"

@@ -52,7 +52,7 @@ def test_a_textbook_softmax_passes_at_the_first_try(tmp_path, capsys, few_cases)
     assert cli.main(["exercise", "check", str(tmp_path / "ex01_softmax.py")]) == 0
     text = capsys.readouterr().out
     assert re.findall(r"✗ .*", text) == re.findall(r"✗ .*☆.*", text)
-    assert "All that is required holds" in text
+    assert "All required properties hold" in text
 
 
 def test_as_a_new_student_would(tmp_path, capsys, few_cases):
@@ -70,7 +70,7 @@ def test_as_a_new_student_would(tmp_path, capsys, few_cases):
     assert "mistake: This computes exactly what taking exp of the scores as they are gives" in " ".join(text.split())
     assert "Next: softmax, " in text
     assert cli.main(["exercise", "start", str(folder), "1"]) == 0
-    assert "left as it is" in capsys.readouterr().out
+    assert "was not changed" in capsys.readouterr().out
     assert naive in path.read_text()
     path.write_text(path.read_text().replace("np.exp(logits)", "np.exp(logits - logits.max(axis=axis, keepdims=True))"))
     assert cli.main(["exercise", "check", str(folder)]) == 0
@@ -91,9 +91,9 @@ def test_hints_come_one_by_one(capsys):
     [
         (["check", "nowhere.py"], "no such file"),
         (["check", "."], "holds no ex01_softmax.py; exercise start makes one (there is other.py)"),
-        (["check", "other.py"], "defines no function of an exercise; say which it is: exercise check FILE N"),
+        (["check", "other.py"], "defines no function of an exercise; give the number: exercise check FILE N"),
         (["check", ".", "--budget", "0"], "--budget must be at least 1"),
-        (["grade", "empty", "--out", "graded"], "holds nothing that a student handed in"),
+        (["grade", "empty", "--out", "graded"], "contains no submissions"),
         (["grade", "nowhere", "--out", "graded"], "No such file"),
     ],
 )

@@ -81,7 +81,7 @@ PAGE = "ex14_entropy_page.py"
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda own: (own / PAGE).unlink(), f"{STUB} has no page of properties; it would be "),
+        (lambda own: (own / PAGE).unlink(), f"{STUB} has no page of properties; write it to "),
         (lambda own: (own / PAGE).write_text("x = 1"), f"{PAGE} has no property; it needs a @task for each"),
         (lambda own: (own / PAGE).write_text("x = 1\n1 / 0"), f"{PAGE}, line 2: ZeroDivisionError: division by zero"),
         (lambda own: (own / PAGE).write_text("x = = 1"), f"{PAGE}, line 1: SyntaxError: invalid syntax"),
@@ -91,7 +91,7 @@ PAGE = "ex14_entropy_page.py"
         ),
         (lambda own: (own / STUB).write_text('"""Exercise 14: x."""'), "has no such function"),
         (lambda own: (own / STUB).rename(own / "ex01_entropy.py"), "there is an exercise 1 already; take another"),
-        (lambda own: [path.unlink() for path in own.iterdir()], "holds no exercise; exercise new "),
+        (lambda own: [path.unlink() for path in own.iterdir()], "contains no exercise; exercise new "),
     ],
 )
 def test_what_is_not_whole_is_one_line(change, message, own, capsys):

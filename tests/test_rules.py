@@ -78,7 +78,7 @@ def test_a_roster_gives_ids_and_names_who_handed_in_nothing(collected, tmp_path)
         ("points = { 1 = -1 }", "points cannot hold 1 = -1; for example: points = { 1 = 20 }"),
         ("exercise = [1]", "there is no rule 'exercise'; there are exercises, seed"),
         ("exercises = ['one']", "exercises must be numbers; for example: exercises = [1, 2, 3]"),
-        ("exercises = [99]", "there is no exercise 99; they have the numbers 1 to 13"),
+        ("exercises = [99]", "there is no exercise 99; exercises are numbered 1 to 13"),
         ("seed = true", "seed cannot be True; for example: seed = 2026"),
         ("deadline = 'Monday'", "deadline cannot be 'Monday'; for example: deadline = 2026-12-01T23:59:00"),
         ("seconds = ", "class.toml: Invalid value (at "),

@@ -175,7 +175,7 @@ def test_an_error_at_import_is_reported_in_one_line(what, graded):
     assert "there is no function softmax in it" in told
     assert re.search(message, told), told
     assert report.troubles[-1] in as_text(report, width=10_000)
-    assert next_step([report]).startswith("Next: repair two.py")
+    assert next_step([report]).startswith("Next: fix two.py")
 
 
 def test_a_flood_of_output_is_cut_and_printing_disturbs_nothing(graded):

@@ -36,7 +36,7 @@ from scratchlm.terminal import escaped, in_words, interrupt, requests_to_end, sh
 
 
 def run(arguments: Sequence[str], prog: str) -> int:
-    """Run a command; return its exit status. Errors: ValueError and OSError, to be told in one line."""
+    """Run a command; return its exit status. Errors: ValueError and OSError, to be shown in one line."""
     _enter_own(arguments)
     options = _parsed(_parser(prog), arguments)
     for name in ("budget", "workers", "step"):
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str], prog: str) -> int:
 
 
 def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options. Numbers may stand behind an option, too, where argparse leaves them over."""
+    """Return the options. Numbers may also follow an option, where argparse leaves them over."""
     options, left = parser.parse_known_args(arguments)
     if left and (not hasattr(options, "numbers") or any(text.startswith("-") for text in left)):
         parser.error(f"unrecognized arguments: {' '.join(left)}")
@@ -62,7 +62,7 @@ def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpar
 
 
 def _enter_own(arguments: Sequence[str]) -> None:
-    """Add a teacher's own exercises to those that there are, before their numbers are read."""
+    """Add a teacher's own exercises to the built-in ones, before their numbers are read."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--exercises", type=Path)
     with contextlib.suppress(argparse.ArgumentError):
@@ -75,7 +75,7 @@ def _name(path: Path) -> str:
 
 
 def _say(text: str) -> None:
-    """Print, at once, and nothing that commands a terminal."""
+    """Print at once, escaping anything that controls a terminal."""
     print(escaped(text, keep="\n"), flush=True)
 
 
@@ -95,12 +95,12 @@ def _parser(prog: str) -> _Parser:
             p.add_argument("--exercises", type=Path, metavar="DIR", help="your own exercises as well, from a folder")
         return p
 
-    command("list", _list, "say which exercises there are")
+    command("list", _list, "list the exercises")
     p = command("start", _start, "copy exercises into a folder, and never overwrite a file")
     p.add_argument("folder", type=Path, metavar="DIR")
     p.add_argument("numbers", nargs="*", type=_number, metavar="N", help="numbers of exercises (default: all)")
     p.add_argument("--notebook", action="store_true", help="as one notebook, with a check below each exercise")
-    p = command("check", _check, "check a file, or those of a folder; exit status 0 if all that is required holds")
+    p = command("check", _check, "check a file or a folder; exit status 0 if all required properties hold")
     p.add_argument("path", type=Path, metavar="FILE|DIR")
     p.add_argument("numbers", nargs="*", type=_number, metavar="N", help="numbers of exercises (default: all there)")
     p.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
@@ -109,9 +109,11 @@ def _parser(prog: str) -> _Parser:
     p.add_argument("number", type=_number, metavar="N")
     p.add_argument("--step", type=int, default=1, metavar="K", help="how many hints (default: 1)")
     p = command(
-        "grade", _grade, "grade a class: a folder with a folder, an archive or files for each student, or a zip"
+        "grade",
+        _grade,
+        "grade a class: a folder with a folder, an archive or files for each student, or one zip of all",
     )
-    p.add_argument("folder", type=Path, metavar="SUBMISSIONS", help="class.toml in it holds the rules, if there is one")
+    p.add_argument("folder", type=Path, metavar="SUBMISSIONS", help="a class.toml in it holds the rules")
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="where reports and gradebook.csv go")
     p.add_argument(
         "--only", type=_number, nargs="+", action="extend", metavar="N", help="these exercises (default: all)"
@@ -123,12 +125,12 @@ def _parser(prog: str) -> _Parser:
         help="a table: name, id (and handed_in); without it, the roster.csv in SUBMISSIONS, if there is one",
     )
     p.add_argument("--gradescope", action="store_true", help="write Gradescope's results.json for each student as well")
-    p.add_argument("--similar", action="store_true", help="say whose code is the same but for names and comments")
+    p.add_argument(
+        "--similar", action="store_true", help="list students whose code is the same except for names and comments"
+    )
     p.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="W", help="students at a time")
     _add_effort(p)
-    p = command(
-        "autograder", _autograder, "write the archive that a platform takes, so that it grades what is handed in"
-    )
+    p = command("autograder", _autograder, "write the archive with which a platform grades submissions")
     platforms = p.add_mutually_exclusive_group(required=True)
     platforms.add_argument("--gradescope", type=Path, metavar="FILE.zip")
     platforms.add_argument("--classroom50", type=Path, metavar="FILE.zip")
@@ -137,15 +139,15 @@ def _parser(prog: str) -> _Parser:
     _add_effort(p)
     p = command("new", _new, "write an exercise of your own: a stub, a page of properties and a solution")
     p.add_argument("folder", type=Path, metavar="DIR")
-    p.add_argument("number", type=int, metavar="N", help="a number that is free, from 14 on")
+    p.add_argument("number", type=int, metavar="N", help="a free number, 14 or higher")
     p.add_argument("name", metavar="NAME", help="of the function, as in entropy")
-    p = command("try", _try, "hold the solutions in a folder of your own exercises against their pages")
+    p = command("try", _try, "test the solutions in a folder of your own exercises against their properties")
     p.add_argument("folder", type=Path, metavar="DIR")
     return parser
 
 
 def _add_effort(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--seed", type=int, help="another seed, other inputs (default: 0)")
+    p.add_argument("--seed", type=int, help="a different seed gives different inputs (default: 0)")
     p.add_argument("--seconds", type=float, help="limit for a call (default: 3)")
     p.add_argument("--budget", type=int, metavar="CASES", help="cases for each property (default: 30)")
 
@@ -167,7 +169,7 @@ def _list(options: argparse.Namespace) -> int:
 
 def _start(options: argparse.Namespace) -> int:
     if options.folder.exists() and not options.folder.is_dir():
-        raise ValueError(f"{options.folder} is a file; start wants a folder")
+        raise ValueError(f"{options.folder} is a file; start needs a folder")
     options.folder.mkdir(parents=True, exist_ok=True)
     numbers = options.numbers or list(EXERCISES)
     if options.notebook:
@@ -178,14 +180,16 @@ def _start(options: argparse.Namespace) -> int:
         place = options.folder / EXERCISES[number].file
         _say(f"{_name(place)}: {_handed_out(hand_out(EXERCISES[number].stub, place))}")
     place = str(options.folder / EXERCISES[numbers[0]].file)
-    first = escaped(shlex.quote(f"./{place}" if place.startswith("-") else place))  # it would be taken for an option
+    first = escaped(
+        shlex.quote(f"./{place}" if place.startswith("-") else place)
+    )  # otherwise it would look like an option
     own = f" --exercises {shell_word(options.exercises)}" if options.exercises else ""
     _say(f"\nOpen {first}, then: python -m scratchlm exercise check {first}{own}")
     return 0
 
 
 def _handed_out(made: bool) -> str:
-    return "yours to fill in" if made else "is there already, and was left as it is"
+    return "yours to fill in" if made else "exists already and was not changed"
 
 
 def _asked_for(options: argparse.Namespace) -> dict[int, list[Source]]:
@@ -205,7 +209,7 @@ def _asked_for(options: argparse.Namespace) -> dict[int, list[Source]]:
     if not numbers:
         if path.is_dir():
             raise ValueError(f"{path} holds no {EXERCISES[1].file}; exercise start makes one{_meant(sources)}")
-        raise ValueError(f"{path} defines no function of an exercise; say which it is: exercise check FILE N")
+        raise ValueError(f"{path} defines no function of an exercise; give the number: exercise check FILE N")
     return {number: [s for s in sources if may_answer(EXERCISES[number], s)] or sources for number in numbers}
 
 
@@ -215,13 +219,13 @@ def _meant(sources: list[Source]) -> str:
 
 def _check(options: argparse.Namespace) -> int:
     _say_what_the_wall_lacks()
-    seen = _saved(options)  # before they are read: who saves meanwhile is not missed
+    seen = _saved(options)  # before they are read, so that no save is missed
     reports = {number: _checked(number, options) for number in _asked_for(options)}
     while True:
         _say(summary(list(reports.values())) + escaped(next_step(list(reports.values()))))
         if options.watch:
-            _say("\nWaiting for a file to be saved; Ctrl-C ends it.")
-        if not options.watch or getattr(sys.stdout, "failed", None):  # nobody would see what comes next
+            _say("\nWaiting for you to save a file; Ctrl-C stops.")
+        if not options.watch or getattr(sys.stdout, "failed", None):  # nobody could read any more output
             return 0 if all(report.passed for report in reports.values()) else 1
         _check_again(options, seen, reports)
 
@@ -238,7 +242,7 @@ def _checked(number: int, options: argparse.Namespace) -> Report:
 
 
 def _check_again(options: argparse.Namespace, seen: dict[int, str], reports: dict[int, Report]) -> None:
-    """Wait until files are saved, and check them; if one cannot be read, say so, and wait until it is saved again."""
+    """Wait until files are saved, and check them; if one cannot be read, say so, and wait for the next save."""
     while True:
         changed = _wait_for_change(options, seen)
         _say("\n" + "-" * 60)
@@ -247,11 +251,11 @@ def _check_again(options: argparse.Namespace, seen: dict[int, str], reports: dic
                 reports[number] = _checked(number, options)
             return
         except (OSError, ValueError) as error:
-            _say(f"{in_words(error)}; when it is saved again, it is checked again")
+            _say(f"{in_words(error)}; save it again to check it again")
 
 
 def _wait_for_change(options: argparse.Namespace, seen: dict[int, str]) -> list[int]:
-    """Wait until files are saved, or new ones come; return their exercises. One gone for a moment is awaited."""
+    """Wait until files are saved or added; return their exercises. A file may be missing for a moment."""
     while True:
         now = _saved(options, seen)
         changed = [number for number in now if now[number] != seen.get(number)]
@@ -262,7 +266,7 @@ def _wait_for_change(options: argparse.Namespace, seen: dict[int, str]) -> list[
 
 
 def _saved(options: argparse.Namespace, before: Collection[int] = ()) -> dict[int, str]:
-    """Return what changes when a file that may answer an exercise is saved, or becomes one that cannot be read."""
+    """Return a value that changes when a file that may answer an exercise is saved or becomes unreadable."""
     try:
         return {number: repr(sources) for number, sources in _asked_for(options).items()}
     except OSError:
@@ -274,7 +278,7 @@ def _saved(options: argparse.Namespace, before: Collection[int] = ()) -> dict[in
 def _new(options: argparse.Namespace) -> int:
     for place, made in new_exercise(options.folder, options.number, options.name):
         _say(f"{_name(place)}: {_handed_out(made)}")
-    _say(f"\nIt passes as it is. Change it, and see: python -m scratchlm exercise try {shell_word(options.folder)}")
+    _say(f"\nIt already passes. Change it, then: python -m scratchlm exercise try {shell_word(options.folder)}")
     return 0
 
 
@@ -284,7 +288,7 @@ def _try(options: argparse.Namespace) -> int:
         assert isinstance(exercise, OwnExercise)
         place = solution_of(exercise)
         if not place.exists():
-            raise ValueError(f"{exercise.place} has no solution to try; it would be {place}")
+            raise ValueError(f"{exercise.place} has no solution to try; write it to {place}")
         report = check(exercise, place)
         passed = passed and report.passed
         _say(as_text(report, width_of_terminal()) + "\n")
@@ -305,20 +309,20 @@ def _hint(options: argparse.Namespace) -> int:
 
 
 def _with(options: argparse.Namespace, rules: Rules) -> Rules:
-    """Return the rules with what the options say otherwise."""
+    """Return the rules, overridden by the options."""
     given = {name: getattr(options, name) for name in ("seed", "budget", "seconds")}
     return replace(rules, **{name: value for name, value in given.items() if value is not None})
 
 
 def _rules_in(place: Path | None, options: argparse.Namespace) -> Rules:
-    """Return the rules in a class.toml, if there is one, and those that options give. Errors: ValueError."""
+    """Return the rules of a class.toml, if there is one, overridden by the options. Errors: ValueError."""
     rules = read(place, rules_in) if place else Rules()
     if own := options.exercises or rules.own:
         rules = replace(rules, own=own)
         enter(own)
     for number in (*rules.exercises, *rules.points, *rules.weights):
         if number not in EXERCISES:
-            raise ValueError(f"{place}: there is no exercise {number}; they have the numbers 1 to {max(EXERCISES)}")
+            raise ValueError(f"{place}: there is no exercise {number}; exercises are numbered 1 to {max(EXERCISES)}")
     return _with(options, rules)
 
 
@@ -343,7 +347,7 @@ def _grade(options: argparse.Namespace) -> int:
     students, skipped = students_in(options.folder, options.out, rules.own)
     _say_what_the_wall_lacks()
     for name in skipped:
-        _say(f"skipped: {escaped(name)} is nothing of a student")
+        _say(f"skipped: {escaped(name)} belongs to no student")
     effort = Effort(numbers, rules.seed, rules.budget, rules.seconds, rules.own)
     more = {"rules": rules, "roster": roster, "gradescope": options.gradescope, "workers": options.workers}
     notes, totals = [], list[float]()
@@ -359,19 +363,19 @@ def _grade(options: argparse.Namespace) -> int:
     _say(f"gradebook: {_name(options.out / 'gradebook.csv')}")
     ungraded, unread = (sum(note.endswith(what) for note in notes) for what in (UNGRADED, UNREAD))
     if ungraded:
-        _say(f"{ungraded} could not be graded; gradebook.csv says why, and the same command tries again")
+        _say(f"{ungraded} could not be graded; gradebook.csv says why. Run the same command to try again")
     if unread:
-        _say(f"{unread} could not be read as a whole; gradebook.csv says what, and what to do")
+        _say(f"{unread} could not be read completely; gradebook.csv says what is missing and what to do")
     if options.similar:
         _say("\n" + as_lines(_similar(students)))
     return 1 if ungraded or unread else 0
 
 
 def _similar(students: list[Student]) -> list[Pair]:
-    """Return whose code is the same."""
+    """Return the students whose code is the same."""
     texts = {}
     for student in students:
-        with contextlib.suppress(OSError):  # who cannot be read is told of already
+        with contextlib.suppress(OSError):  # an unreadable student has already been reported
             sources = found_in(student.places).sources
             texts[student.label] = [text for source in sources for _, text in source.cells]
     return similar(texts, [exercise.stub for exercise in EXERCISES.values()])

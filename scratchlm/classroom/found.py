@@ -1,4 +1,4 @@
-"""What a student handed in: every file that may hold an answer, as Python, wherever it lies and whatever it is called.
+"""A student's submission: every file that may contain an answer, as Python, whatever its name and folder.
 
 In: a folder, a file, or an archive. Out: its sources, and what there is to say of what could not be read. Nothing is
 run here, nothing is unpacked to the disk, and no more is read than a student's work can have.
@@ -177,7 +177,7 @@ class _Search:
             elif kind.endswith(ARCHIVE):
                 self._archive(name, read, depth + 1)
             elif kind.endswith(OTHER_ARCHIVES):
-                raise ValueError("is an archive that cannot be opened here; hand in a .zip, or the files themselves")
+                raise ValueError("is an archive that cannot be opened here; hand in a .zip or the files themselves")
             else:
                 self.found.others.append(name)
         except (ValueError, OSError) as error:
@@ -197,7 +197,7 @@ class _Search:
     def _archive(self, name: str, read: Read, depth: int) -> None:
         """Take what is in an archive."""
         if depth > DEEPEST:
-            raise ValueError("is an archive in archives in archives, and was not opened")
+            raise ValueError("is an archive inside three others, and was not opened")
         self._members(name, io.BytesIO(self._bytes(read, LARGEST_ARCHIVE)), depth)
 
     def _members(self, name: str, archive: Path | io.BytesIO, depth: int, within: str = "") -> None:
@@ -270,7 +270,7 @@ def members(file: Path | io.BytesIO) -> Iterator[tuple[str, zipfile.ZipInfo, Rea
 def _members(archive: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipInfo, Read]]:
     infos = [info for info in archive.infolist() if not info.is_dir()]
     if len(infos) > MOST_MEMBERS:
-        raise ValueError(f"holds more than {MOST_MEMBERS:,} files, and was not opened")
+        raise ValueError(f"contains more than {MOST_MEMBERS:,} files, and was not opened")
     for info in sorted(infos, key=lambda info: info.filename):
 
         def read(most: int, info: zipfile.ZipInfo = info) -> bytes:
@@ -339,7 +339,7 @@ def cells_of(name: str, data: bytes) -> tuple[tuple[str, str], ...]:
         codes = [cell.get("source", cell.get("input", "")) for cell in cells if cell["cell_type"] == "code"]
         texts = [text_of("".join(code).encode("utf-8", "replace")) for code in codes]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ValueError("is not a whole notebook; open it, save it, and hand it in again") from None
+        raise ValueError("is not a complete notebook; open it, save it, and hand it in again") from None
     if sum(map(len, texts)) > LARGEST:
         raise ValueError(f"has more than {LARGEST:,} characters of code, and was not read")
     return tuple((f"{name}, cell {number}", text) for number, text in enumerate(texts, start=1))

@@ -1,4 +1,4 @@
-"""A whole class: every submission graded, each by itself, and the results kept so that an interruption loses nothing.
+"""A whole class: every submission graded by itself, and the results saved so that an interruption loses nothing.
 
 In: the students, and a folder. Out: in that folder, a report for each student as text and as JSON, and `gradebook.csv`;
 with `gradescope`, the `results.json` that Gradescope reads as well.
@@ -31,7 +31,7 @@ from scratchlm.terminal import in_one_line
 
 PLAIN = Rules()  # ten points for each exercise, and no deadline
 UNREAD = "not all of it could be read"
-NOT_READ, FAILED = " could not be read: ", " failed: "  # how a file is said to have gone wrong
+NOT_READ, FAILED = " could not be read: ", " failed: "  # the two ways in which a file goes wrong
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def grade(
     """
     out.mkdir(parents=True, exist_ok=True)
     book = Book(out, effort.numbers, rules, roster)
-    try_to_write(book.path)  # who waits for an hour should know before
+    try_to_write(book.path)  # fail now, not after an hour of grading
     left = {}
     for student in students:
         left[student], changed = _looked_at(student, effort)  # before it is read: who hands in meanwhile is not missed
@@ -145,7 +145,9 @@ def _not_handed_in(numbers: list[int], found: Found) -> list[str]:
     which = f"exercise{'s' * (len(numbers) > 1)} {', '.join(named)}{' ...' * (len(numbers) > 3)}"
     there = ", ".join(in_one_line(name, 60) for name in (found.others or found.names)[:3])
     if not found.names:
-        what = f"the folder holds {there}, which is no code: hand in .py, .ipynb or .zip" if there else "it is empty"
+        what = (
+            f"the folder contains {there}, which is not code; hand in .py, .ipynb or .zip" if there else "it is empty"
+        )
         return [f"{which} not handed in: {what}"]
     return [f"{which} not handed in (there is {there})"]
 

@@ -22,7 +22,7 @@ from scratchlm.classroom.paper import details, points_of, shown
 from scratchlm.classroom.points import ROW, ROWS
 from scratchlm.terminal import escaped
 
-HERE = "Judged in this process, without a wall and without a limit of time."
+HERE = "Judged in this process, without a sandbox or a time limit."
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Answer:
             asked = dict.fromkeys(part.function for part in EXERCISES[self.report.exercise].parts)
             missing = [name for name in asked if name not in {line.function for line in self.report.lines}]
             also = f" The exercise asks for {' and '.join(missing)} as well." if missing else ""
-            return [f"All that is required here holds.{also}"]
+            return [f"All required properties hold.{also}"]
         named = next((line.diagnosis for line in failing if line.diagnosis), "")
         small = [line for line in failing if line.counterexample and line.name not in (ROW, ROWS)]
         first = replace((small or failing)[0], diagnosis=named)
@@ -99,7 +99,7 @@ def _exercise_of(
     """Return which exercise is meant, and its functions by their names there. Errors: ValueError."""
     named = {str(getattr(function, "__name__", "it")): function for function in functions}
     if number is not None and number not in EXERCISES:
-        raise ValueError(f"there is no exercise {number}; they have the numbers 1 to {max(EXERCISES)}")
+        raise ValueError(f"there is no exercise {number}; exercises are numbered 1 to {max(EXERCISES)}")
     for exercise in EXERCISES.values() if number is None else [EXERCISES[number]]:
         asked = list(dict.fromkeys(part.function for part in exercise.parts))
         if set(named) <= set(asked):
@@ -122,9 +122,9 @@ def _belongs_nowhere(named: Iterable[str]) -> str:
     meant = next((name for name in asked if nearly_called(name, [source])), None)
     if meant is None:
         called = "the function" if unknown[0] == "<lambda>" else unknown[0]
-        which = "python -m scratchlm exercise list tells the numbers"
-        return f"{called} belongs to no exercise by its name; say which it is, check(..., exercise=N): {which}"
-    return f"{unknown[0]} belongs to no exercise; is {meant} meant? check({unknown[0]}, exercise={asked[meant]})"
+        which = "python -m scratchlm exercise list shows the numbers"
+        return f"no exercise has a function named {called}; give its number, check(..., exercise=N): {which}"
+    return f"{unknown[0]} belongs to no exercise; did you mean {meant}? check({unknown[0]}, exercise={asked[meant]})"
 
 
 def _row(line: Line) -> str:

@@ -67,7 +67,9 @@ def own_exercises(folder: Path) -> dict[int, Exercise]:
                 raise ValueError(f"{path}: there is an exercise {number} already; take another number")
             found[number] = _own_exercise(number, path)
     if not found:
-        raise ValueError(f"{folder} holds no exercise; exercise new {folder} {max(EXERCISES) + 1} entropy writes one")
+        raise ValueError(
+            f"{folder} contains no exercise; exercise new {folder} {max(EXERCISES) + 1} entropy writes one"
+        )
     return found
 
 
@@ -87,7 +89,7 @@ def _own_exercise(number: int, stub: Path) -> OwnExercise:
     """Return the exercise of a stub. Errors: ValueError."""
     page = stub.with_name(f"{stub.stem}_page.py")
     if not page.is_file():
-        raise ValueError(f"{stub} has no page of properties; it would be {page}")
+        raise ValueError(f"{stub} has no page of properties; write it to {page}")
     head = re.match(rf'"""Exercise {number}: ([^\n"]+)', stub.read_text(encoding="utf-8"))
     if head is None:
         raise ValueError(f'{stub} must begin """Exercise {number}: and say what it is about')
@@ -133,15 +135,15 @@ def _by_themselves(function: Callable[..., Any], properties: list[Property]) -> 
 
 HINTS_OF = {
     BATCH: "Sum, or take the maximum, along the last axis: axis=-1, and keepdims=True where the shapes must fit again.",
-    AXIS: "Hand the axis on to every sum and maximum: axis=axis.",
-    FLOAT32: "np.float64 constants and np.zeros make float64 of float32; np.zeros_like and .astype(z.dtype) do not.",
+    AXIS: "Pass the axis to every sum and maximum: axis=axis.",
+    FLOAT32: "np.float64 constants and np.zeros turn float32 into float64; np.zeros_like and .astype(z.dtype) do not.",
     UNTOUCHED_INPUT: "z -= ... and z[...] = ... write into the caller's array. Make a new one.",
-    QUIET: "Which number on the way is 0, or too large? Replace it before the step that warns.",
+    QUIET: "Which number on the way is 0 or too large? Replace it before the step that warns.",
 }
 
 
 def _manner(name: str, identity: str, cases: Any, check: Callable[..., None]) -> Property:
-    why = "Whoever calls it hands it batches, in any dtype, and goes on using what was handed in."
+    why = "Callers pass batches in any dtype, and keep using their arrays afterwards."
     return Property(name, identity, why, HINTS_OF[name], cases, lambda f, **case: check(f, case), "manners")
 
 
@@ -223,7 +225,7 @@ def new_exercise(folder: Path, number: int, name: str) -> list[tuple[Path, bool]
     if number in EXERCISES and not isinstance(EXERCISES[number], OwnExercise):
         raise ValueError(f"there is an exercise {number} already; the next free number is {max(EXERCISES) + 1}")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise ValueError(f"{name!r} cannot be the name of a function; small letters, digits and _ can, as in entropy")
+        raise ValueError(f"{name!r} cannot be the name of a function; use small letters, digits and _, as in entropy")
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for kind in ("", *OTHERS):

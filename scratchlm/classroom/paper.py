@@ -1,4 +1,4 @@
-"""What a report looks like in print: for each function a line for each property, and under what fails, why."""
+"""A report in print: for each function a line per property, and under each failure the reason."""
 
 import shutil
 import textwrap
@@ -91,12 +91,12 @@ def next_step(reports: list[Report]) -> str:
     """Return the next thing to do, in one line."""
     for report in reports:
         if report.trouble:
-            return f"Next: repair exercise {report.exercise}, as said above."
+            return f"Next: fix exercise {report.exercise}, as described above."
         if not report.attempted:
             return f"Next: open {report.file} and write {report.lines[0].function}."
         for line in report.lines:
             if line.mark == FAILS and line.note in report.troubles:
-                return f"Next: repair {report.file}: {line.note}."
+                return f"Next: fix {report.file}: {line.note}."
             if line.mark == FAILS and not line.starred:
                 return (
                     f"Next: {line.function}, {line.name!r} in {report.file}. "
@@ -109,5 +109,5 @@ def next_step(reports: list[Report]) -> str:
     stars = [(r, line) for r in reports for line in r.lines if line.starred and line.mark != HOLDS]
     if stars:
         report, line = stars[0]
-        return f"All that is required holds. A star is left: {line.function}, {line.name!r} in {report.file}.{onward}"
+        return f"All required properties hold. A star is left: {line.function}, {line.name!r} in {report.file}.{onward}"
     return f"All holds.{onward}"

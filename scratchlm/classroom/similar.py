@@ -1,4 +1,4 @@
-"""Which submissions look alike: the same code but for names, comments, docstrings and spacing. For the teacher's eye.
+"""Submissions that look alike: the same code except for names, comments, docstrings and spacing. For the teacher only.
 
 In: the texts of students. Out: pairs of students, and the functions that they have in common. Alike is not copied:
 short functions are alike by nature, so only those of some size are compared.

@@ -1,4 +1,4 @@
-"""Who handed something in, and what they are called in the gradebook, on the terminal, and in the names of reports.
+"""The students of a class, and their names in the gradebook, on the terminal and in the file names of reports.
 
 In: what was collected: folders, archives and files, whose names may be anything. Out: the students, each with a label
 that any terminal shows, any file system takes for the name of a file, and nobody can mistake for another's.
@@ -58,7 +58,7 @@ def students_in(collected: Path, out: Path, own: Path | None = None) -> tuple[li
     """
     is_students = _is_same(collected, out.parent) and any((out / known.file).exists() for known in EXERCISES.values())
     if _is_same(collected, out) or is_students:
-        raise ValueError(f"{out} is what was handed in; --out must be another folder")
+        raise ValueError(f"{out} is the folder of the submissions; --out must be another folder")
     entries, others = _entries_of_archive(collected) if collected.is_file() else _entries_of_folder(collected, out, own)
     archives = [entry for entry in entries if _is_archive(entry.name)]
     if len(entries) == len(archives) == 1 and collected.is_dir():  # one archive: of all, or of the only student
@@ -72,7 +72,7 @@ def students_in(collected: Path, out: Path, own: Path | None = None) -> tuple[li
         by_student, loose = {(Path(entry.name).stem, ""): [entry.place] for entry in loose}, []
     if not by_student:
         example = collected / "anna" / EXERCISES[1].file
-        raise ValueError(f"{collected} holds nothing that a student handed in; {example} would be a file of Anna's")
+        raise ValueError(f"{collected} contains no submissions; {example} would be a file of Anna's")
     return _labelled(by_student), sorted(others + [entry.name for entry in loose])
 
 
@@ -139,7 +139,7 @@ def _is_archive(name: str) -> bool:
 
 
 def _is_handed_out(name: str) -> bool:
-    """Return whether a file is named as an exercise was handed out, or as a function of one."""
+    """Return whether a file has the name of an exercise or of one of its functions."""
     stem = plain_name(name).partition(".")[0].lower()
     stems = {exercise.file.removesuffix(".py") for exercise in EXERCISES.values()} | {"exercises"}
     return stem in stems | {part.function for exercise in EXERCISES.values() for part in exercise.parts}

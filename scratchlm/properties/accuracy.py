@@ -1,4 +1,4 @@
-"""The third tier: the distance from the 60-digit oracle, in ulps; and the tiny gradients that must not become 0."""
+"""The third tier: the error against the 60-digit oracle, in ulps, and the tiny gradients that must not become 0."""
 
 import math
 from typing import Any
@@ -14,21 +14,21 @@ from scratchlm.properties.inputs import only, with_targets
 
 @st.composite
 def rows_to_judge(draw: st.DrawFn, dtype: Any) -> Array:
-    """Draw a row that stays within what exp can tell from 0, at a level that may be far from 0."""
+    """Draw a row narrow enough that no exp underflows, at a level that may be far from 0."""
     reach, width = (80, 32) if dtype == np.float32 else (600, 64)
     n = draw(st.integers(2, 8))
     entries = st.integers(-reach // 2, reach // 2) | st.floats(-reach / 2, reach / 2, width=width)  # type: ignore[arg-type]
     row = np.array(draw(st.lists(entries, min_size=n, max_size=n)), dtype)
-    level = draw(st.sampled_from([0, 1000, -float(row.max())]))  # the last brings the largest score to 0
+    level = draw(st.sampled_from([0, 1000, -float(row.max())]))  # the last moves the largest score to 0
     return np.asarray(row + level, dtype)
 
 
 def _ulps_off(actual: Any, exact: list[Any], row: Array, per_class: bool) -> Any:
-    """Return the error of each entry in ulps; 0 where exact value or exp(z - max z) is subnormal, with fewer digits."""
+    """Return the error of each entry in ulps, or 0 where its exact value or exp(z - max z) is subnormal."""
     given = numbers(actual)
     given = (
         given.astype(row.dtype) if given.dtype.itemsize > row.dtype.itemsize else given
-    )  # more digits are no mistake
+    )  # extra digits are not a mistake
     errors = np.asarray(oracle.ulp_error(given.reshape(np.shape(exact)), exact))
     tiny = float(np.finfo(row.dtype).tiny)
     normal = np.array([abs(float(x)) >= tiny for x in np.ravel(np.array(exact, object))]).reshape(np.shape(exact))
@@ -38,7 +38,7 @@ def _ulps_off(actual: Any, exact: list[Any], row: Array, per_class: bool) -> Any
 
 
 def _judged(kind: str, f: Implementation, row: Array, y: Array | None) -> tuple[Any, Any]:
-    """Return what f gives for a row, and what is exact."""
+    """Return the result of f for a row, and the exact value."""
     if kind == "cross_entropy" and y is not None:
         return f(row[None], y[None], reduction="none"), [oracle.cross_entropy(row, y)]
     if kind == "cross_entropy_backward" and y is not None:
@@ -48,22 +48,22 @@ def _judged(kind: str, f: Implementation, row: Array, y: Array | None) -> tuple[
     return f(row[None], axis=-1), [getattr(oracle, kind)(row)]
 
 
-# Rows on which z - max z is rounded as badly as can be: a textbook's softmax is off by 1.8 times what is allowed on the
-# first, by 1.3 times on the second.
+# Rows on which z - max z rounds as badly as possible: the error of a textbook softmax is 1.8 times the bound on the
+# first, and 1.3 times on the second.
 BADLY_ROUNDED = {np.float64: [227.1998426768955, -287.8225126706215], np.float32: [31.0, -36.999996185302734]}
 HINTS = {
     "softmax": "exp magnifies the rounding error of z - max z. A row whose scores all lie between -700 and 600 (in "
-    "float32, -80 and 60) needs no shift at all; for others, a whole number as the shift keeps more digits.",
+    "float32, -80 and 60) needs no shift at all. For other rows, shift by a whole number: it keeps more digits.",
     "logsumexp": "The odds against the favourite, the class with the largest score m, are the sum of exp(z_j - m) over "
-    "all the others. Added to the favourite's own 1, an exp(-40) is rounded away: take m + log1p(odds) instead.",
-    "log_softmax": "It is (z - m) - log1p(odds), with the odds against the favourite, the class with the largest score "
-    "m. Leave the favourite out of the sum: its own 1 swallows small odds. Before exp, shift as for the star of "
+    "all the others. Added to the favourite's own 1, an exp(-40) is rounded away, so take m + log1p(odds) instead.",
+    "log_softmax": "Compute (z - m) - log1p(odds), with the odds against the favourite, the class with the largest "
+    "score m. Leave the favourite out of the sum: its own 1 swallows small odds. Before exp, shift as for the star of "
     "softmax.",
     "cross_entropy": "The loss is log1p(odds), with the odds against the target. If the target is not the favourite, "
-    "they may overflow: then take the odds against the favourite, and add what the target lacks, m - z[y]. Before exp, "
+    "they may overflow. Then take the odds against the favourite and add the target's deficit, m - z[y]. Before exp, "
     "shift as for the star of softmax.",
-    "cross_entropy_backward": "Never compute p - 1: at the target the gradient is -odds / (1 + odds), minus what the "
-    "others have. So sum the others. Before exp, shift as for the star of softmax.",
+    "cross_entropy_backward": "Never compute p - 1. At the target the gradient is -odds / (1 + odds), the negated sum "
+    "of the other probabilities, so compute that sum. Before exp, shift as for the star of softmax.",
 }
 HINTS["logsumexp_backward"] = HINTS["softmax"]
 
@@ -77,7 +77,7 @@ def _accuracy(kind: str, dtype: Any) -> None:
         kind,
         f"accurate in {np.dtype(dtype).name}",
         f"error <= {oracle.promised_ulps(np.zeros(2, dtype)):.3g} + (max z - min z) / 2 ulps, entry by entry",
-        why="A confident row has a tiny loss and a tiny gradient, and they are all it can learn from.",
+        why="No later step can restore a lost digit; a confident row learns only from its last ones.",
         hint=HINTS[kind],
         cases=(with_targets if "cross" in kind else only)(rows_to_judge(dtype)),
         tier="accuracy",
@@ -92,7 +92,7 @@ def _accuracy(kind: str, dtype: Any) -> None:
         off = _ulps_off(actual, exact, logits, per_class)
         bound = oracle.promised_ulps(logits)
         wanted = np.array([[float(x) for x in part] if isinstance(part, list) else float(part) for part in exact])
-        demand(off <= bound, f"off by {off.max():.6g} ulps, where {bound:.6g} are allowed", wanted, actual)
+        demand(off <= bound, f"off by {off.max():.6g} ulps; at most {bound:.6g} are allowed", wanted, actual)
 
 
 for _name in ("logsumexp", "softmax", "log_softmax", "cross_entropy", "logsumexp_backward", "cross_entropy_backward"):
@@ -103,10 +103,10 @@ for _name in ("logsumexp", "softmax", "log_softmax", "cross_entropy", "logsumexp
 @property_of(
     "log_softmax_backward",
     "a confident row still learns",
-    "for p_y near 1, the gradient of -l_y is -odds / (1 + odds), minus what the others have, not 0",
-    why="g_y - p_y g_y cancels to 0 once p_y rounds to 1, and the other classes are pushed with nothing to balance it.",
-    hint="Only the own entry of a favourite with more than half of the probability needs care. Compute it as "
-    "-(sum of the other g) - expm1(l) sum(g): l is tiny but not 0, and -expm1(l) is what the others have.",
+    "for p_y near 1, the gradient of -l_y is -odds / (1 + odds), the negated sum of the other p, not 0",
+    why="Once p_y rounds to 1, g_y - p_y g_y cancels to 0, and nothing balances the push on the other classes.",
+    hint="Only the entry of a favourite with more than half of the probability needs care. Compute it as "
+    "-(sum of the other g) - expm1(l) sum(g): l is tiny but not 0, and -expm1(l) is the sum of the other p.",
     cases=st.integers(20, 200).map(
         lambda gap: {"grad_output": np.array([-1.0, 0.0]), "log_probs": functional.log_softmax([float(gap), 0.0])}
     ),
@@ -120,10 +120,10 @@ def learns_from_confident_log_probs(f: Implementation, grad_output: Array, log_p
 @property_of(
     "softmax_backward",
     "a confident row still learns",
-    "for p_y near 1, the gradient of p_y is p_y times what the others have, not 0",
+    "for p_y near 1, the gradient of p_y is p_y times the sum of the other p, not 0",
     why="g_y - sum_j p_j g_j cancels to 0 once p_y rounds to 1.",
     hint="Adding a number to every g_k of a row changes nothing. If the favourite has more than half of the "
-    "probability, subtract its g from all g of the row first: then its own is 0, and nothing cancels.",
+    "probability, first subtract its g from every g of the row. Then its own g is 0, and nothing cancels.",
     cases=st.integers(20, 200).map(
         lambda gap: {"grad_output": np.array([1.0, 0.0]), "probs": functional.softmax([float(gap), 0.0])}
     ),

@@ -1,4 +1,4 @@
-"""What a property is, and what becomes of it: `Property`, the table `PROPERTIES`, and a `Verdict`."""
+"""What a property is and how it turned out: `Property`, the table `PROPERTIES`, and `Verdict`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from scratchlm.terminal import described
 
 Case = dict[str, Any]
 TIERS = {
-    "identities": "the mathematics: what is true of every correct implementation, the textbook's included",
-    "manners": "how it treats its arguments: any shape, axis and layout, the dtype kept, nothing changed, no warnings",
-    "accuracy": "the distance from 60 digits, in units in the last place",
+    "identities": "the mathematics: what is true of every correct implementation, including the textbook's",
+    "manners": "how it treats its arguments: any shape, axis and layout, same dtype, nothing changed, no warnings",
+    "accuracy": "the error against 60-digit results, in units in the last place",
 }
 
 
 @dataclass(frozen=True)
 class Property:
-    """An identity: how it is written on the board, why it matters, what to look for if it fails, and the check itself.
+    """An identity: how to write it on the board, why it matters, what to look for if it fails, and the check itself.
 
     `cases` draws arguments by name; `check(f, **case)` returns, or raises an exception that says what is wrong.
-    `always` are cases that are tried whatever the seed, since chance might miss them. `dtype` is the only one that it
-    says something of, if so.
+    `always` lists cases that are tried whatever the seed, because chance might miss them. `dtype` is set if the
+    property concerns only that one.
     """
 
     name: str
@@ -39,10 +39,10 @@ class Property:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a property: passed, or the smallest case on which it failed, as Python, and what was wrong.
+    """The outcome of a property: passed, or the smallest failing case, as Python, and what was wrong.
 
-    `raised` tells if it failed by an exception, and not by a wrong result; `diagnosis` names the mistake, if it is a
-    known one.
+    `raised` says whether it failed with an exception rather than a wrong result. `diagnosis` names the mistake, if it
+    is a known one.
     """
 
     kind: str
@@ -57,7 +57,7 @@ class Verdict:
 
 
 class Mismatch(AssertionError):
-    """The implementation gave another answer than the identity demands."""
+    """The implementation's answer is not what the identity demands."""
 
     def __init__(self, what: str, expected: Any, actual: Any) -> None:
         super().__init__(what)
@@ -82,7 +82,7 @@ def property_of(
     dtype: Any = None,
     table: Table = PROPERTIES,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Enter the check that follows into a table, under its kind."""
+    """Enter the decorated check into a table, under its kind."""
 
     def enter(check: Callable[..., None]) -> Callable[..., None]:
         table.setdefault(kind, []).append(Property(name, identity, why, hint, cases, check, tier, always, dtype))
@@ -118,7 +118,7 @@ def shown(value: Any) -> str:
         return value
     try:
         array = np.asarray(value)
-    except Exception as error:  # a stranger's object that was an array when it was compared
+    except Exception as error:  # a foreign object that was an array when it was compared
         return described(error)
-    plain = array + 0.0 if array.dtype.kind == "f" else array  # -0 looks like a riddle
+    plain = array + 0.0 if array.dtype.kind == "f" else array  # -0 would only puzzle the reader
     return np.array2string(plain, floatmode="unique", threshold=20)

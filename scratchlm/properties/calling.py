@@ -1,7 +1,7 @@
-"""How a function may be called: found out before it is judged, so that mathematics is judged on what it takes.
+"""How a function may be called: found out first, so that its mathematics is judged on arguments that it takes.
 
-In: a kind, and a callable that claims to be one. Out: a `Way` to call it: as arrays of its own library, with its word
-for the axis, and row by row if it takes vectors only. Or the one reason why there is nothing to judge.
+In: a kind, and a callable that claims to be one. Out: a `Way` to call it, with its own library's arrays, its own
+keyword for the axis, and row by row if it takes vectors only; or the one reason why there is nothing to judge.
 """
 
 import sys
@@ -17,9 +17,9 @@ from scratchlm.properties.kinds import FILTERS, KINDS
 from scratchlm.properties.way import DTYPES, REDUCTIONS, Way, alike, attempt, copies
 from scratchlm.terminal import described
 
-SHAPES = [(3,), (2, 3), (3, 3), (1, 3), (2, 3, 4)]  # of scores: what is tried to see how many axes it takes
+SHAPES = [(3,), (2, 3), (3, 3), (1, 3), (2, 3, 4)]  # of scores, tried to see how many axes it takes
 
-# How a library makes an array of ours its own. None is imported: who has a function of it has imported it already.
+# How each library converts our arrays. None is imported here: whoever has a function of it has already imported it.
 TAKERS: dict[str, Callable[[Any], Callable[[Array], Any]]] = {
     "torch": lambda torch: lambda a: torch.as_tensor(a if min(a.strides, default=0) >= 0 else a.copy()),
     "jax": lambda jax: jax.numpy.asarray,
@@ -30,9 +30,9 @@ TAKERS: dict[str, Callable[[Any], Callable[[Array], Any]]] = {
 
 
 class Unanswered(Exception):
-    """There is nothing to judge, for one reason: the function always raises, say, or always answers nan.
+    """There is nothing to judge, for one reason: the function always raises, say, or always returns nan.
 
-    `way` is how it may be called, if it answers.
+    `way` says how to call it, if it answers.
     """
 
     def __init__(self, what: str, expected: str, actual: Any, way: Way | None = None) -> None:
@@ -41,22 +41,22 @@ class Unanswered(Exception):
 
 
 def find_way(kind: str, function: Callable[..., Any]) -> Way:
-    """Return how a function may be called. Errors: Unanswered if there is no way, or no answer worth a judgement."""
+    """Return how a function may be called. Errors: Unanswered if there is no way, or no answer worth judging."""
     failures: list[BaseException] = []
     for take in _takers(function):
         for word in _words(kind):
             if way := _tried(Way(kind, function, take, word), failures):
                 return _worth_judging(way)
-    # Who knows no axis says so first: what is wrong with the rest is told when it is called without.
+    # A function without an axis complains of that first. Called without one, it shows what else is wrong.
     others = [failure for failure in failures if "unexpected keyword argument" not in described(failure)]
     why = (others or failures)[0]
     if isinstance(why, Mismatch):
         raise Unanswered(why.what, str(why.expected), why.actual)
-    raise Unanswered("it raised an exception, however it was called", "a result", why)
+    raise Unanswered("it raised an exception however it was called", "a result", why)
 
 
 def _takers(function: Callable[..., Any]) -> Iterator[Callable[[Array], Any]]:
-    """Give what makes an argument of an array: nothing at first, then each library that is loaded, its own first."""
+    """Yield ways to convert our arrays: none at first, then each loaded library's, starting with the function's own."""
     yield lambda a: a
     own = str(getattr(function, "__module__", None)).partition(".")[0]
     for name in sorted(TAKERS, key=lambda name: name != own):
@@ -65,13 +65,13 @@ def _takers(function: Callable[..., Any]) -> Iterator[Callable[[Array], Any]]:
 
 
 def _words(kind: str) -> tuple[str, ...]:
-    """Return the words by which it may be told the axis or the reduction; none comes last."""
+    """Return the possible keywords for the axis or the reduction; having none comes last."""
     options = KINDS[kind].options
     return ("axis", "dim", "") if "axis" in options else ("reduction", "") if options else ("",)
 
 
 def _tried(way: Way, failures: list[BaseException]) -> Way | None:
-    """Return the way with what is found out on a few small arrays, None if nothing is answered; failures are kept."""
+    """Return the way with what a few small arrays reveal, or None if it answers nothing; record the failures."""
     reductions = REDUCTIONS if way.word == "reduction" else ("",)
 
     def asked(shape: tuple[int, ...], reduction: str, dtype: Any) -> Array | None:
@@ -104,7 +104,7 @@ def _tried(way: Way, failures: list[BaseException]) -> Way | None:
 
 
 def _in_shape(kind: str, case: Case, answer: Array) -> Array:
-    """Return an answer of the right shape. Errors: Mismatch if it has another: then such scores are not taken."""
+    """Return an answer of the right shape. Errors: Mismatch for any other shape: it does not take such scores."""
     options = KINDS[kind].options
     each = KINDS[kind].ours(*case.values(), **({"reduction": "none"} if "reduction" in options else {}))
     shapes = {np.shape(each)} if "axis" in options or kind.endswith("_backward") else {np.shape(each), ()}
@@ -114,7 +114,7 @@ def _in_shape(kind: str, case: Case, answer: Array) -> Array:
 
 
 def _misled_by_three_axes(way: Way) -> bool:
-    """Tell whether it takes axis 1 for that of the classes, as is right for matrices: then it takes these only."""
+    """Return whether it mistakes axis 1 for the class axis: that is right for matrices, so it takes only these."""
     if not {2, 3} <= set(way.depths):
         return False
     case = way.cast(KINDS[way.kind].arguments(scores_of((2, 3, 4), np.float64)))
@@ -125,7 +125,7 @@ def _misled_by_three_axes(way: Way) -> bool:
 
 
 def _reduction_of(way: Way) -> str:
-    """Return what a loss that takes no reduction makes of a batch, or a gradient, compared with its rows one by one."""
+    """Return the reduction of a loss or gradient without that option, by comparing a batch with its single rows."""
     if way.depths == (1,):
         return "none"
     case = way.cast(KINDS[way.kind].arguments(scores_of((3, 4), np.float64)))
@@ -144,21 +144,23 @@ def _worth_judging(way: Way) -> Way:
     """Return the way with its first answers. Errors: Unanswered if all are nan, or inf, or the same for any scores."""
     pattern = scores_of((3, 4), way.dtypes[0])
     cases = [KINDS[way.kind].arguments(z) for z in (pattern, -pattern, pattern / 2)]
-    cases[1] = {name: np.flip(a) if isinstance(a, np.ndarray) else a for name, a in cases[1].items()}  # g, targets, too
+    cases[1] = {
+        name: np.flip(a) if isinstance(a, np.ndarray) else a for name, a in cases[1].items()
+    }  # g and targets too
     options = KINDS[way.kind].options
     answers = attempt(lambda: [numbers(way.answer(*copies(case), **options)) for case in cases])
     if isinstance(answers, BaseException):
-        return way  # it does not take every shape: the properties tell
+        return way  # it does not take every shape; the properties will say so
     for is_none, name in ((np.isnan, "nan"), (np.isinf, "infinite")):
         if all(is_none(answer).any() for answer in answers) and (name == "nan" or way.kind not in FILTERS):
-            raise Unanswered(f"its answer is {name}, whatever the scores are", "numbers", answers[0], way)
+            raise Unanswered(f"its answer is {name} for all scores", "numbers", answers[0], way)
     if all(np.array_equal(answer, answers[0]) for answer in answers):
         raise Unanswered(
-            "its answer is the same, whatever it is asked", "an answer that depends on it", answers[0], way
+            "its answer is the same for every input", "an answer that depends on the input", answers[0], way
         )
     return replace(way, first=tuple(zip(cases, answers, strict=True)))
 
 
 def scores_of(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Return moderate scores, with another row wherever one looks."""
+    """Return moderate scores, no two neighbouring rows alike."""
     return np.resize(np.array([0.5, -1, 2, 0.25, 1], dtype), shape)

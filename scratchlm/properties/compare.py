@@ -1,4 +1,4 @@
-"""How a result is held against what an identity demands, and how far off a textbook formula may be."""
+"""How a result is compared with what an identity demands, and how far off a textbook formula may be."""
 
 import math
 from typing import Any
@@ -27,7 +27,7 @@ def numbers(result: Any, what: str = "the result") -> Array:
 
 
 def near(actual: Any, expected: Any, what: str, *, rtol: Any = 0.0, atol: Any = 0.0) -> None:
-    """Demand |actual - expected| <= atol + rtol |expected|, entry by entry; infinities may be equal, nans never are."""
+    """Demand |actual - expected| <= atol + rtol |expected|, entry by entry; infinities may be equal, nans never."""
     a, b = numbers(actual).astype(np.float64), np.asarray(expected, np.float64)
     if a.shape != b.shape:
         raise Mismatch(f"{what}: the shape", str(b.shape), str(a.shape))
@@ -42,19 +42,19 @@ def demand(condition: Any, what: str, expected: Any, actual: Any) -> None:
 
 
 def roundings(z: Array, n: float = 8) -> float:
-    """Return n roundings of z's dtype, and what a rounded z - max z costs a textbook's exp: the spread of the row."""
+    """Return n roundings in z's dtype, plus what a rounded z - max z costs a textbook exp: the spread of the row."""
     finite = z[np.isfinite(z)]
     spread = float(finite.max() - finite.min()) if finite.size else 0.0
     return float(np.finfo(z.dtype).eps) * float(n + 2 * spread + z.shape[-1])
 
 
 def log_roundings(z: Array) -> float:
-    """Return 8 roundings of numbers as large as the entries of z: what a logarithm of that size can be off by."""
+    """Return 8 roundings of numbers as large as the entries of z: the possible error of a logarithm of that size."""
     return 8 * float(np.finfo(z.dtype).eps) * (1 + float(np.abs(z[np.isfinite(z)]).max(initial=0)) + math.log(z.size))
 
 
 def lse(z: Array) -> Array:
-    """Return logsumexp along the last axis by pairs, as NumPy's logaddexp does: an independent witness."""
+    """Return logsumexp along the last axis, pair by pair with NumPy's logaddexp: an independent witness."""
     total: Array = np.logaddexp.reduce(z.astype(np.float64), axis=-1)
     return total
 

@@ -14,8 +14,8 @@ from scratchlm.properties.inputs import TEMPERATURES, also, masked_rows, only, r
     "apply_temperature",
     "divides differences",
     "(z_j - z_k) becomes (z_j - z_k) / T",
-    why="At T = 2 the ratios p_j / p_k become their square roots, at T = 1/2 their squares.",
-    hint="Divide the scores by T. Neither multiply, nor divide probabilities, nor clip T.",
+    why="At T = 2 each ratio p_j / p_k becomes its square root; at T = 1/2, its square.",
+    hint="Divide the scores by T. Do not multiply, do not divide probabilities, and do not clip T.",
     cases=also(only(rows(), "scores"), temperature=TEMPERATURES),
 )
 def divides_differences(f: Implementation, scores: Array, temperature: float) -> None:
@@ -31,13 +31,13 @@ def divides_differences(f: Implementation, scores: Array, temperature: float) ->
     "masked stay masked",
     "-inf / T = -inf",
     why="A forbidden token is forbidden at every temperature.",
-    hint="Do not replace -inf by a number: a high temperature brings it back.",
+    hint="Do not replace -inf with a number: a high temperature brings the token back.",
     cases=also(only(masked_rows(), "scores"), temperature=TEMPERATURES),
 )
 def keeps_masked_tokens_masked(f: Implementation, scores: Array, temperature: float) -> None:
     result = numbers(f(scores, temperature))
     expected = np.isneginf(scores)
-    demand(np.array_equal(np.isneginf(result), expected), "what is masked", expected, np.isneginf(result))
+    demand(np.array_equal(np.isneginf(result), expected), "which tokens are masked", expected, np.isneginf(result))
 
 
 TIES = rows(bound=3, whole=True)
@@ -49,7 +49,7 @@ _FILTERS: dict[str, tuple[str, st.SearchStrategy[Any]]] = {
 
 
 def _at_most_all(case: Case) -> Case:
-    """Return the case with no larger k than there are tokens: what more is to mean, not every library says."""
+    """Return the case with k at most the number of tokens, because libraries differ on what a larger k means."""
     return case | ({"k": min(case["k"], case["scores"].shape[-1])} if "k" in case else {})
 
 
@@ -57,8 +57,8 @@ def _of_a_filter(kind: str, setting: str, values: st.SearchStrategy[Any]) -> Non
     @property_of(
         kind,
         "kept as they are",
-        "who stays keeps its score (or all of a row are shifted alike), the others get -inf; the likeliest stays",
-        why="A filter decides who may be drawn. It must leave somebody, and the ratios among those who may.",
+        "kept tokens keep their scores (up to one shift per row), the others get -inf; the likeliest is kept",
+        why="A filter decides which tokens may be drawn. It must keep at least one, and the ratios of those it keeps.",
         hint="Return np.where(stays, z, -np.inf). If you filter probabilities, return their logarithms, not 0.",
         cases=also(only(TIES, "scores"), **{setting: values}).map(_at_most_all),
     )
@@ -68,17 +68,17 @@ def _of_a_filter(kind: str, setting: str, values: st.SearchStrategy[Any]) -> Non
         demand(result.shape == scores.shape, "the shape", str(scores.shape), str(result.shape))
         stays = result > -np.inf
         likeliest = scores == scores.max(axis=-1, keepdims=True)
-        demand((stays & likeliest).any(axis=-1), "the likeliest token stays", "a finite score", result)
+        demand((stays & likeliest).any(axis=-1), "the likeliest token is dropped", "a finite score", result)
         kept = np.where(stays, scores.astype(np.float64) - scores.max(axis=-1, keepdims=True), -np.inf)
         top = result.max(axis=-1, keepdims=True)
-        near(result - top, kept, "the differences among the kept", atol=log_roundings(scores))
+        near(result - top, kept, "the differences among the kept scores", atol=log_roundings(scores))
 
     @property_of(
         kind,
         "never the better before the worse",
-        "what is kept is at least as likely as what is dropped",
+        "every kept token is at least as likely as every dropped one",
         why="A filter that drops a likely token and keeps an unlikely one has sorted the wrong way round.",
-        hint="np.argsort sorts upwards. After sorting, the mask must be put back in the order of the tokens.",
+        hint="np.argsort sorts in ascending order. After sorting, put the mask back in the order of the tokens.",
         cases=also(only(TIES, "scores"), **{setting: values}).map(_at_most_all),
     )
     def never_keeps_the_worse_before_the_better(f: Implementation, scores: Array, **case: Any) -> None:
@@ -86,7 +86,12 @@ def _of_a_filter(kind: str, setting: str, values: st.SearchStrategy[Any]) -> Non
         stays = numbers(f(scores, value)) > -np.inf
         worst_kept = np.where(stays, scores, np.inf).min(axis=-1)
         best_dropped = np.where(stays, -np.inf, scores).max(axis=-1)
-        demand(worst_kept >= best_dropped, "the worst kept, the best dropped", f"at least {best_dropped}", worst_kept)
+        demand(
+            worst_kept >= best_dropped,
+            "the worst kept score, against the best dropped",
+            f"at least {best_dropped}",
+            worst_kept,
+        )
 
 
 for _name, (_setting, _values) in _FILTERS.items():
@@ -96,17 +101,19 @@ for _name, (_setting, _values) in _FILTERS.items():
 @property_of(
     "top_k",
     "k of them",
-    "k tokens stay; only a tie at the border may keep more",
-    why="With k = 1 this is greedy decoding. One more or less is another decoder; none at all is a crash.",
-    hint="Is the k-th score itself kept? `>` drops it, and all that tie with it.",
+    "k tokens are kept; only a tie at the border may keep more",
+    why="With k = 1 this is greedy decoding. One token more or fewer is a different decoder; none at all is a crash.",
+    hint="Is the k-th score itself kept? `>` drops it, and every score tied with it.",
     cases=also(only(TIES, "scores"), k=st.integers(1, 6)).map(_at_most_all),
 )
 def keeps_k_tokens(f: Implementation, scores: Array, k: int) -> None:
     stays = numbers(f(scores, k)) > -np.inf
     border = np.sort(scores, axis=-1)[..., ::-1][..., min(k, scores.shape[-1]) - 1][..., None]
     count, fewest = stays.sum(axis=-1), min(k, scores.shape[-1])
-    demand(count >= fewest, "how many stay", f"at least {fewest}", count)
-    demand((count == fewest) | ~(stays & (scores < border)).any(axis=-1), "how many stay", f"{fewest}", count)
+    demand(count >= fewest, "how many tokens are kept", f"at least {fewest}", count)
+    demand(
+        (count == fewest) | ~(stays & (scores < border)).any(axis=-1), "how many tokens are kept", f"{fewest}", count
+    )
 
 
 @property_of(
@@ -120,15 +127,15 @@ def keeps_k_tokens(f: Implementation, scores: Array, k: int) -> None:
 )
 def keeps_all_if_k_is_larger(f: Implementation, scores: Array, k: int) -> None:
     stays = numbers(f(scores, max(k, scores.shape[-1] + 1))) > -np.inf
-    demand(stays, "who stays", "all", stays)
+    demand(stays, "which tokens are kept", "all", stays)
 
 
 @property_of(
     "top_p",
     "the smallest nucleus",
-    "the kept have probability p or more together, and without the least of them, less",
-    why="One token short, the nucleus misses its mass; one too long, it lets in the tail that it was made to cut.",
-    hint="Token k stays if those *before* it have less than p together: compare the sum before it, not after it.",
+    "the kept tokens sum to p or more, and without the least likely of them, to less",
+    why="One token too few, and the nucleus misses its mass; one too many, and it lets in the tail it was made to cut.",
+    hint="A token is kept if those *before* it sum to less than p: compare the sum without it, not with it.",
     cases=also(only(TIES, "scores"), p=st.floats(0.125, 1, width=16)),
 )
 def keeps_the_smallest_nucleus(f: Implementation, scores: Array, p: float) -> None:
@@ -136,14 +143,14 @@ def keeps_the_smallest_nucleus(f: Implementation, scores: Array, p: float) -> No
     mass = (probs * stays).sum(axis=-1)
     least = np.where(stays, probs, np.inf).min(axis=-1, keepdims=True)
     without = (probs * stays * (probs > least * (1 + 1e-6))).sum(axis=-1)  # a tie at the border may stay as a whole
-    demand(mass >= p - 1e-6, "the probability of the kept", f"at least {p}", mass)
-    demand(without < p + 1e-6, "the probability without the least of them", f"less than {p}", without)
+    demand(mass >= p - 1e-6, "the probability of the kept tokens", f"at least {p}", mass)
+    demand(without < p + 1e-6, "the probability without the least likely of them", f"less than {p}", without)
 
 
 @property_of(
     "min_p",
     "at least p times the best",
-    "token k stays if and only if p_k >= p max_j p_j",
+    "token k is kept if and only if p_k >= p max_j p_j",
     why="The bar follows the model's confidence: high when it is sure, low when it is in doubt.",
     hint="Compare with p times the *largest* probability, not with p itself. In scores: z_k >= max z + log p.",
     cases=also(only(rows(bound=4), "scores"), p=st.floats(0.125, 1, width=16)),
@@ -152,4 +159,4 @@ def keeps_p_times_the_best(f: Implementation, scores: Array, p: float) -> None:
     stays = numbers(f(scores, p)) > -np.inf
     ratio = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))
     clear = np.abs(ratio - p) > 1e-5
-    demand(stays[clear] == (ratio >= p)[clear], "who stays", ratio >= p, stays)
+    demand(stays[clear] == (ratio >= p)[clear], "which tokens are kept", ratio >= p, stays)

@@ -41,7 +41,7 @@ def is_a_distribution(f: Implementation, logits: Array) -> None:
     "ratios",
     "p_j / p_k = exp(z_j - z_k)",
     why="This is what softmax means: one more unit of score is a factor of e.",
-    hint="Check the base of the exponential, the sign, and that nothing was clipped.",
+    hint="Check the base of the exponential and the sign, and that nothing is clipped.",
     cases=only(rows()),
 )
 def keeps_the_ratios(f: Implementation, logits: Array) -> None:
@@ -56,7 +56,7 @@ def keeps_the_ratios(f: Implementation, logits: Array) -> None:
     "blind to a shift",
     "softmax(z + c) = softmax(z)",
     why="Only differences of scores mean anything; that is why the maximum may be subtracted.",
-    hint="Something depends on the level of the scores: a clip, an epsilon, or a shift by other than the maximum.",
+    hint="Something depends on the level of the scores: a clip, an epsilon, or a shift that is not the maximum.",
     cases=also(only(rows(bound=20, whole=True)), c=SHIFTS),
     always=far_up_and_down(),
 )
@@ -69,8 +69,8 @@ def is_blind_to_a_shift(f: Implementation, logits: Array, c: float) -> None:
     "softmax",
     "temperature",
     "the entropy -sum_k p_k log p_k of p = softmax(z / T) does not fall when T rises",
-    why="T below 1 sharpens, above 1 flattens: samplers are built on it.",
-    hint="Divide the scores, not the probabilities, and divide, do not multiply.",
+    why="T below 1 sharpens, T above 1 flattens: samplers rely on it.",
+    hint="Divide the scores, not the probabilities; and divide, do not multiply.",
     cases=also(only(rows(bound=10, dims=(1, 1))), T=TEMPERATURES),
 )
 def flattens_as_temperature_rises(f: Implementation, logits: Array, T: float) -> None:
@@ -103,7 +103,7 @@ def is_normalised(f: Implementation, logits: Array) -> None:
     "log_softmax",
     "differences kept",
     "l_j - l_k = z_j - z_k",
-    why="log-softmax loses one number a row and nothing else: temperature and ranking survive it.",
+    why="log-softmax loses one number per row and nothing else: temperature and ranking survive it.",
     hint="Every entry of a row must be shifted by the same number. Look for a clip, an epsilon, or another base.",
     cases=only(rows()),
 )
@@ -144,8 +144,8 @@ def gives_softmax_under_exp(f: Implementation, logits: Array) -> None:
     "log_softmax",
     "twice is once",
     "log_softmax(log_softmax(z)) = log_softmax(z)",
-    why="What is normalised stays as it is: log_softmax before a cross_entropy is redundant, not wrong.",
-    hint="The first result does not sum to 1: see the property `normalised`.",
+    why="A normalised row does not change: log_softmax before a cross_entropy is redundant, not wrong.",
+    hint="The probabilities of the first result do not sum to 1: see the property `normalised`.",
     cases=only(rows()),
 )
 def stays_the_same_if_done_twice(f: Implementation, logits: Array) -> None:
@@ -171,8 +171,8 @@ def keeps_the_temperature(f: Implementation, logits: Array, T: float) -> None:
     "log_softmax",
     "the logits come back",
     "log_softmax(z) + logsumexp(z) = z",
-    why="The only thing that normalising throws away is Z = logsumexp(z). Keep it, and nothing is lost.",
-    hint="The result must be z minus one number a row.",
+    why="Normalising throws away only Z = logsumexp(z). Keep Z, and nothing is lost.",
+    hint="The result must be z minus one number per row.",
     cases=only(rows()),
 )
 def gives_the_logits_back(f: Implementation, logits: Array) -> None:
@@ -215,8 +215,8 @@ def adds_log_n_for_n_copies(f: Implementation, logits: Array) -> None:
     "logsumexp",
     "a shift comes through",
     "logsumexp(z + c) = logsumexp(z) + c",
-    why="It lets the maximum be taken out before exp, and added back after log.",
-    hint="exp overflows from 88.7 (float32) and 709.8 (float64) up, and gives 0 far below: subtract the maximum first.",
+    why="This is why you can subtract the maximum before exp and add it back after log.",
+    hint="exp overflows above 88.7 (float32) and 709.8 (float64), and gives 0 far below: subtract the maximum first.",
     cases=also(only(rows(bound=20, whole=True)), c=SHIFTS),
     always=far_up_and_down(),
 )
@@ -229,7 +229,7 @@ def lets_a_shift_through(f: Implementation, logits: Array, c: float) -> None:
     "logsumexp",
     "in two parts",
     "logsumexp(a, b) = logaddexp(logsumexp(a), logsumexp(b))",
-    why="A row may be summed in pieces, as they come: so attention is computed without ever seeing a whole row.",
+    why="A row may be summed in pieces, as they come: attention does so, and never sees a whole row.",
     hint="Every entry must contribute exactly once, with weight 1.",
     cases=st.tuples(rows(bound=20, dims=(1, 1)), rows(bound=20, dims=(1, 1))).map(
         lambda ab: {"a": ab[0], "b": ab[1].astype(ab[0].dtype)}
@@ -250,14 +250,14 @@ def _and_an_order(case: Case) -> st.SearchStrategy[Case]:
 
 
 def _of_a_row(kind: str) -> None:
-    """Enter what holds of all three, class by class or for the one number of a row."""
+    """Enter the properties of all three kinds, whether they return an entry per class or one number per row."""
     per_class = kind != "logsumexp"
 
     @property_of(
         kind,
         "permutation",
         "f(z[order]) = f(z)[order]" if per_class else "f(z[order]) = f(z)",
-        why="A class has no place in the row, only a name.",
+        why="The order of the classes means nothing.",
         hint="Look for a first or last entry that is treated specially, and for a sort that is not undone.",
         cases=only(rows(bound=20, dims=(1, 1))).flatmap(_and_an_order),
     )
@@ -276,7 +276,7 @@ def _of_a_row(kind: str) -> None:
         kind,
         "rows keep to themselves",
         "f([row, other row])[0] = f(row)",
-        why="A shift by the maximum of the whole batch makes every exp of a row 0 that lies far below another row.",
+        why="With one maximum or one sum for the whole batch, a row far below another one loses everything.",
         hint="Take the maximum and the sum along the class axis, not over the whole array.",
         cases=only(batches_at_levels()),
         always=tuple({"logits": np.add(PAIR, [[0], [level]])} for level in (1000, -1000)),
@@ -328,7 +328,7 @@ def _of_a_row(kind: str) -> None:
             "log_softmax": "log_softmax([h, h, -h]) = [-log 2, -log 2, -2h - log 2]; log_softmax([z]) = [0]",
             "logsumexp": "logsumexp([h, h, -h]) = h + log 2 for any large h, and logsumexp([z]) = z",
         }[kind],
-        why="Logits are not bounded, and a formula that is right only for small ones fails on the day that it matters.",
+        why="Logits have no bounds, and a formula that is right only for small ones fails on the day it matters.",
         hint="Subtract the row's maximum (itself, not max(0, max), not the mean) before exp.",
         cases=only(huge_rows()),
     )
