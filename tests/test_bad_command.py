@@ -269,7 +269,7 @@ def test_an_odd_place_to_work_in_stops_nobody(place, arguments, trained):
 
 
 @pytest.mark.parametrize("given", [b"\xff\xfe\x00", b"an\x00na\n", b"", b"\n \n"])
-def test_what_is_no_text_on_standard_input_is_one_line(given, folder):
+def test_standard_input_without_text_is_one_line(given, folder):
     command = [*COMMAND, "score", "good.npz"]
     result = subprocess.run(command, input=given, capture_output=True, cwd=folder, timeout=60)
     assert result.returncode == 2

@@ -73,7 +73,7 @@ def test_a_library_s_function_passes_the_identities_as_it_is(name):
         ("torch.nn.functional:cross_entropy", ["it takes vectors and matrices only"]),
     ],
 )
-def test_what_a_library_cannot_take_is_said_once_as_manners(name, said):
+def test_inputs_that_a_library_refuses_are_reported_once_under_manners(name, said):
     assert failing_apart(name, "manners") == said
 
 
@@ -254,7 +254,7 @@ HOW_MANY = {
 
 
 @pytest.mark.parametrize("kind", HOW_MANY)
-def test_the_number_of_classes_is_no_answer(kind):
+def test_the_number_of_classes_is_not_an_answer(kind):
     (verdict,) = examine(kind, HOW_MANY[kind], budget=5)
     assert "the same for every input" in verdict.message
 
@@ -289,7 +289,7 @@ def test_more_than_eight_classes_are_among_the_cases_of_every_identity(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_ALL_SORTS)
-def test_who_takes_axis_1_for_the_last_takes_no_three_axes(kind):
+def test_axis_1_for_the_last_axis_fails_with_three_axes(kind):
     found = failing(kind, spoiled(kind, lambda z: z.ndim > 2), "manners", budget=1)
     assert "any number of axes" in [name for name, *_ in found]
     assert failing(kind, spoiled(kind, lambda z: z.ndim > 2), budget=1) == []
@@ -317,7 +317,7 @@ def test_the_same_exception_is_one_verdict():
     assert "no_such_thing" in verdict.actual
 
 
-def test_the_cause_is_told_and_not_that_there_is_no_axis():
+def test_the_cause_is_reported_and_not_a_missing_axis():
     (verdict,) = examine("softmax", lambda z: z.no_such_thing)
     assert "no_such_thing" in verdict.actual
     (verdict,) = examine("softmax", lambda z: None)
@@ -330,7 +330,7 @@ def test_a_function_that_is_right_for_vectors_and_silent_for_matrices_is_judged_
     assert failing("logsumexp", lambda x: np.max(x) + np.log(np.sum(np.exp(x - np.max(x))))) == []
 
 
-def test_who_writes_into_the_argument_is_right_and_ill_mannered():
+def test_writing_into_the_argument_costs_only_manners():
     def in_place(x, axis=-1):
         x -= x.max(axis=axis, keepdims=True)
         np.exp(x, out=x)

@@ -110,7 +110,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(kills, 
 @pytest.mark.parametrize(
     "how", [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.long) for n in terminal.REQUESTS[1:])]
 )
-def test_who_is_asked_to_stop_says_how_to_go_on(how, tmp_path):
+def test_an_interrupted_run_says_how_to_resume(how, tmp_path):
     text, whole, out = tmp_path / "a b.txt", tmp_path / "whole.npz", tmp_path / "m.npz"
     text.write_text("to be or not to be\nthat is the question\nwhether it is nobler\n" * 5)
     arguments = ["train", "--text", text, "--tokens", "word", "--steps", 4000, "--optimizer", "sgd", *SMALL]
@@ -131,7 +131,7 @@ def test_who_is_asked_to_stop_says_how_to_go_on(how, tmp_path):
 
 @pytest.mark.parametrize("model", ["bigram", "mlp"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_run_goes_on_from_each_checkpoint_it_wrote(model, optimizer, tmp_path, monkeypatch, capsys):
+def test_a_run_resumes_from_each_checkpoint_it_wrote(model, optimizer, tmp_path, monkeypatch, capsys):
     out, written = tmp_path / "m.npz", []
     save = checkpoint.save
 
@@ -152,14 +152,14 @@ def test_a_run_goes_on_from_each_checkpoint_it_wrote(model, optimizer, tmp_path,
         assert again == told[-len(again) :]  # also of the record that the stop fell into
 
 
-def test_a_run_goes_on_elsewhere_and_more_often_if_told_so(good, tmp_path):
+def test_a_resumed_run_may_save_elsewhere_and_more_often(good, tmp_path):
     before = good.read_bytes()
     assert cli.main(["train", "--resume", str(good), "--out", str(tmp_path / "n.npz"), "--checkpoint-every", "7"]) == 0
     assert checkpoint.load(tmp_path / "n.npz").run.settings["checkpoint_every"] == 7
     assert good.read_bytes() == before
 
 
-def test_what_cannot_go_on_says_why(good, tmp_path, capsys):
+def test_a_run_that_cannot_resume_says_why(good, tmp_path, capsys):
     other = tmp_path / "other.txt"
     other.write_text("anna\nben\n")
     before = good.read_bytes()
@@ -224,7 +224,7 @@ def test_a_folder_that_cannot_be_written_to_is_found_before_training(good, tmp_p
     assert os.listdir(tmp_path / "folder") == []
 
 
-def test_what_was_learned_can_be_written_to_a_folder_that_cannot_be_listed(tmp_path, as_nobody):
+def test_a_model_can_be_saved_in_a_folder_that_cannot_be_listed(tmp_path, as_nobody):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder").chmod(0o333)
     (tmp_path / "t.txt").write_text("anna\nben\n")  # the bundled names may lie where nobody can read them
@@ -235,7 +235,7 @@ def test_what_was_learned_can_be_written_to_a_folder_that_cannot_be_listed(tmp_p
 
 
 @pytest.mark.parametrize("mask", [0o777, 0o222, 0o444])
-def test_a_umask_that_lets_nobody_read_the_model_is_found_before_training(mask, tmp_path, as_nobody, capsys):
+def test_a_umask_that_makes_the_model_unreadable_is_found_before_training(mask, tmp_path, as_nobody, capsys):
     before = os.umask(mask)
     try:
         line = complaint(capsys, "train", "--out", tmp_path / "m.npz")
@@ -306,7 +306,7 @@ def test_everything_is_on_the_disk_before_the_name_is_changed_and_the_name_after
     assert done == ["fsync", "replace", "fsync"]
 
 
-def test_what_the_dead_left_behind_is_removed_and_what_the_living_write_is_not(good, tmp_path):
+def test_leftovers_of_dead_processes_are_removed_and_files_of_living_ones_are_not(good, tmp_path):
     new, old, link, folder = (tmp_path / f".scratchlm.{i:016x}" for i in range(4))
     new.touch()
     old.touch()
@@ -575,7 +575,7 @@ def test_a_file_that_promises_more_than_it_holds_takes_no_memory(good, tmp_path,
         tracemalloc.stop()
 
 
-def test_what_is_no_file_at_all_is_no_model(tmp_path, capsys):
+def test_a_pipe_a_folder_or_a_device_is_not_a_model(tmp_path, capsys):
     os.mkfifo(tmp_path / "fifo")  # who opens it to read would wait for ever
     (tmp_path / "pickle").write_bytes(pickle.dumps(Bomb()))
     (tmp_path / "empty").touch()
@@ -633,7 +633,7 @@ def test_a_large_text_takes_fourteen_bytes_of_memory_for_each_of_its_own(size, t
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere a file has no such mode")
 @pytest.mark.parametrize("mode", [0o600, 0o664, 0o444])
-def test_who_may_read_a_model_may_read_the_next_one_in_its_place(mode, tmp_path):
+def test_a_model_keeps_the_permissions_of_the_one_it_replaces(mode, tmp_path):
     path = tmp_path / "m.npz"
     made = Checkpoint(BigramLM(2), Vocabulary("a"), Objective("logits", "cross_entropy"))
     checkpoint.save(path, made)

@@ -30,7 +30,7 @@ def of_the_whole_array(logits, axis=-1):
     return e / np.sum(e)
 
 
-def test_a_right_one_is_told_so_and_a_wrong_one_what_it_did():
+def test_a_right_function_is_called_right_and_a_wrong_one_hears_its_mistake():
     right, wrong = check(softmax, budget=3), check(of_the_whole_array, exercise=1, budget=3)
     assert right.passed
     assert str(right).startswith("Exercise 1: softmax, 10 of 10 points")
@@ -94,7 +94,7 @@ def named(name, function=softmax):
         ([], {}, TypeError, "check needs a function, as in check(softmax)"),
     ],
 )
-def test_what_cannot_be_judged_is_told_in_one_clear_line(arguments, options, error, message):
+def test_a_function_that_cannot_be_judged_gets_one_clear_line(arguments, options, error, message):
     with pytest.raises(error, match=re.escape(message)):
         check(*arguments, **options)
 
@@ -172,7 +172,7 @@ def test_a_function_that_writes_into_its_argument_loses_that_point_only_here_too
     assert answer.report.required_points >= 7
 
 
-def test_a_part_of_an_exercise_says_what_is_asked_as_well():
+def test_a_part_of_an_exercise_names_the_missing_functions():
     from scratchlm.sampling import top_k
 
     answer = check(top_k)

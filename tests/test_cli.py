@@ -192,7 +192,7 @@ def damaged(model, how):
 
 
 @pytest.mark.parametrize("how", ["cut", "empty", "text", "npy"])
-def test_a_file_that_is_no_model_is_refused(how, model, tmp_path):
+def test_a_file_that_is_not_a_model_is_refused(how, model, tmp_path):
     path = tmp_path / "broken.npz"
     path.write_bytes(damaged(model, how))
     for command in ("sample", "score"):
@@ -236,7 +236,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(model, tmp_path, monkey
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_out_does_not_replace_what_it_should_not(tmp_path, model):
+def test_out_never_replaces_a_folder_a_pipe_or_the_text(tmp_path, model):
     text = tmp_path / "text.txt"
     text.write_text("anna\nben\n")
     refused(run("train", "--text", text, "--out", text), "--text")
@@ -331,7 +331,7 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path):
     assert len(run("sample", out, "--count", 3).stdout.splitlines()) == 3
 
 
-def test_examine_tells_a_good_implementation_from_a_naive_one():
+def test_examine_distinguishes_a_good_implementation_from_a_naive_one():
     ours = run("examine", "scratchlm.functional:log_softmax", "--budget", 5)
     assert ours.returncode == 0, ours.stdout
     assert "20 of 20 properties hold." in ours.stdout
@@ -375,7 +375,7 @@ def test_examine_is_kind_to_a_textbook(tmp_path):
         ("broken:f", ["cannot import", "SyntaxError"]),
     ],
 )
-def test_examine_of_what_cannot_be_examined_is_one_line(target, words, tmp_path):
+def test_a_target_that_cannot_be_examined_is_one_line(target, words, tmp_path):
     (tmp_path / "broken.py").write_text("def f(:\n")
     refused(run("examine", target, cwd=tmp_path), *words)
 
@@ -416,7 +416,7 @@ def test_each_model_has_settings_that_suit_it(tmp_path):
         assert float(re.search(r"held-out texts: ([\d.]+)", result.stdout)[1]) < bound
 
 
-def test_help_tells_every_default():
+def test_help_shows_every_default():
     parser = cli._parser()
     (commands,) = (action for action in parser._actions if action.choices and not action.option_strings)
     for name, command in commands.choices.items():
@@ -538,7 +538,7 @@ def test_texts_to_score_are_utf_8_whatever_the_locale(tmp_path):
 
 
 @pytest.mark.parametrize(("redirection", "status"), [(">/dev/full 2>&1", 2), ("2>/dev/full", 0), (">&- 2>&-", 2)])
-def test_output_that_cannot_be_written_stops_no_training(redirection, status, tmp_path):
+def test_training_continues_if_its_output_cannot_be_written(redirection, status, tmp_path):
     out = tmp_path / "m.npz"
     command = f"'{sys.executable}' -m scratchlm train --steps 5 --hidden-dim 4 --out '{out}' {redirection}"
     assert subprocess.run(["bash", "-c", command]).returncode == status
@@ -559,7 +559,7 @@ def closed():
 
 
 @pytest.mark.parametrize("stream", [Unread, closed, lambda: None])
-def test_progress_that_cannot_be_told_stops_no_training(stream, tmp_path, monkeypatch):
+def test_training_continues_if_progress_cannot_be_shown(stream, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", stream())
     monkeypatch.setattr(runs, "LARGE", 0)  # so that the text is told of, too
     (tmp_path / "t.txt").write_text("anna\nben\n")
@@ -667,7 +667,7 @@ def test_a_library_that_cannot_be_loaded_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["random.py", pytest.param("numpy.py", marks=pytest.mark.long)])
-def test_what_lies_in_the_current_folder_is_not_taken_for_a_library(name, tmp_path):
+def test_a_file_in_the_current_folder_is_not_mistaken_for_a_library(name, tmp_path):
     (tmp_path / name).write_text("raise SystemExit('who wrote this meant something else')\n")
     command = [*COMMAND, "exercise", "list"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

@@ -33,7 +33,7 @@ def test_the_corpus_is_what_its_readme_says():
     assert all(titled == sorted(set(titled)) for titled in (female, male))
 
 
-def test_read_text_normalises_and_drops_what_is_no_text(tmp_path):
+def test_read_text_normalises_and_drops_empty_lines(tmp_path):
     path = tmp_path / "viet.txt"
     decomposed = unicodedata.normalize("NFD", "Nguyễn Ánh")
     path.write_bytes(b"\xef\xbb\xbf" + f"{decomposed}\r\n\r\n   \n  Trần  \nlast".encode())

@@ -85,7 +85,7 @@ def test_a_page_calls_itself_what_its_file_is_called(page):
 
 
 @of_each_page
-def test_prose_is_told_once_in_order_and_before_what_comes_after_it(page, run):
+def test_prose_is_printed_once_in_order_and_before_what_follows_it(page, run):
     _, text, _ = run(int(page.name[:2]))
     places = [text.index(on_a_terminal(cell.text)) for cell in PROSE[page]]
     assert places == sorted(places)

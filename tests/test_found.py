@@ -119,7 +119,7 @@ HOSTILE = {  # what is handed in beside a right answer or around one, and what i
 
 @pytest.mark.skipif(os.name == "nt", reason="links and pipes are Unix's")
 @pytest.mark.parametrize("what", HOSTILE)
-def test_what_is_made_to_do_harm_does_none_and_what_lies_beside_it_is_found(what, tmp_path):
+def test_a_harmful_file_does_no_harm_and_its_neighbours_are_found(what, tmp_path):
     name, make, said = HOSTILE[what]
     folder = tmp_path / "anna"
     hand_in(folder, {"softmax.py": SOFTMAX})
@@ -137,7 +137,7 @@ def test_what_is_made_to_do_harm_does_none_and_what_lies_beside_it_is_found(what
 
 
 @pytest.mark.long
-def test_a_class_with_such_among_them_is_graded_and_each_is_told(tmp_path):
+def test_a_class_with_odd_submissions_is_graded_and_each_is_reported(tmp_path):
     some = list(HOSTILE.values())[::4]  # all of them are read above
     for number, (name, make, _) in enumerate(some, start=10):
         hand_in(tmp_path / "in" / str(number), {"softmax.py": SOFTMAX})
@@ -189,7 +189,7 @@ plot(softmax)
 
 
 @pytest.mark.parametrize("text", [BROKEN + SOFTMAX, SOFTMAX + BROKEN, SOFTMAX.replace("\n    ", "\n\t", 1) + BROKEN])
-def test_a_function_that_is_no_python_costs_itself_only_and_is_said_once(text, tmp_path):
+def test_a_syntax_error_costs_only_its_function_and_is_reported_once(text, tmp_path):
     hand_in(tmp_path / "in" / "anna", {"hw.py": "import numpy as np\n" + text})
     done = run("exercise", "grade", "in", "--out", "out", "--only", "1", "2", "--budget", "2", cwd=tmp_path)
     (row,) = rows_of(tmp_path / "out")
@@ -204,7 +204,7 @@ def test_what_is_saved_of_a_broken_file_keeps_its_decorators_and_its_lines():
     assert (first.lineno, second.lineno) == (1, 5)
 
 
-def test_what_is_handed_in_as_it_was_handed_out_is_said_to_be(tmp_path):
+def test_an_unchanged_stub_is_recognised(tmp_path):
     run("exercise", "start", tmp_path / "in" / "anna", "1", "4")
     done = run("exercise", "grade", "in", "--out", "out", "--only", "1", "4", cwd=tmp_path)
     (row,) = rows_of(tmp_path / "out")

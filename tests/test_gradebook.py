@@ -81,7 +81,7 @@ def without_privileges():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="root obeys permissions only where it can drop its capabilities")
-def test_who_cannot_be_read_has_an_empty_cell_and_another_try(tmp_path, without_privileges):
+def test_an_unreadable_student_has_an_empty_cell_and_another_try(tmp_path, without_privileges):
     folder = handed_in_by(tmp_path / "in", "anna", "ben", "cem", "emil")
     handed_in_by(folder, "dora", source=(SOLUTIONS / FILE).read_text())
     (folder / "cem" / FILE).write_text("x = 1")
@@ -108,7 +108,7 @@ def test_who_cannot_be_read_has_an_empty_cell_and_another_try(tmp_path, without_
     assert {row["student"]: row["total"] for row in rows_of(out)} == dict.fromkeys(totals, "0") | {"dora": "10"}
 
 
-def test_what_is_handed_in_is_no_place_for_reports(tmp_path, capsys):
+def test_reports_cannot_go_into_the_submissions(tmp_path, capsys):
     folder = handed_in_by(tmp_path / "in", "anna")
     assert grade(folder, folder / "anna" / "..") == 2
     assert "--out must be another folder" in capsys.readouterr().err
@@ -150,7 +150,7 @@ def test_a_report_that_cannot_be_written_costs_nobody_else_anything(tmp_path, ca
     assert "Is a directory" in rows_of(out)[0]["troubles"]
 
 
-def test_who_could_not_be_graded_has_no_result_for_gradescope_either(tmp_path):
+def test_an_ungraded_student_has_no_gradescope_result(tmp_path):
     folder, out = handed_in_by(tmp_path / "in", "anna"), tmp_path / "out"
     assert grade(folder, out, "--gradescope") == 0
     (out / "anna.json").unlink()
@@ -214,7 +214,7 @@ def test_every_student_keeps_a_row_and_a_report_whatever_they_are_called(tmp_pat
     assert capsys.readouterr().out.count("(as graded before)") == len(NAMES)
 
 
-def test_a_student_who_takes_anothers_place_is_graded_anew(tmp_path, capsys):
+def test_a_student_with_another_ones_name_is_graded_anew(tmp_path, capsys):
     folder, out = handed_in_by(tmp_path / "in", "Anna"), tmp_path / "out"
     assert grade(folder, out) == 0
     (out / "Anna.json").rename(out / "anna.json")  # as where capitals do not count
@@ -297,7 +297,7 @@ def test_a_full_disk_leaves_whole_stubs_or_none_and_the_next_start_makes_the_res
     assert len(stubs_in(tmp_path / "mine")) == len(EXERCISES)
 
 
-def test_start_never_overwrites_not_even_what_comes_meanwhile(tmp_path, monkeypatch, capsys):
+def test_start_never_overwrites_even_a_file_that_appears_meanwhile(tmp_path, monkeypatch, capsys):
     place = tmp_path / EXERCISES[1].file
     really = os.link
 
@@ -515,7 +515,7 @@ def test_a_file_of_another_exercise_than_the_one_that_is_asked_for_is_not_checke
     assert capsys.readouterr().err == f"scratchlm: {FILE} is the file of exercise 8, not 2\n"
 
 
-def test_the_folder_of_a_student_is_no_place_for_reports(tmp_path, capsys):
+def test_reports_cannot_go_into_a_students_folder(tmp_path, capsys):
     folder = handed_in_by(tmp_path, "anna", "ben", source="")
     assert grade(folder, folder / "anna") == 2
     assert "anna is the folder of the submissions; --out must be another folder" in capsys.readouterr().err
@@ -582,7 +582,7 @@ def test_an_array_that_is_too_large_to_be_sent_is_said_to_be_so():
     assert [isinstance(part, np.ndarray) for part in sent["value"]] == [True] * 2 + [False] * 7
 
 
-def test_who_is_gone_before_being_graded_has_an_empty_cell_and_another_try(tmp_path, monkeypatch):
+def test_a_student_whose_files_vanish_has_an_empty_cell_and_another_try(tmp_path, monkeypatch):
     folder, out = handed_in_by(tmp_path / "in", "anna", "ben"), tmp_path / "out"
 
     def found_and_gone(*folders, really=commands.students_in):

@@ -273,7 +273,7 @@ def test_with_few_processes_allowed_few_run_and_never_more_than_students(tmp_pat
 
 
 @pytest.mark.parametrize("descriptors", [12, pytest.param(8, marks=pytest.mark.long)])
-def test_with_few_descriptors_it_ends_and_nobody_gets_0_points(descriptors, tmp_path):
+def test_with_few_descriptors_grading_ends_and_nobody_loses_points(descriptors, tmp_path):
     right = (SOLUTIONS / EXERCISES[8].file).read_text()
     hand_in(tmp_path / "in", 8, dict.fromkeys(["anna", "ben", "cem"], right))
     command = f"ulimit -n {descriptors}; exec {sys.executable} -m scratchlm exercise grade in --out out --only 8"

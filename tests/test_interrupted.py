@@ -76,7 +76,7 @@ def three_steps(tmp_path, monkeypatch, told):
 
 
 @pytest.mark.parametrize("moment", [name for name in BEFORE if name not in ("a new model", "the first measurement")])
-def test_a_run_that_did_not_go_on_yet_is_as_it_was(moment, three_steps, monkeypatch, told):
+def test_a_run_interrupted_before_it_resumes_is_unchanged(moment, three_steps, monkeypatch, told):
     path, how_to_go_on = three_steps
     before = path.read_bytes()
     asked_at(monkeypatch, *BEFORE[moment])
@@ -85,7 +85,7 @@ def test_a_run_that_did_not_go_on_yet_is_as_it_was(moment, three_steps, monkeypa
     assert os.listdir(path.parent) == ["m.npz"]
 
 
-def test_a_run_that_was_to_go_on_elsewhere_is_still_to_go_on_there(three_steps, monkeypatch, told):
+def test_a_run_to_be_saved_elsewhere_is_still_resumed_there(three_steps, monkeypatch, told):
     path, how_to_go_on = three_steps
     other = path.with_name("other.npz")
     for moment, ends in (
@@ -97,7 +97,7 @@ def test_a_run_that_was_to_go_on_elsewhere_is_still_to_go_on_there(three_steps, 
             assert told("train", "--resume", path, "--out", other).endswith(ends)
 
 
-def test_a_run_that_is_interrupted_again_and_again_goes_on_every_time(three_steps, monkeypatch, told):
+def test_a_run_interrupted_again_and_again_resumes_every_time(three_steps, monkeypatch, told):
     path, how_to_go_on = three_steps
     for step in range(4, 12):
         with monkeypatch.context() as patch:
@@ -131,7 +131,7 @@ def test_without_out_nothing_is_kept(monkeypatch, told):
     assert told("train", *SMALL) == "interrupted after step 3 of 12; nothing is saved without --out"
 
 
-def test_who_asks_twice_does_not_wait_and_is_told_what_was_kept_before(tmp_path, monkeypatch, told):
+def test_a_second_ctrl_c_stops_at_once_and_says_what_is_saved(tmp_path, monkeypatch, told):
     path, before = tmp_path / "m.npz", [signal.getsignal(number) for number in terminal.REQUESTS]
     with monkeypatch.context() as patch:
         asked_at(patch, training, "loss_and_grads", 4, [signal.SIGINT] * 2)
@@ -145,7 +145,7 @@ def test_who_asks_twice_does_not_wait_and_is_told_what_was_kept_before(tmp_path,
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", "two\nlines", "\x1b[2J", "a  b\\", "caf\udce9", "-m.npz", "ν"])
-def test_the_command_that_goes_on_can_be_pasted_whatever_the_name(name, tmp_path, monkeypatch, told):
+def test_the_resuming_command_can_be_pasted_whatever_the_name(name, tmp_path, monkeypatch, told):
     monkeypatch.chdir(tmp_path)
     asked_at(monkeypatch, training, "loss_and_grads", 3)
     (tmp_path / name).write_text("anna\nben\n")

@@ -114,7 +114,7 @@ def test_a_mistake_is_one_line(arguments, message, tmp_path, monkeypatch, capsys
         (lambda path: path.symlink_to("nowhere"), "no such file"),
     ],
 )
-def test_what_is_no_students_file_is_one_line(make, message, tmp_path, capsys):
+def test_a_file_that_is_not_a_students_is_one_line(make, message, tmp_path, capsys):
     path = tmp_path / EXERCISES[8].file
     make(path)
     assert cli.main(["exercise", "check", str(path)]) == 2
@@ -155,7 +155,7 @@ CHANGES_THE_QUESTION = {  # and gives the answer that fits it
     "number",
     [number if number in (1, 10) else pytest.param(number, marks=pytest.mark.long) for number in CHANGES_THE_QUESTION],
 )
-def test_who_changes_the_question_to_fit_the_answer_earns_nothing(number, tmp_path):
+def test_changing_the_question_to_fit_the_answer_earns_nothing(number, tmp_path):
     path = tmp_path / EXERCISES[number].file
     path.write_text(f"import numpy as np\n{CHANGES_THE_QUESTION[number]}\n")
     report = check(EXERCISES[number], path, budget=3, shrink=False)
@@ -174,7 +174,7 @@ USELESS = (
 
 
 @pytest.mark.parametrize("number", [1, *(pytest.param(number, marks=pytest.mark.long) for number in (2, 3))])
-def test_what_computes_nothing_earns_nothing(number, tmp_path):
+def test_a_function_that_computes_nothing_earns_nothing(number, tmp_path):
     kind = EXERCISES[number].parts[0].kind
     path = tmp_path / "useless.py"
     path.write_text(
@@ -224,7 +224,7 @@ def test_a_known_mistake_is_named_first_and_once(tmp_path, capsys):
     assert "hint:" not in text  # it could speak of a mistake that was not made
 
 
-def test_who_answers_otherwise_after_a_while_earns_nothing(tmp_path):
+def test_answers_that_change_over_time_earn_nothing(tmp_path):
     path = tmp_path / "ex01_softmax.py"
     path.write_text(
         f"import numpy as np\n{HONEST}\ncalls = []\n"
@@ -249,7 +249,7 @@ def test_answers_that_change_earn_no_star_either(tmp_path):
     assert report.points == 0
 
 
-def test_the_same_exception_is_told_once(graded):
+def test_the_same_exception_is_reported_once(graded):
     _, lines, _ = graded(in_softmax("return logits.no_such_thing"))
     told = [line for line in lines if line.message]
     assert len(told) == 1

@@ -68,7 +68,7 @@ def test_a_mistake_that_is_not_in_the_table_is_named_as_no_other(mistakes):
 
 
 @pytest.mark.parametrize("animal", zoo.RIGHT, ids=lambda animal: animal.name)
-def test_what_is_right_is_never_named(animal):
+def test_a_right_function_is_never_given_a_mistake(animal):
     assert named(find_way(animal.kind, animal.function)) is None
 
 
@@ -198,7 +198,7 @@ def test_the_commonest_mistakes_are_named_in_the_first_line(kind, function, word
     assert {verdict.diagnosis for verdict in report if not verdict.passed} == {first}
 
 
-def test_what_is_wrong_in_a_way_of_its_own_gets_the_hint_of_the_property():
+def test_an_unknown_mistake_gets_the_hint_of_the_property():
     report = examine("softmax", lambda z, axis=-1: np.cosh(z) / np.cosh(z).sum(axis, keepdims=True), budget=5)
     assert report.diagnosis == ""
     assert "hint" in str(report)

@@ -124,7 +124,7 @@ def rows_of(out):
 
 
 @pytest.mark.long
-def test_a_class_that_hands_in_as_classes_do_gets_what_it_deserves(tmp_path, capsys):
+def test_an_ordinary_class_gets_the_marks_it_deserves(tmp_path, capsys):
     handed_in = tmp_path / "in"
     for files in forms(SOFTMAX, LSE).values():
         hand_in(handed_in, files)
@@ -177,7 +177,7 @@ def student_of(files):
 
 
 @pytest.mark.long
-def test_the_same_class_with_a_fault_each_is_told_what_it_did(tmp_path):
+def test_the_same_class_with_one_fault_each_hears_each_fault(tmp_path):
     told = {}
     for form, (fault, said) in zip(forms(SOFTMAX, LSE), list(FAULTS.items()) * 2, strict=True):
         files = forms(fault, LSE)[form]

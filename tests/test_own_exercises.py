@@ -47,7 +47,7 @@ RIGHT = "return -(probs * np.log(np.where(probs > 0, probs, 1).astype(probs.dtyp
         ("return -(probs * np.nan_to_num(np.log(probs))).sum(axis=-1)", {"no warnings"}),
     ],
 )
-def test_what_comes_by_itself_catches_a_sum_of_everything(body, failing, own, tmp_path, capsys):
+def test_the_automatic_properties_catch_a_sum_of_everything(body, failing, own, tmp_path, capsys):
     (tmp_path / "ex14_entropy.py").write_text(answer(own, body))
     command = ["exercise", "check", str(tmp_path / "ex14_entropy.py"), "14", "--exercises", str(own), "--budget", "10"]
     assert cli.main(command) == bool(failing)
@@ -94,7 +94,7 @@ PAGE = "ex14_entropy_page.py"
         (lambda own: [path.unlink() for path in own.iterdir()], "contains no exercise; exercise new "),
     ],
 )
-def test_what_is_not_whole_is_one_line(change, message, own, capsys):
+def test_an_incomplete_exercise_is_one_line(change, message, own, capsys):
     change(own)
     assert cli.main(["exercise", "try", str(own)]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -46,7 +46,7 @@ def test_points_rise_strictly_from_the_worst_answer_to_the_best(number):
     assert points[0] < 1
 
 
-def test_what_is_a_little_off_earns_more_than_what_overflows_and_nothing_useful_earns_nothing():
+def test_better_answers_earn_more_and_useless_ones_nothing():
     softmax, loss = LADDERS[1], LADDERS[4]
     off, naive = (report_of(1, softmax[label]).points for label in ("1e-9 in the denominator", "no shift"))
     assert 5 <= naive < off < 10
@@ -67,7 +67,7 @@ MEAN_FOR_NONE = HINTED[5, 0].replace("reduction == 'mean'", "reduction != 'sum'"
     ("number", "text", "failing"),
     [(2, OF_EVERYTHING, ROWS), (4, WRONG_ENTRIES, ROWS), (4, COLUMNS, ROWS), (5, MEAN_FOR_NONE, "every reduction")],
 )
-def test_what_is_right_by_chance_only_is_found_out(number, text, failing):
+def test_answers_right_only_by_chance_are_found_out(number, text, failing):
     asked = next(
         line for line in report_of(number, text).lines if line.name == failing
     )  # of the function, not the next
@@ -75,7 +75,7 @@ def test_what_is_right_by_chance_only_is_found_out(number, text, failing):
 
 
 @pytest.mark.parametrize("number", EXERCISES)
-def test_what_is_right_for_ordinary_rows_earns_half_of_what_the_function_is_worth(number):
+def test_being_right_for_ordinary_rows_earns_half_the_points(number):
     parts = [part.function for part in EXERCISES[number].parts if not part.starred]
     for label, text in LADDERS[number].items():
         lines = [line for line in report_of(number, text).lines if not line.starred]

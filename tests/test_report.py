@@ -67,7 +67,7 @@ def test_json_has_every_verdict(tmp_path):
         assert verdict["passed"] == ("counterexample" not in verdict)
 
 
-def test_what_the_function_prints_does_not_spoil_the_json(tmp_path):
+def test_output_of_the_function_does_not_corrupt_the_json(tmp_path):
     (tmp_path / "chatty.py").write_text(
         "from scratchlm import functional\n"
         "def softmax(z, axis=-1):\n    print('here', z)\n    return functional.softmax(z, axis)\n"

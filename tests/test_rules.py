@@ -61,7 +61,7 @@ def test_rules_change_points_and_late_days_cost_and_nothing_is_graded_anew(colle
     assert "cem: 4 of 10 points (6 less: 2 days late)" in (tmp_path / "out" / "cem.txt").read_text(encoding="utf-8")
 
 
-def test_a_roster_gives_ids_and_names_who_handed_in_nothing(collected, tmp_path):
+def test_a_roster_adds_ids_and_students_without_submissions(collected, tmp_path):
     (tmp_path / "roster.csv").write_text("\ufeffname;id;handed_in\nAnn*;7;2023-11-20T00:00\nben;8\nZoë;9\n", "utf-8")
     (collected / "class.toml").write_text(RULES)
     rows = grade(collected, "--roster", str(tmp_path / "roster.csv"))

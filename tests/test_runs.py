@@ -31,7 +31,7 @@ def test_a_run_from_python_is_that_of_the_command_line(tmp_path, capsys):
     assert capsys.readouterr() == ("", "")  # who wants to see progress says so
 
 
-def test_a_run_from_python_goes_on(tmp_path, monkeypatch):
+def test_a_run_from_python_can_be_resumed(tmp_path, monkeypatch):
     out, written = tmp_path / "m.npz", []
     save = checkpoint.save
     monkeypatch.setattr(checkpoint, "save", lambda path, result: (save(path, result), written.append(out.read_bytes())))

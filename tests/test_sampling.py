@@ -172,7 +172,7 @@ def test_gumbel_draws_in_any_dtype(dtype):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("size", [2, 27, 1000])
-def test_scores_tell_their_kind_by_what_they_sum_to(dtype, size):
+def test_the_sums_of_scores_reveal_their_kind(dtype, size):
     z = np.random.default_rng(size).normal(0, 3, (5, size)).astype(dtype)
     log_probs = log_softmax(z)
     assert sampling.scores_kind(z) == "logits"

@@ -42,7 +42,7 @@ def test_another_step_is_another_answer(other):
     assert similar({"anna": [SOLUTION, LOOPED], "ben": [other]}) == []
 
 
-def test_what_is_short_handed_out_or_no_python_accuses_nobody():
+def test_short_code_stubs_and_syntax_errors_accuse_nobody():
     assert similar({"anna": [SOFTMAX], "ben": [SOFTMAX]}) == []
     assert similar({"anna": [SOLUTION], "ben": [RENAMED]}, handed_out=[SOLUTION]) == []
     broken = ["def f(:", "\0", "(" * 10_000, SOLUTION]

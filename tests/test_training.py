@@ -149,7 +149,7 @@ def test_what_each_of_the_six_objectives_does_to_the_true_loss():
     assert bounded.nll > right + 0.3
 
 
-def test_a_loss_that_is_no_number_any_more_is_told_with_its_step():
+def test_a_loss_that_becomes_nan_is_reported_with_its_step():
     with pytest.raises(Diverged, match=r"the loss became (nan|-inf) at step \d+: .*no lower bound") as caught:
         trained(Objective("logits", "nll_loss"), learning_rate=1e30, steps=50)
     assert caught.value.step > 0
@@ -239,7 +239,7 @@ def test_progress(stream):
     assert ("\r" in out.getvalue()) == (stream is Terminal)
 
 
-def test_progress_of_slow_steps_tells_how_slow_they_are(monkeypatch):
+def test_progress_shows_how_slow_slow_steps_are(monkeypatch):
     out = io.StringIO()
     monkeypatch.setattr(time, "monotonic", iter([0.0, 10.0, 10.0]).__next__)
     Progress(steps=4, stream=out).tick(1)

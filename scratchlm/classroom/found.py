@@ -31,24 +31,24 @@ DEEPEST = 3  # archives in archives
 PYTHON, NOTEBOOK, ARCHIVE = (".py", ".pyw", ".py.txt"), (".ipynb", ".ipynb.txt", ".ipynb.json"), (".zip",)
 OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 NOT_THEIRS = frozenset({"__MACOSX", "__pycache__", "site-packages", "node_modules", "venv", "env"})
-# How learning platforms name what they collect: who, then numbers of theirs, then what the student called the file.
+# How learning platforms name files: the student, then the platform's numbers, then the student's own file name.
 CANVAS = re.compile(r"(?P<who>[^_]+)_(?:LATE_)?(?P<id>\d+)_\d+_(?P<file>.+)")
 MOODLE = re.compile(r"(?P<who>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<file>.*)")
 PLATFORMS = (MOODLE, CANVAS)
 
 
 class Place(NamedTuple):
-    """Where something was handed in: a folder or a file; or in an archive, all whose names begin with `within`."""
+    """The place of a submission: a folder, a file, or the files of an archive whose names begin with `within`."""
 
     path: Path
     within: str = ""
 
 
 class Source(NamedTuple):
-    """A file that may hold answers: its name below the student's folder, its cells, and when it was changed.
+    """A file that may contain answers: its name below the student's folder, its cells, and its time of change.
 
-    A cell has a label and a text. A file of Python is one cell, a notebook has many. What is only there to be imported
-    by others is not `searched`.
+    A cell has a label and a text. A Python file is one cell; a notebook has many. A file that others only import is not
+    `searched`.
     """
 
     name: str
@@ -63,23 +63,23 @@ class Source(NamedTuple):
 
     @property
     def plain_name(self) -> str:
-        """Return what the student, or whoever handed it out, called the file: without what platforms add."""
+        """Return the original name of the file, without the additions of platforms."""
         return plain_name(PurePosixPath(self.name).name)
 
     def defines(self, function: str) -> bool:
-        """Return whether the text looks as if it defined a function, at whatever depth."""
+        """Return whether the text seems to define a function, at any depth."""
         return bool(re.search(rf"^[ \t]*(?:def\s+{function}\s*[(\[]|{function}\s*=[^=])", self.text, re.MULTILINE))
 
     def mentions(self, function: str) -> bool:
-        """Return whether the name of a function stands in the text at all."""
+        """Return whether the text contains the name of a function at all."""
         return bool(re.search(rf"\b{function}\b", self.text))
 
 
 @dataclass
 class Found:
-    """All that was found of one student.
+    """Everything found of one student.
 
-    `unread` says what could not be read, in part or whole, and why; `others` are files that are no code.
+    `unread` says what could not be read, partly or at all, and why; `others` are files that are not code.
     """
 
     sources: list[Source] = field(default_factory=list)
@@ -88,12 +88,12 @@ class Found:
 
     @property
     def names(self) -> list[str]:
-        """Return the names of the files that answers are looked for in."""
+        """Return the names of the files that are searched for answers."""
         return [source.name for source in self.sources if source.searched]
 
 
 def found_in(places: Iterable[Place]) -> Found:
-    """Return what lies at the places of a student. Errors: OSError if a place cannot be read at all."""
+    """Return the files at a student's places. Errors: OSError if a place cannot be read at all."""
     search = _Search()
     for place in places:
         search.take(place)
@@ -101,9 +101,9 @@ def found_in(places: Iterable[Place]) -> Found:
 
 
 def found_at(path: Path) -> Found:
-    """Return what is in a folder, or in one file; then its neighbours may be imported, and are not searched.
+    """Return the files of a folder, or one file; then its neighbours may be imported, but are not searched.
 
-    Errors: OSError if it cannot be read; ValueError if it is a file, and no code.
+    Errors: OSError if it cannot be read; ValueError if it is a file that is not code.
     """
     found = found_in([Place(path)])
     if path.is_dir():

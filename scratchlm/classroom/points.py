@@ -1,15 +1,15 @@
-"""What an answer is worth: half for ordinary scores, and half for the lesson of the exercise and for the rest.
+"""The points of an answer: half for ordinary scores, and half for the lesson of the exercise and the rest.
 
-In: the properties that a function is held against. Out: the points for each, and which failures have one cause, and so
-are one deduction. Every function of an exercise is worth the same, but for those in WORTH; of its points
+In: the properties that test a function. Out: the points for each, and which failures share a cause and so cost only one
+deduction. All functions of an exercise are worth the same, except those in WORTH. The points of a function are for
 
-    2 tenths    one ordinary row: it is right for three scores between -3 and 3
-    3 tenths    ordinary rows: for two rows of such scores
+    2 tenths    one ordinary row: right for three scores between -3 and 3
+    3 tenths    ordinary rows: right for two rows of such scores
     3 tenths    the lesson of the exercise: the properties named in LESSONS
     1 tenth     the other identities
     1 tenth     manners
 
-The last three count once ordinary rows are right, and then one ordinary row is no longer asked for.
+The last three count once ordinary rows are right; then one ordinary row is no longer required.
 """
 
 import functools
@@ -47,15 +47,15 @@ LESSONS = {
     "absorb": ("huge scores", "what the state means"),
     "result": ("logsumexp of what came",),
 }
-# Where an answer has parts, each part has its own points, and none waits for another.
+# If an answer has parts, each part has its own points, and none waits for another.
 PARTS = {
     "mlp_backward": {
         "the output layer": 3.0, "the hidden layer": 3.0, "the embedding": 2.0,
         "every parameter in its shape": 1.0, "linear": 0.5, "central differences": 0.5,
     },
 }  # fmt: skip
-WORTH = {"absorb": 7.0, "result": 3.0}  # points, where functions of an exercise are not worth the same
-# A fault of form breaks both of a pair, and a warning only tells again of what another property found wrong.
+WORTH = {"absorb": 7.0, "result": 3.0}  # points, if the functions of an exercise are not worth the same
+# A fault of form breaks both properties of a pair, and a warning only repeats another property's finding.
 PAIRS = (
     ("any number of axes", "one axis, slice by slice"),
     ("both precisions", "shape and dtype"),
@@ -63,13 +63,13 @@ PAIRS = (
 )
 TOLD_AGAIN = "no warnings"
 FORM = {TOLD_AGAIN, "every reduction", "more than there are", *(name for pair in PAIRS for name in pair)}
-# Six digits: as many as float32 has, less what sums and exps of a few numbers up to 4 lose. The last ones are not asked
-# for here.
+# Six digits: those of float32, minus what sums and exps of a few numbers up to 4 lose. The last digits do not matter
+# here.
 SIX_DIGITS = {"rtol": 1e-5, "atol": 1e-6}
 
 
 def shares_of(kind: str, properties: Sequence[Property], total: float) -> list[float]:
-    """Return the points for each property of a function that is worth so many in all.
+    """Return the points for each property of a function, given its total.
 
     >>> from scratchlm.properties import PROPERTIES
     >>> points = shares_of("softmax", PROPERTIES["softmax"], 10)
@@ -80,7 +80,7 @@ def shares_of(kind: str, properties: Sequence[Property], total: float) -> list[f
     groups = ["a part" if parts else _group(kind, p) for p in properties]
     if kind == "own":
         groups = [f"own {group}" for group in groups]
-    if kind != "own" and "manners" not in groups:  # nobody asks for any: then the identities have their share
+    if kind != "own" and "manners" not in groups:  # no manners are required, so the identities get their share
         groups = [f"{g} and manners" if g == "identities" else g for g in groups]
     shares = [parts[p.name] if parts else SHARES[g] / groups.count(g) for p, g in zip(properties, groups, strict=True)]
     return [total * share / sum(shares) for share in shares]
@@ -94,19 +94,19 @@ def _group(kind: str, p: Property) -> str:
 
 
 def waits_for(kind: str, names: Sequence[str]) -> str:
-    """Return the property that the others wait for: a function that computes nothing useful leaves its input alone."""
+    """Return the property that the others wait for: a useless function would pass some of them, manners for example."""
     if kind == "own":  # the first one says what the function is for
         return names[0]
     return ROWS if ROWS in names else "the output layer" if kind in PARTS else ""
 
 
 def waits(kind: str, name: str) -> bool:
-    """Return whether a property counts only once that one holds."""
+    """Return whether a property counts only once that property holds."""
     return name not in (ROW, ROWS) and PARTS.get(kind, {}).get(name, 1.0) <= 1.0
 
 
 def one_cause(failing: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Return, for each failure that is not the first of its cause, the one that it goes with.
+    """Return, for each failure that is not the first of its cause, the first one.
 
     `failing` holds the names of properties, and what was raised there, "" if nothing was.
 
@@ -132,13 +132,13 @@ def one_cause(failing: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def ordinary(seed: int) -> Array:
-    """Return two rows of three scores between -3 and 3: halves, no two of them the same."""
+    """Return two rows of three scores between -3 and 3: multiples of a half, all different."""
     halves = np.arange(-6, 7) / 2
     return np.random.default_rng(seed).permutation(halves)[:6].reshape(2, 3)
 
 
 def _asked(kind: str, scores: Array) -> Case:
-    """Return the arguments for one row of scores, or for two, whose targets are not the same."""
+    """Return the arguments for one row of scores, or for two rows with different targets."""
     case = KINDS[kind].arguments(scores)
     if "targets" in case:
         case["targets"] = np.array([2, 1] if scores.ndim > 1 else 1)
@@ -160,7 +160,7 @@ def _shares_of_pairs(previous: Array, following: Array, vocab_size: int) -> Arra
 
 
 def _pairs(seed: int, times: int) -> Case:
-    """Return pairs of three tokens: some that come once, each token first in one or two; and so many more."""
+    """Return pairs of three tokens: a few single pairs in which every token comes first, and so many more."""
     chance = np.random.default_rng(seed)
     once = [(i, j) for i in range(3) for j in chance.permutation(3)[: 1 + (i + seed) % 2]]
     previous, following = np.array(once + [once[i] for i in chance.integers(0, len(once), times)]).T
@@ -187,7 +187,7 @@ def _streamed(absorb: "Answer") -> "Answer":
 
 
 Answer = Callable[..., Any]
-# For functions that the battery has no kind for: ours, and what it is asked for one row, and for two.
+# For functions that the battery does not know: our own, and its arguments for one row and for two.
 OWN: dict[str, tuple[Answer, Callable[[int], Case], Callable[[int], Case]]] = {
     "probs_at_temperature": (
         _temperature_of,
@@ -211,7 +211,7 @@ OWN: dict[str, tuple[Answer, Callable[[int], Case], Callable[[int], Case]]] = {
 
 @functools.cache
 def ordinary_properties(kind: str) -> list[Property]:
-    """Return what a function is asked first: one ordinary row, and ordinary rows. Some kinds have none."""
+    """Return the first properties of a function: one ordinary row, and ordinary rows. Some kinds have none."""
     if kind in OWN:
         ours, one, all_ = OWN[kind]
     elif kind in KINDS:

@@ -1,7 +1,7 @@
 """The students of a class, and their names in the gradebook, on the terminal and in the file names of reports.
 
-In: what was collected: folders, archives and files, whose names may be anything. Out: the students, each with a label
-that any terminal shows, any file system takes for the name of a file, and nobody can mistake for another's.
+In: the collected folders, archives and files, with any names. Out: the students, each with a label that any terminal
+shows, any file system accepts as a file name, and nobody confuses with another student's.
 """
 
 import hashlib
@@ -18,15 +18,15 @@ from scratchlm.terminal import escaped
 
 NO_STUDENTS = ("__MACOSX", "__pycache__")
 RULES = ("class.toml", "roster.csv")  # the teacher's
-OURS = ("gradebook", "gradescope")  # what stands beside the reports
-DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")  # to Windows no files, whatever follows the dot
+OURS = ("gradebook", "gradescope")  # the names of our own files beside the reports
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")  # not files on Windows, whatever follows the dot
 ODD = '\\/:*?"<>|.~'
 LONGEST = 255 - len(".json")  # bytes of a name, in most file systems
 MARK = 12  # hexadecimal digits
 
 
 class Student(NamedTuple):
-    """A student: the name, the label, and where lies what was handed in."""
+    """A student: the name, the label, and the places of the submission."""
 
     name: str
     label: str
@@ -34,12 +34,12 @@ class Student(NamedTuple):
 
     @property
     def remarks(self) -> list[str]:
-        """Return which name is meant, where the label is not the name."""
+        """Return the original name, if the label differs from it."""
         return [] if self.label == self.name else [f"handed in as {self.name!a}"]
 
 
 class Entry(NamedTuple):
-    """A folder or a file in what was collected."""
+    """A folder or a file of the collection."""
 
     name: str
     is_folder: bool
@@ -47,14 +47,14 @@ class Entry(NamedTuple):
 
 
 def students_in(collected: Path, out: Path, own: Path | None = None) -> tuple[list[Student], list[str]]:
-    """Return the students, sorted by name, and what else is there: in a folder, or in one archive of all.
+    """Return the students, sorted by name, and everything else that is there, in a folder or in one archive of all.
 
-    A folder is a student's, and so is an archive; loose files are, as platforms name them, or else after whom they are
-    called. A link, a hidden folder, what archives leave behind, and `out` are no student's, nor is `own`, the teacher's
-    exercises.
+    A folder or an archive belongs to one student. Loose files belong to the student in the platform's file name, or to
+    the student they are named after. Links, hidden folders, leftovers of archives, `out`, and `own` (the teacher's
+    exercises) belong to no student.
 
-    Errors: OSError if the folder cannot be read; ValueError if there is no student, or `out` is the folder itself, or a
-    student's.
+    Errors: OSError if the folder cannot be read; ValueError if there is no student, or if `out` is the folder itself or
+    a student's.
     """
     is_students = _is_same(collected, out.parent) and any((out / known.file).exists() for known in EXERCISES.values())
     if _is_same(collected, out) or is_students:
@@ -77,7 +77,7 @@ def students_in(collected: Path, out: Path, own: Path | None = None) -> tuple[li
 
 
 def _entries_of_folder(folder: Path, *teachers: Path | None) -> tuple[list[Entry], list[str]]:
-    """Return what may be students' in a folder, and what is not."""
+    """Return the entries of a folder that may be students', and the names of all others."""
     found, others = list[Entry](), list[str]()
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
@@ -93,7 +93,7 @@ def _entries_of_folder(folder: Path, *teachers: Path | None) -> tuple[list[Entry
 
 
 def _entries_of_archive(path: Path, within: str = "") -> tuple[list[Entry], list[str]]:
-    """Return what may be students' in an archive, and what is not; a folder around all of it is opened.
+    """Return the entries of an archive that may be students', and the others; a folder around everything is opened.
 
     Errors: ValueError if it is no zip archive.
     """
@@ -116,7 +116,7 @@ def _entries_of_archive(path: Path, within: str = "") -> tuple[list[Entry], list
 
 
 def _by_student(entries: list[Entry]) -> tuple[dict[tuple[str, str], list[Place]], list[Entry]]:
-    """Return places by who handed them in, and the number that a platform gave; and files that are nobody's yet."""
+    """Return places by student and platform number, and the files that belong to nobody yet."""
     by_student, loose = dict[tuple[str, str], list[Place]](), list[Entry]()
     for entry in entries:
         match = next((match for platform in PLATFORMS if (match := platform.fullmatch(entry.name))), None)
@@ -146,7 +146,7 @@ def _is_handed_out(name: str) -> bool:
 
 
 def _labelled(by_student: dict[tuple[str, str], list[Place]]) -> list[Student]:
-    """Return the students, sorted by name; two of one name are told apart by the platform's numbers."""
+    """Return the students, sorted by name; the platform's numbers distinguish two students of the same name."""
     called = Counter(name for name, _ in by_student)
     places = {f"{who}_{number}" if called[who] > 1 and number else who: p for (who, number), p in by_student.items()}
     label = labels(list(places))
@@ -161,7 +161,7 @@ def _is_same(folder: Path, out: Path) -> bool:
 
 
 def labels(names: list[str]) -> dict[str, str]:
-    """Return a label for each name: the name, if it is plain and looks like no other; else with a mark of its bytes.
+    """Return a label for each name: the name itself, if it is plain and unique; otherwise with a mark of its bytes.
 
     >>> labels(["anna", "Ben", "BEN"])
     {'anna': 'anna', 'Ben': 'Ben~030d756286e5', 'BEN': 'BEN~dc1813c6b54a'}
@@ -172,7 +172,7 @@ def labels(names: list[str]) -> dict[str, str]:
 
 
 def _look(name: str) -> str:
-    """Return what a name and its doubles have in common: é in one character or two, wide letters, spaces, capitals."""
+    """Return a form that a name shares with its lookalikes: é as one or two characters, wide letters, spaces, case."""
     shown = "".join(c for c in unicodedata.normalize("NFKC", name) if c.isprintable())
     return unicodedata.normalize("NFKC", " ".join(shown.split()).casefold())
 
@@ -188,7 +188,7 @@ def _is_plain(name: str, look: str) -> bool:
 
 
 def _marked(name: str) -> str:
-    """Return what of a name any file system takes, and a mark, which no plain name has."""
+    """Return the part of a name that any file system accepts, with a mark that no plain name has."""
     plain = "".join(c if c.isprintable() and c not in ODD else "_" for c in unicodedata.normalize("NFC", name))
     cut = plain.encode()[: LONGEST - len("~") - MARK].decode(errors="ignore")
     return f"{cut}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:MARK]}"
