@@ -233,7 +233,7 @@ def test_answers_that_change_over_time_earn_nothing(tmp_path):
     )
     report = check(EXERCISES[1], path, budget=5, shrink=False)
     assert report.points == 0
-    assert any("it does not give the same answer again" in line.note for line in report.lines)
+    assert any("it gives a different answer when asked again" in line.note for line in report.lines)
 
 
 def test_answers_that_change_earn_no_star_either(tmp_path):

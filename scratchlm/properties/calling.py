@@ -125,7 +125,7 @@ def _misled_by_three_axes(way: Way) -> bool:
 
 
 def _reduction_of(way: Way) -> str:
-    """Return the reduction of a loss or gradient without that option, by comparing a batch with its single rows."""
+    """Return the reduction of a loss or gradient that has no such option, by comparing a batch with its rows."""
     if way.depths == (1,):
         return "none"
     case = way.cast(KINDS[way.kind].arguments(scores_of((3, 4), np.float64)))
@@ -144,9 +144,7 @@ def _worth_judging(way: Way) -> Way:
     """Return the way with its first answers. Errors: Unanswered if all are nan, or inf, or the same for any scores."""
     pattern = scores_of((3, 4), way.dtypes[0])
     cases = [KINDS[way.kind].arguments(z) for z in (pattern, -pattern, pattern / 2)]
-    cases[1] = {
-        name: np.flip(a) if isinstance(a, np.ndarray) else a for name, a in cases[1].items()
-    }  # g and targets too
+    cases[1] = {name: np.flip(a) if isinstance(a, np.ndarray) else a for name, a in cases[1].items()}  # g and targets
     options = KINDS[way.kind].options
     answers = attempt(lambda: [numbers(way.answer(*copies(case), **options)) for case in cases])
     if isinstance(answers, BaseException):

@@ -42,7 +42,7 @@ def demand(condition: Any, what: str, expected: Any, actual: Any) -> None:
 
 
 def roundings(z: Array, n: float = 8) -> float:
-    """Return n roundings in z's dtype, plus what a rounded z - max z costs a textbook exp: the spread of the row."""
+    """Return n roundings in z's dtype, plus the cost of a rounded z - max z to a textbook exp: the row's spread."""
     finite = z[np.isfinite(z)]
     spread = float(finite.max() - finite.min()) if finite.size else 0.0
     return float(np.finfo(z.dtype).eps) * float(n + 2 * spread + z.shape[-1])

@@ -58,7 +58,7 @@ def _of_a_filter(kind: str, setting: str, values: st.SearchStrategy[Any]) -> Non
         kind,
         "kept as they are",
         "kept tokens keep their scores (up to one shift per row), the others get -inf; the likeliest is kept",
-        why="A filter decides which tokens may be drawn. It must keep at least one, and the ratios of those it keeps.",
+        why="A filter decides which tokens may be drawn. It must keep at least one, and the ratios among the kept.",
         hint="Return np.where(stays, z, -np.inf). If you filter probabilities, return their logarithms, not 0.",
         cases=also(only(TIES, "scores"), **{setting: values}).map(_at_most_all),
     )
@@ -86,12 +86,7 @@ def _of_a_filter(kind: str, setting: str, values: st.SearchStrategy[Any]) -> Non
         stays = numbers(f(scores, value)) > -np.inf
         worst_kept = np.where(stays, scores, np.inf).min(axis=-1)
         best_dropped = np.where(stays, -np.inf, scores).max(axis=-1)
-        demand(
-            worst_kept >= best_dropped,
-            "the worst kept score, against the best dropped",
-            f"at least {best_dropped}",
-            worst_kept,
-        )
+        demand(worst_kept >= best_dropped, "the worst kept score", f"at least {best_dropped}", worst_kept)
 
 
 for _name, (_setting, _values) in _FILTERS.items():
@@ -110,10 +105,8 @@ def keeps_k_tokens(f: Implementation, scores: Array, k: int) -> None:
     stays = numbers(f(scores, k)) > -np.inf
     border = np.sort(scores, axis=-1)[..., ::-1][..., min(k, scores.shape[-1]) - 1][..., None]
     count, fewest = stays.sum(axis=-1), min(k, scores.shape[-1])
-    demand(count >= fewest, "how many tokens are kept", f"at least {fewest}", count)
-    demand(
-        (count == fewest) | ~(stays & (scores < border)).any(axis=-1), "how many tokens are kept", f"{fewest}", count
-    )
+    demand(count >= fewest, "how many are kept", f"at least {fewest}", count)
+    demand((count == fewest) | ~(stays & (scores < border)).any(axis=-1), "how many are kept", f"{fewest}", count)
 
 
 @property_of(

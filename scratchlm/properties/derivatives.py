@@ -30,7 +30,7 @@ def _jacobian(kind: str, output: Array) -> Array:
 
 
 def _of_differences(z: Array) -> float:
-    """Return how far a gradient may be from central differences, which are good to 1e-7, or float32 lets it be."""
+    """Return how far a gradient may be from central differences: their own error of 1e-7, or that of float32."""
     return 1e-7 if z.dtype == np.float64 else 64 * float(np.finfo(z.dtype).eps) * z.shape[-1]
 
 
@@ -41,8 +41,8 @@ def _of_a_backward(kind: str, name: str, function: Callable[[Array], Array], ide
         kind,
         "the Jacobian",
         identity,
-        why="This is the chain rule. The product can be had without ever building the V x V matrix.",
-        hint="Write J[j, k] out for two classes, and multiply g @ J by hand. Off the diagonal there is something too.",
+        why="This is the chain rule. The product does not need the V x V matrix to be built.",
+        hint="Write out J[j, k] for two classes and multiply g @ J by hand. The entries off the diagonal are not 0.",
         cases=cases,
     )
     def multiplies_by_the_jacobian(f: Implementation, grad_output: Array, **case: Array) -> None:
@@ -57,7 +57,7 @@ def _of_a_backward(kind: str, name: str, function: Callable[[Array], Array], ide
         "sums to zero",
         "sum_k grad_k = 0",
         why="Softmax cannot see a shift, so no gradient may point along one.",
-        hint="What the target gains, the others must lose: a sum over the row is missing or over the wrong axis.",
+        hint="What the target gains, the others must lose. A sum over the row is missing, or runs over the wrong axis.",
         cases=cases,
     )
     def sums_to_zero(f: Implementation, grad_output: Array, **case: Array) -> None:
@@ -83,8 +83,8 @@ def _of_a_backward(kind: str, name: str, function: Callable[[Array], Array], ide
         kind,
         "central differences",
         "grad = the change of sum(g f(z)) under a nudge of z",
-        why="An independent witness that knows no algebra.",
-        hint="If the Jacobian is right on paper, then the code does not compute g @ J.",
+        why="This is an independent witness that knows no algebra.",
+        hint="If the Jacobian is right on paper, the code does not compute g @ J.",
         cases=cases,
     )
     def agrees_with_differences(f: Implementation, grad_output: Array, **case: Array) -> None:
@@ -104,8 +104,8 @@ _of_a_backward(
     "logsumexp_backward",
     "softmax is its slope",
     "grad_k = g p_k, with p = softmax(z)",
-    why="Raising a score raises logsumexp by the share that it has in the sum.",
-    hint="The derivative of log S is S' / S; both need the same shift.",
+    why="Raising a score raises logsumexp in proportion to its share of the sum.",
+    hint="The derivative of log S is S' / S, and both need the same shift.",
     cases=grad_and_logits(),
     always=tuple(
         {"grad_output": np.array([1.0, 2.0]), "logits": np.add(PAIR, [[0], [level]])} for level in (1000, -1000)
@@ -147,7 +147,7 @@ def is_linear_in_g(f: Implementation, grad_output: Array, logits: Array) -> None
     "logsumexp_backward",
     "central differences",
     "grad = the change of sum(g logsumexp(z)) under a nudge of z",
-    why="An independent witness that knows no algebra.",
+    why="This is an independent witness that knows no algebra.",
     hint="The slope of logsumexp is softmax.",
     cases=grad_and_logits(),
 )
@@ -165,8 +165,8 @@ def _of_a_loss_backward(kind: str, name: str, identity: str) -> None:
         kind,
         "the formula",
         identity,
-        why="Learning is this difference: what came, minus what was expected.",
-        hint="Subtract 1 at the target's entry only, one entry in each row, and divide by the number of rows.",
+        why="Learning is this difference between what came and what was expected.",
+        hint="Subtract 1 at the target's entry only, one entry per row, and divide by the number of rows.",
         cases=cases,
     )
     def is_p_minus_onehot(f: Implementation, targets: Array, **case: Array) -> None:
@@ -180,8 +180,8 @@ def _of_a_loss_backward(kind: str, name: str, identity: str) -> None:
     @property_of(
         kind,
         "mean and sum",
-        "the gradient of the mean is 1/N of that of the sum",
-        why="Without the 1/N the learning rate depends on the batch size.",
+        "the gradient of the mean is 1/N times that of the sum",
+        why="Without the 1/N, the learning rate depends on the batch size.",
         hint="Divide by N for the mean, and by nothing for the sum.",
         cases=cases,
     )
@@ -189,7 +189,7 @@ def _of_a_loss_backward(kind: str, name: str, identity: str) -> None:
         (z,) = case.values()
         of_sum = numbers(f(z, targets, reduction="sum")).astype(np.float64)
         total = np.zeros(targets.shape) - (kind == "nll_loss_backward")
-        near(of_sum.sum(axis=-1), total, "the sum of a row, for reduction='sum'", atol=8 * roundings(z))
+        near(of_sum.sum(axis=-1), total, "the sum of a row for reduction='sum'", atol=8 * roundings(z))
         near(f(z, targets, reduction="mean"), of_sum / targets.size, "the gradient of the mean", atol=8 * roundings(z))
 
 
@@ -201,7 +201,7 @@ _of_a_loss_backward("cross_entropy_backward", "logits", "grad[i, k] = (softmax(z
     "cross_entropy_backward",
     "signs",
     "grad <= 0 at the target, and >= 0 elsewhere",
-    why="A step against the gradient raises the target's score, and lowers all others.",
+    why="A step against the gradient raises the target's score and lowers all the others.",
     hint="It is p - onehot, not onehot - p, and the target's column belongs to the target's row.",
     cases=with_targets(rows(dims=(2, 2))),
 )
@@ -214,7 +214,7 @@ def raises_the_target_and_lowers_the_others(f: Implementation, logits: Array, ta
     "cross_entropy_backward",
     "blind to a shift",
     "grad(z + c) = grad(z)",
-    why="Logits have no natural zero, and rows at different levels stand side by side in a batch.",
+    why="Logits have no natural zero, and a batch mixes rows at different levels.",
     hint="Subtract each row's own maximum before exp.",
     cases=also(with_targets(rows(bound=20, whole=True, dims=(2, 2))), c=SHIFTS),
     always=far_up_and_down(targets=np.array([0, 1])),
@@ -229,13 +229,13 @@ def is_blind_to_a_shift(f: Implementation, logits: Array, targets: Array, c: flo
 @property_of(
     "cross_entropy_backward",
     "a hopeless target",
-    "the gradient of [0, h], where 0 came, is [-1, 1], for any h > 40",
-    why="What the model held impossible is what it must learn from most: a nan there ends the training.",
-    hint="exp overflows, or all of a row underflows: subtract the row's maximum, not its minimum or its mean.",
+    "the gradient of [0, h] with target 0 is [-1, 1], for any h > 40",
+    why="A model learns most from what it held impossible; a nan there ends the training.",
+    hint="exp overflows, or a whole row underflows: subtract the row's maximum, not its minimum or mean.",
     cases=wide(),
 )
 def is_whole_for_a_hopeless_target(f: Implementation, logits: Array) -> None:
-    # exp(-41) is below 2e-18, nothing beside 1.
+    # exp(-41) is below 2e-18, negligible beside 1.
     target = logits.argmin(axis=-1)
     expected = 1 - 2 * onehot(target, 2)
     near(f(logits, target, reduction="sum"), expected, "the gradient", atol=8 * np.finfo(logits.dtype).eps)
@@ -245,8 +245,8 @@ def is_whole_for_a_hopeless_target(f: Implementation, logits: Array) -> None:
     "logsumexp_backward",
     "wide rows",
     "the gradient of logsumexp([0, h]) is [0, 1], for any h > 40",
-    why="However far the favourite is ahead, it has the whole share, and no more.",
-    hint="exp overflows, or all of a row underflows: subtract the row's maximum, not its minimum or its mean.",
+    why="However far ahead the favourite is, it gets the whole share and no more.",
+    hint="exp overflows, or a whole row underflows: subtract the row's maximum, not its minimum or mean.",
     cases=wide(),
 )
 def gives_all_to_a_favourite_far_ahead(f: Implementation, logits: Array) -> None:
@@ -259,8 +259,8 @@ def gives_all_to_a_favourite_far_ahead(f: Implementation, logits: Array) -> None
     "cross_entropy_backward",
     "central differences",
     "grad = the change of cross_entropy(z, y) under a nudge of z",
-    why="An independent witness that knows no algebra.",
-    hint="If (p - onehot) / N is right on paper, then the code computes something else.",
+    why="This is an independent witness that knows no algebra.",
+    hint="If (p - onehot) / N is right on paper, the code computes something else.",
     cases=with_targets(rows(bound=5, dims=(2, 2))),
 )
 def agrees_with_differences_of_the_loss(f: Implementation, logits: Array, targets: Array) -> None:

@@ -1,7 +1,7 @@
-"""Name the mistake: a function that fails is compared with every known wrong implementation of its kind.
+"""Name the mistake: compare a failing function with every known wrong implementation of its kind.
 
-In: a function, and how it may be called. Out: one sentence to its author, if on all probes it computes what a known
-mistake computes, to a few roundings, infinities and nans included; otherwise nothing.
+In: a function, and how it may be called. Out: one sentence to its author, if on every probe it computes the same as a
+known mistake, to a few roundings, infinities and nans included. Otherwise nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ from scratchlm.properties.way import DTYPES, Way, attempt
 INF = np.inf
 GAPS = [40, 37, 34.5, 28, 24, 21, 18.5, 16, 14, 11.5, 4, -70]  # probabilities around each usual epsilon, and far below
 
-# What tells mistakes apart. Ordinary rows come first: most comparisons end there.
+# These tell mistakes apart. Ordinary rows come first: most comparisons end there.
 SCORES: list[Any] = [
     [[0.5, -1.25, 2], [1, 0.123, -0.75]],
     [[1, 2, 3], [4, 0, -2], [-1, 3, 2]],
@@ -54,28 +54,28 @@ SETTINGS: dict[str, list[Any]] = {
     "k": [1, 2, 3, 4],
     "p": [0.05, 0.25, 0.5, 0.75, 0.9, 1.0],
 }
-Probe = tuple[Case, dict[str, Any]]  # arguments, and what is told by keyword
+Probe = tuple[Case, dict[str, Any]]  # arguments, and options by keyword
 Answered = tuple[Probe, Array | None]
 
 
 def diagnose(way: Way) -> str:
-    """Return the sentence for the mistake that this function makes, "" if it makes none that is known."""
+    """Return the sentence for the mistake that this function makes, or "" if it makes no known one."""
     found = named(way)
     return found.sentence if found else ""
 
 
 def named(way: Way, known: Iterable[Mistake] | None = None) -> Mistake | None:
-    """Return the mistake that this function makes, of those known: one slip, or two in one formula."""
+    """Return the known mistake that this function makes: one slip, or two in one formula."""
     return first_that_answers_alike(way, answers_to_probes(way), known)
 
 
 def answers_to_probes(way: Way) -> list[Answered]:
-    """Return every question that tells the mistakes of a kind apart, with the function's answer."""
+    """Return every probe that tells the mistakes of a kind apart, with the function's answer."""
     return [(probe, outcome(way, probe)) for probe in probes(way)]
 
 
 def first_that_answers_alike(way: Way, seen: list[Answered], known: Iterable[Mistake] | None = None) -> Mistake | None:
-    """Return the first mistake that answers all questions as the function did, None if it answers as it should."""
+    """Return the first mistake that answers every probe as the function did, or None if the function is right."""
     if _agrees(replace(way, function=KINDS[way.kind].ours), seen):
         return None
     if known is None:
@@ -84,7 +84,7 @@ def first_that_answers_alike(way: Way, seen: list[Answered], known: Iterable[Mis
 
 
 def probes(way: Way) -> Iterator[Probe]:
-    """Give the questions that tell the mistakes of a kind apart."""
+    """Yield the probes that tell the mistakes of a kind apart."""
     kind = KINDS[way.kind]
     for dtype in DTYPES:
         if dtype not in way.dtypes:
@@ -102,14 +102,14 @@ def probes(way: Way) -> Iterator[Probe]:
 
 
 def _cases(kind: str, z: Array) -> Iterator[Case]:
-    """Give arguments for these scores: with every setting, and with each class of a long row as the target."""
+    """Yield arguments for these scores: with every setting, and with each class of a long row as the target."""
     case = KINDS[kind].arguments(z)
     for name in SETTINGS.keys() & case.keys():
         most = z.shape[-1] if name == "k" else np.inf
         yield from (case | {name: value} for value in SETTINGS[name] if value <= most)
         return
     if "targets" in case and not np.isfinite(z).all():
-        case |= {"targets": z.argmax(axis=-1)}  # of a masked target there is no telling what is right
+        case |= {"targets": z.argmax(axis=-1)}  # no answer is right for a masked target
     yield case
     if "targets" in case and z.shape == (1, len(GAPS)):
         every = KINDS[kind].arguments(np.repeat(z, len(GAPS), axis=0))
@@ -117,7 +117,7 @@ def _cases(kind: str, z: Array) -> Iterator[Case]:
 
 
 def outcome(way: Way, probe: Probe) -> Array | None:
-    """Return what comes of a question: numbers, or None for an exception, or what is no array of numbers."""
+    """Return the answer to a probe: numbers, or None for an exception or anything that is not an array of numbers."""
     case, options = probe
     given = [value.copy() if isinstance(value, np.ndarray) else value for value in case.values()]
     ask = way.plain if options.get("axis", -1) != -1 else way.answer
@@ -127,14 +127,14 @@ def outcome(way: Way, probe: Probe) -> Array | None:
 
 
 def _agrees(known: Way, seen: list[Answered]) -> bool:
-    """Tell whether a function of ours answers all questions as the examined one did."""
+    """Return whether one of our functions answers every probe as the examined one did."""
     ours = "axis" if "axis" in KINDS[known.kind].options else "reduction"
     own = replace(known, take=lambda a: a, word=ours if KINDS[known.kind].options else "")
     return all(same(outcome(own, probe), answer, probe) for probe, answer in seen)
 
 
 def same(a: Array | None, b: Array | None, probe: Probe) -> bool:
-    """Tell whether two outcomes are the same to a few roundings: of the numbers, and of what exp makes of a spread."""
+    """Return whether two outcomes agree to a few roundings, of the numbers themselves and as magnified by exp."""
     if a is None or b is None:
         return a is b
     if a.shape != b.shape:
@@ -144,7 +144,7 @@ def same(a: Array | None, b: Array | None, probe: Probe) -> bool:
     eps = float(max(np.finfo(value.dtype).eps for value in floats))
     size = max(float(np.abs(value[np.isfinite(value)]).max(initial=0)) for value in floats)
     largest = float(np.abs(b[np.isfinite(b)]).max(initial=0))
-    # A difference of large scores is off by their last digit; from 0.01 on, that digit is what a mistake is known by.
+    # A difference of large scores is off by their last digit; from 0.01 upwards, that digit identifies a mistake.
     atol = 16 * eps * (1 + min(largest, size, 1000)) + min(4 * eps * size, 0.01)
     with np.errstate(invalid="ignore"):
         close = np.isfinite(b) & (np.abs(a - b) <= atol + (64 + 2 * min(size, 1000)) * eps * np.abs(b))

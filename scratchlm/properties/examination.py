@@ -1,4 +1,4 @@
-"""Hold a callable against properties: `examine` anybody's function, or judge a student's, property by property.
+"""Check a callable against properties: `examine` anyone's function, or judge a student's, property by property.
 
 In: a kind, and a callable that claims to be one. Out: a verdict for every property, with the smallest counterexample
 that Hypothesis finds, and the name of the mistake, if it is a known one.
@@ -26,14 +26,14 @@ from scratchlm.properties.report import Report
 from scratchlm.properties.way import Way
 from scratchlm.terminal import described
 
-NOWHERE = Path(__file__) / "nothing"  # below a file: Hypothesis can keep nothing there, and does without
+NOWHERE = Path(__file__) / "nothing"  # below a file: Hypothesis can store nothing there, and does without
 
-# What is found out before the first property, and after the last. Each of them is the only verdict, if it fails.
+# Checked before the first property and after the last. If one fails, it is the only verdict.
 ANSWERS = Property(
     "it answers",
-    "f(z) is an array of numbers, and another one for other scores",
+    "f(z) is an array of numbers that depends on the scores",
     why="A function that gives no answer, or always the same one, cannot be judged any further.",
-    hint="It is handed NumPy arrays by position, and axis or reduction by keyword, if it has one. If yours takes "
+    hint="It receives NumPy arrays by position, and axis or reduction by keyword if it has one. If yours takes "
     "something else, wrap it: lambda z, axis=-1: np.asarray(yours(z, axis)).",
     cases=st.nothing(),
     check=lambda f: None,
@@ -41,9 +41,9 @@ ANSWERS = Property(
 AGAIN = replace(
     ANSWERS,
     name="the same again",
-    identity="f(z) = f(z), whatever was asked between",
-    why="What depends on how often it was called, or on chance, is no function.",
-    hint="Look for a global variable, a counter, a cache, a random number, or memory that was not initialised.",
+    identity="f(z) = f(z), whatever was called in between",
+    why="A result that depends on chance, or on how often f was called, is not a function of z.",
+    hint="Look for a global variable, a counter, a cache, a random number, or uninitialised memory.",
 )
 
 
@@ -58,12 +58,12 @@ def examine(
     seed: int = 0,
     shrink: bool = True,
 ) -> Report:
-    """Return a verdict on every property of a kind, or of one tier, or of those named, for any callable.
+    """Return a verdict on every property of a kind, or only those of one tier or those named, for any callable.
 
     `budget` is the number of cases for each property; the same seed gives the same cases. With shrink=False the first
-    counterexample will do, instead of the smallest. `dtype` is float32 or float64, if it is to be judged in one only.
-    The callable is given arrays by position, and `axis` or `reduction` by keyword; it is judged on what it takes, in
-    the dtype that it returns. It can raise, or return, what it likes: that becomes a verdict.
+    counterexample is reported instead of the smallest. `dtype` is float32 or float64, to judge it in that one only.
+    The callable receives arrays by position, and `axis` or `reduction` by keyword. It is judged on what it takes, in
+    the dtype that it returns. Whatever it raises or returns becomes a verdict.
     Errors: ValueError for a kind, a tier, a name or a dtype that does not exist, or a budget below 1; TypeError for an
     implementation that cannot be called, and for a budget, a seed or names of a wrong type.
 
@@ -87,7 +87,7 @@ def examine(
 def chosen(
     kind: str, implementation: Callable[..., Any], tier: str | None, names: Collection[str] | None
 ) -> list[Property]:
-    """Return the properties of a kind that are asked for. Errors: as `examine`."""
+    """Return the requested properties of a kind. Errors: as for `examine`."""
     if not isinstance(kind, str) or kind not in PROPERTIES:
         raise ValueError(f"kind must be one of {', '.join(PROPERTIES)}, not {kind!r}")
     if tier not in (None, *TIERS):
@@ -127,7 +127,7 @@ def _examined_as_a_whole(
 
 
 def unanswered(kind: str, nothing: Unanswered) -> Verdict:
-    """Return the one verdict on a function of which there is nothing to judge."""
+    """Return the only verdict on a function with nothing to judge."""
     raised = isinstance(nothing.actual, BaseException)
     actual = described(nothing.actual) if raised else shown(nothing.actual)
     diagnosis = diagnose(nothing.way) if nothing.way else ""
@@ -143,7 +143,7 @@ def judged(
     seed: int = 0,
     shrink: bool = True,
 ) -> list[Verdict]:
-    """Return a verdict on each of these properties, which need not stand in PROPERTIES, for a callable or its `Way`."""
+    """Return a verdict on each of these properties, which need not be in PROPERTIES, for a callable or its `Way`."""
     if kind in KINDS and not isinstance(f, Way):
         try:
             f = find_way(kind, f)
@@ -173,7 +173,7 @@ def _examined(kind: str, p: Property, f: Callable[..., Any], budget: int, seed: 
         return _of_a_mismatch(kind, p, failure, as_python(case))
     if failure is None:
         return Verdict(kind, p, False, as_python(case), message="it gives different answers for the same input")
-    what = "it raised an exception, or returned what cannot be compared"
+    what = "it raised an exception, or returned something that cannot be compared"
     return Verdict(kind, p, False, as_python(case), "a result", described(failure), what, raised=True)
 
 
@@ -208,13 +208,13 @@ def _of_a_mismatch(kind: str, p: Property, wrong: Mismatch, counterexample: str 
 
 
 def _failure(p: Property, f: Callable[..., Any], case: Case) -> BaseException | None:
-    """Return what goes wrong with a case, if anything. The case is copied: f may write into what it is given."""
+    """Return what goes wrong with a case, if anything. The case is copied: f may write into its arguments."""
     copy = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in case.items()}
     try:
         with np.errstate(all="ignore"):
             p.check(f, **copy)
     except KeyboardInterrupt:
         raise
-    except BaseException as failure:  # whatever it is, sys.exit included, it is the implementation's own doing
+    except BaseException as failure:  # whatever it is, even sys.exit, is the implementation's own doing
         return failure
     return None

@@ -1,6 +1,6 @@
-"""What `examine` is given by name: a function of anybody's module, which may do anything while it is imported.
+"""Find what `examine` is given by name: a function from anyone's module, which may do anything when imported.
 
-In: MODULE:FUNCTION. Out: the function, or one line that says why there is none; and the kind that its name says it is.
+In: MODULE:FUNCTION. Out: the function, or one line that says why there is none; and the kind that its name implies.
 """
 
 import importlib
@@ -14,9 +14,9 @@ from scratchlm.terminal import described
 
 
 def imported(target: str) -> Callable[..., object]:
-    """Return what `module:name` names; the working folder is searched first, as python -m does.
+    """Return what `module:name` refers to; the working folder is searched first, as python -m does.
 
-    Errors: ValueError for a target that is not written so, cannot be imported, or is no function.
+    Errors: ValueError for a target that is not of this form, cannot be imported, or is not a function.
 
     >>> imported("math:sqrt")(16)
     4.0
@@ -29,7 +29,7 @@ def imported(target: str) -> Callable[..., object]:
         found: object = importlib.import_module(module_name)
         for part in name.split("."):
             found = getattr(found, part)
-    except KeyboardInterrupt:  # a request to end
+    except KeyboardInterrupt:  # a request to stop
         raise
     except BaseException as error:  # sys.exit, say
         raise ValueError(f"cannot import {target}: {described(error)}") from None
@@ -38,21 +38,21 @@ def imported(target: str) -> Callable[..., object]:
     if not callable(found):
         raise ValueError(f"{target} is a {type(found).__name__}, which cannot be called")
     if inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found):
-        raise ValueError(f"{target} is async, and returns no result when it is called; name a plain function")
+        raise ValueError(f"{target} is async and returns no result when called; name a plain function")
     return found
 
 
 def kind_of(target: str, kind: str | None) -> str:
-    """Return what a target claims to be: the kind that is given, or its own name.
+    """Return what a target claims to be: the given kind, or its own name.
 
-    Errors: ValueError if that is no kind.
+    Errors: ValueError if that is not a kind.
 
     >>> kind_of("scipy.special:softmax", None)
     'softmax'
     """
     found = kind or target.rpartition(":")[2].rpartition(".")[2]
     if kind is None and found not in PROPERTIES:
-        raise ValueError(f"{found!r} does not tell what it claims to be; add --as, and one of {', '.join(PROPERTIES)}")
+        raise ValueError(f"{found!r} does not say what it claims to be; add --as and one of {', '.join(PROPERTIES)}")
     if found not in PROPERTIES:
-        raise ValueError(f"--as must be one of {', '.join(PROPERTIES)}; {found!r} is none of them")
+        raise ValueError(f"--as must be one of {', '.join(PROPERTIES)}, not {found!r}")
     return found

@@ -18,14 +18,14 @@ from scratchlm.properties.compare import Array
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of function: ours, which settles shapes and dtypes, and arguments for it that belong to given scores."""
+    """A kind of function: ours, which defines shapes and dtypes, and a way to make arguments for it from scores."""
 
     ours: Callable[..., Any]
     arguments: Callable[[Array], Case]
 
     @property
     def options(self) -> dict[str, Any]:
-        """Return what is passed by keyword, with the value that we have by default: libraries have others."""
+        """Return the options passed by keyword, with our default values: libraries have others."""
         defaults = {"axis": -1, "reduction": "mean"}
         return {name: defaults[name] for name in inspect.signature(self.ours).parameters if name in defaults}
 
@@ -37,7 +37,7 @@ def targets_for(scores: Array) -> Array:
 
 
 def slopes(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Return a gradient from above: small whole numbers, which do not sum to 0."""
+    """Return an upstream gradient: small whole numbers that do not sum to 0."""
     return np.resize(np.array([2, -1, 3, 0, 1], dtype), shape)
 
 
@@ -71,4 +71,4 @@ KINDS: dict[str, Kind] = {
     "top_p": Kind(sampling.top_p, lambda z: {"scores": z, "p": 0.75}),
     "min_p": Kind(sampling.min_p, lambda z: {"scores": z, "p": 0.25}),
 }
-FILTERS = ("top_k", "top_p", "min_p")  # they answer -inf for what must not be drawn
+FILTERS = ("top_k", "top_p", "min_p")  # they return -inf for tokens that must not be drawn

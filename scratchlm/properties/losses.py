@@ -21,7 +21,7 @@ from scratchlm.properties.inputs import (
 
 
 def _plain_losses(kind: str, scores: Array, targets: Array) -> Array:
-    """Return one loss a row, from the definition."""
+    """Return one loss per row, from the definition."""
     z = scores.astype(np.float64)
     at_target = np.take_along_axis(z, targets[..., None], -1)[..., 0]
     return -at_target if kind == "nll_loss" else np.asarray(lse(z) - at_target)
@@ -35,8 +35,8 @@ def _of_a_loss(kind: str, name: str, identity: str) -> None:
         kind,
         "the target's",
         identity,
-        why="The loss asks one question only: how probable was the class that came.",
-        hint="Pick entry y[i] of row i (np.take_along_axis, or z[np.arange(n), y]), with a minus, and the natural log.",
+        why="The loss asks only one thing: how probable the class that came was.",
+        hint="Pick entry y[i] of row i (np.take_along_axis, or z[np.arange(n), y]), with a minus and the natural log.",
         cases=cases,
     )
     def picks_the_target(f: Implementation, targets: Array, **case: Array) -> None:
@@ -47,8 +47,8 @@ def _of_a_loss(kind: str, name: str, identity: str) -> None:
     @property_of(
         kind,
         "mean and sum",
-        "mean = (1/N) sum_i loss_i, N the number of rows",
-        why="A mean over something else than the rows changes the learning rate without telling.",
+        "mean = (1/N) sum_i loss_i, with N the number of rows",
+        why="A mean over anything but the rows silently changes the learning rate.",
         hint="Divide by the number of rows, not by the number of entries or classes.",
         cases=cases,
     )
@@ -67,8 +67,8 @@ def _of_a_loss(kind: str, name: str, identity: str) -> None:
             "nll_loss": "l_k = -inf for k != y: the loss is -l[y], as before",
             "cross_entropy": "z_k = -inf for k != y: the loss is that of the row without k",
         }[kind],
-        why="Masked classes are not competitors.",
-        hint="0 times -inf is nan: pick the target's entry by index, instead of multiplying by a one-hot matrix.",
+        why="Masked classes do not compete.",
+        hint="0 times -inf is nan: pick the target's entry by index instead of multiplying by a one-hot matrix.",
         cases=only(masked, name),
     )
     def ignores_masked_tokens(f: Implementation, **case: Array) -> None:
@@ -87,7 +87,7 @@ _of_a_loss("cross_entropy", "logits", "cross_entropy(z, y) = nll_loss(log_softma
     "cross_entropy",
     "uniform",
     "cross_entropy([z, z, ..., z], y) = log V, at any level z",
-    why="A model that knows nothing pays log V, and a large shared offset must not hide it by a loss of 0.",
+    why="A model that knows nothing pays log V, and a large shared offset must not hide that behind a loss of 0.",
     hint="logsumexp(z) - z[y] subtracts two large numbers. Subtract the maximum from z first, and never add it back.",
     cases=with_targets(
         st.builds(
@@ -112,7 +112,7 @@ def is_log_v_for_equal_scores(f: Implementation, logits: Array, targets: Array) 
 )
 def is_blind_to_a_shift(f: Implementation, logits: Array, targets: Array, c: float) -> None:
     shifted = logits.copy()
-    shifted[::2] += logits.dtype.type(c)  # every other row, so that rows at different levels stand side by side
+    shifted[::2] += logits.dtype.type(c)  # every other row, so that the batch mixes rows at different levels
     expected = numbers(f(logits, targets, reduction="none"))
     near(f(shifted, targets, reduction="none"), expected, "the loss of z + c", atol=log_roundings(shifted))
 
@@ -121,13 +121,13 @@ def is_blind_to_a_shift(f: Implementation, logits: Array, targets: Array, c: flo
     "cross_entropy",
     "a hopeless target",
     "cross_entropy([0, h], 0) = h, for any h > 40",
-    why="The loss of what the model held impossible is what it learns most from: inf or a limit teaches it nothing.",
-    hint="The probability of the target underflows to 0 before its logarithm is taken, or was limited. Take the "
-    "logarithm on paper: log(sum of exps) - z[y], of shifted scores.",
+    why="A model learns most from what it held impossible; a loss that is inf or capped teaches it nothing.",
+    hint="The probability of the target underflows to 0 before its logarithm is taken, or is clipped. Take the "
+    "logarithm on paper: log(sum of exps) - z[y], with shifted scores.",
     cases=wide(),
     always=tuple({"logits": np.array([[0, h]], np.float32)} for h in (50, 110, 1000)),
 )
 def costs_as_much_as_it_lacks(f: Implementation, logits: Array) -> None:
-    # log(1 + exp(-h)) is below 1e-17, and h is a whole number that both dtypes hold.
+    # log(1 + exp(-h)) is below 1e-17, and h is a whole number that is exact in both dtypes.
     losses = f(logits, logits.argmin(axis=-1), reduction="none")
     near(losses, logits.max(axis=-1), "the loss", atol=log_roundings(logits))

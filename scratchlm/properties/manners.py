@@ -1,7 +1,7 @@
-"""The second tier, manners: what is owed by every function, whatever it computes.
+"""The second tier, manners: what every function owes its caller, whatever it computes.
 
-That is any shape, axis and memory layout, a dtype that is kept, arguments left as they were, and no warnings. A
-function may be right and know none of them: then it is a correct implementation that takes less than it could.
+It takes any shape, axis and memory layout, keeps the dtype, leaves its arguments as they were, and does not warn. A
+function may be right without any manners: then it is a correct implementation that takes less than it could.
 """
 
 import functools
@@ -48,7 +48,7 @@ def _scores_and(values: st.SearchStrategy[Any], name: str) -> tuple[st.SearchStr
     return also(only(rows(), "scores"), **{name: values}), also(only(_wide, "scores"), **{name: values})
 
 
-# Ordinary arguments, and extreme ones, which must not warn.
+# Ordinary arguments, and extreme ones, which must not cause warnings.
 CASES: dict[str, tuple[st.SearchStrategy[Case], st.SearchStrategy[Case]]] = {
     "logsumexp": (only(rows()), only(_wide)),
     "softmax": (only(rows()), only(_wide)),
@@ -68,16 +68,16 @@ CASES: dict[str, tuple[st.SearchStrategy[Case], st.SearchStrategy[Case]]] = {
 
 
 def _of_any(kind: str) -> None:
-    """Enter what is owed by every function, whatever it computes."""
+    """Enter what every function owes its caller, whatever it computes."""
     ours, options = KINDS[kind].ours, KINDS[kind].options
     ordinary, extreme = CASES[kind]
 
     @manners(
         kind,
         "any number of axes",
-        "f of an array is f of its rows, however many axes there are before the classes",
-        why="One token has a vector of scores, a text a matrix, a batch of texts one axis more.",
-        hint="Write axis=-1 instead of axis=1, [..., None] instead of [:, None], and unpack no shape.",
+        "f of an array is f of its rows, however many axes come before the classes",
+        why="One token has a vector of scores, a text has a matrix, and a batch of texts has one more axis.",
+        hint="Write axis=-1 instead of axis=1, [..., None] instead of [:, None], and do not unpack the shape.",
         cases=st.just({}),
     )
     def takes_any_number_of_axes(f: Way) -> None:
@@ -88,8 +88,8 @@ def _of_any(kind: str) -> None:
         kind,
         "both precisions",
         "float64 is computed in float64, float32 in float32",
-        why="Who hands over float64 wants its 16 digits, and a check by central differences needs them.",
-        hint="Name no dtype: z.astype(np.float32) loses digits. JAX keeps float64 after jax_enable_x64.",
+        why="A caller who passes float64 wants its 16 digits, and a check by central differences needs them.",
+        hint="Do not fix the dtype: z.astype(np.float32) loses digits. JAX keeps float64 if jax_enable_x64 is set.",
         cases=st.just({}),
     )
     def computes_in_both_precisions(f: Way) -> None:
@@ -100,8 +100,8 @@ def _of_any(kind: str) -> None:
         kind,
         "shape and dtype",
         "float32 in, float32 out; the shape follows the axis",
-        why="A float64 that slips in doubles the memory of all that follows, and a wrong shape broadcasts silently.",
-        hint="Reduce along the class axis with keepdims=True, and let no float64 array (np.zeros(n)) into the sum.",
+        why="A stray float64 doubles the memory of everything after it, and a wrong shape broadcasts silently.",
+        hint="Reduce along the class axis with keepdims=True, and keep float64 arrays (np.zeros(n)) out of the sum.",
         cases=ordinary,
     )
     def keeps_shape_and_dtype(f: Way, **case: Any) -> None:
@@ -124,7 +124,7 @@ def _of_any(kind: str) -> None:
             demand(np.array_equal(before[name], value), f"{name} was changed", before[name], value)
             if isinstance(value, np.ndarray) and isinstance(result, np.ndarray):
                 shared = np.shares_memory(value, result)
-                demand(not shared, f"the result shares memory with {name}", "memory of its own", "a view")
+                demand(not shared, f"the result shares memory with {name}", "its own memory", "a view")
 
     @manners(
         kind,
@@ -144,7 +144,7 @@ def _of_any(kind: str) -> None:
         kind,
         "no warnings",
         "no overflow, no division by 0, no log of 0 on the way",
-        why="A RuntimeWarning in a training log is either a bug or the reason why the next bug is overlooked.",
+        why="A RuntimeWarning in a training log is either a bug or the reason the next bug is overlooked.",
         hint="Subtract the maximum before exp. np.where computes both branches: mask the argument, not the result.",
         cases=extreme,
     )
@@ -152,12 +152,12 @@ def _of_any(kind: str) -> None:
         with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn", under="ignore"):
             warnings.simplefilter("always")
             f.answer(*case.values(), **options)
-        told = [str(w.message) for w in caught if issubclass(w.category, RuntimeWarning)]  # not what only advises
+        told = [str(w.message) for w in caught if issubclass(w.category, RuntimeWarning)]  # others only advise
         demand(not told, "it warns", "no warning", "".join(told[:1]))
 
 
 def _along_an_axis(kind: str, cases: st.SearchStrategy[Case]) -> None:
-    """Enter what is owed by every function with an axis."""
+    """Enter what every function with an axis owes its caller."""
 
     @manners(
         kind,
@@ -171,23 +171,23 @@ def _along_an_axis(kind: str, cases: st.SearchStrategy[Case]) -> None:
         demand(f.word, "it takes no axis", "f(z, axis=...)", "no such parameter")
         z = list(case.values())[-1]
         if not f.takes(z.ndim):
-            return  # which another property says
+            return  # another property reports this
         by_row = np.asarray(f(*case.values(), axis=-1))
         turned = [np.moveaxis(a, -1, 0) if a.ndim == z.ndim else a for a in case.values()]
         by_column = numbers(f.plain(*turned, axis=0))
         back = np.moveaxis(by_column, 0, -1) if by_column.ndim == z.ndim else by_column
-        near(back, by_row, "f along axis 0 of the transposed", rtol=1e-5, atol=1e-5)
+        near(back, by_row, "f along axis 0 of the transpose", rtol=1e-5, atol=1e-5)
 
 
 def _of_a_reduction(kind: str) -> None:
-    """Enter what is owed by every loss, and its gradient."""
+    """Enter what every loss and its gradient owe their caller."""
 
     @manners(
         kind,
         "every reduction",
-        'reduction="none" gives one loss for each row; "sum" and "mean" what they say',
-        why="A mean is for training, the sum for comparing texts, and the losses of the rows for finding the bad ones.",
-        hint="Compute the losses of all rows first, and then return them, their .sum() or their .mean().",
+        'reduction="none" gives one loss for each row; "sum" and "mean" do what they say',
+        why="The mean is for training, the sum for comparing texts, and the loss of each row for finding the bad ones.",
+        hint="Compute the losses of all rows first, then return them, their .sum() or their .mean().",
         cases=st.just({}),
     )
     def takes_every_reduction(f: Way) -> None:
@@ -195,14 +195,14 @@ def _of_a_reduction(kind: str) -> None:
         demand(f.word, f"it takes no reduction; it was judged as {only}", "f(..., reduction=...)", f"always {only}")
         demand(
             f.reductions == REDUCTIONS,
-            "reductions answered in shape",
+            "reductions with an answer of the right shape",
             str(REDUCTIONS),
             str(f.reductions),
         )
         if kind.endswith("_backward"):
             case = f.cast(KINDS[kind].arguments(np.array([[0.0, 1.0, 2.0], [2.0, 0.0, 1.0]])))
             total, each = (f.answer(*copies(case), reduction=told) for told in ("sum", "none"))
-            near(each, numbers(total), 'the gradient for "none", that of the sum', rtol=1e-5)
+            near(each, numbers(total), 'the gradient for "none", compared with the sum', rtol=1e-5)
 
 
 def _listed(depths: tuple[int, ...]) -> str:

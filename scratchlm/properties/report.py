@@ -1,6 +1,6 @@
-"""What became of properties: a table for people, HTML for a notebook, JSON and JUnit XML for machines.
+"""How verdicts are reported: a table for people, HTML for a notebook, JSON and JUnit XML for machines.
 
-In: the verdicts of an examination. Out: text. A known mistake is named first of all.
+In: the verdicts of an examination. Out: text. A known mistake is named first.
 """
 
 import html
@@ -48,7 +48,7 @@ class Report(Sequence[Verdict]):
 
     @property
     def diagnosis(self) -> str:
-        """Return the name of the mistake, or nothing."""
+        """Return the sentence that names the mistake, or ""."""
         return next((verdict.diagnosis for verdict in self if verdict.diagnosis), "")
 
     def __str__(self) -> str:
@@ -62,20 +62,20 @@ class Report(Sequence[Verdict]):
     __repr__ = __str__
 
     def _conclusion(self) -> str:
-        """Return how many properties hold, and whether it is correct: that depends on the identities alone."""
+        """Return how many properties hold, and whether it is correct, which depends on the identities alone."""
         failed = [verdict for verdict in self if not verdict.passed]
         line = f"{len(self) - len(failed)} of {len(self)} properties hold."
         identities = [verdict for verdict in self if verdict.property.tier == "identities"]
         if failed and identities and all(verdict.passed for verdict in identities):
-            line += " Every identity does: this is a correct implementation."
+            line += " Every identity holds: this is a correct implementation."
             if any(verdict.property.tier == "manners" for verdict in failed):
-                line += " What it does not take, or not keep, stands under manners."
+                line += " See manners for what it does not take or keep."
             if any(verdict.property.tier == "accuracy" for verdict in failed):
-                line += " The oracle shows where digits can still be won."
+                line += " The oracle shows where it could gain digits."
         return line
 
     def _repr_html_(self) -> str:
-        """Return it as a table for a notebook."""
+        """Return the report as a table for a notebook."""
         rows = []
         for verdict in self:
             mark = "✓" if verdict.passed else "✗"
@@ -88,7 +88,7 @@ class Report(Sequence[Verdict]):
         return f"{head}<table>{body}</table><p>{_safe(self._conclusion())}</p>"
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the report as plain values."""
         return {
             "kind": self.kind,
             "passed": self.passed,
@@ -106,7 +106,7 @@ class Report(Sequence[Verdict]):
         }
 
     def to_junit(self) -> bytes:
-        """Return it as JUnit XML, as servers that run tests read it: a test case for each property."""
+        """Return the report as JUnit XML, for servers that run tests, with a test case for each property."""
         failures = sum(not verdict.passed for verdict in self)
         suite = ElementTree.Element("testsuite", name=self.kind, tests=str(len(self)), failures=str(failures))
         for verdict in self:
@@ -120,7 +120,7 @@ class Report(Sequence[Verdict]):
 
 
 def failure_of(verdict: Verdict) -> str:
-    """Return what is wrong in a few lines, the name of the mistake first, if there is one."""
+    """Return what is wrong in a few lines, beginning with the name of the mistake, if there is one."""
     return escaped("\n".join(part for part in (verdict.diagnosis, _failure(verdict)) if part), keep="\n")
 
 
@@ -143,7 +143,7 @@ def _failure(verdict: Verdict) -> str:
     for label, text in shown:
         lines += [f"    {label:9}{line}" for line in text.splitlines()]
     about_answers = verdict.property.name == "it answers"
-    if not verdict.raised:  # else the exception is all that there is to know
+    if not verdict.raised:  # otherwise the exception says it all
         lines += [f"    why      {verdict.property.why}"]
     if (not verdict.raised or about_answers) and not verdict.diagnosis:
         lines += [f"    hint     {verdict.property.hint}"]

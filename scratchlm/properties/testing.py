@@ -1,6 +1,6 @@
-"""The battery in anybody's own tests: two lines, and pytest has a case for each property.
+"""The battery in your own tests: two lines give pytest a case for each property.
 
-In: a kind, and an implementation. Out: a test function, to be given a name that pytest collects.
+In: a kind, and an implementation. Out: a test function; give it a name that pytest collects.
 """
 
 from collections.abc import Callable, Collection
@@ -20,16 +20,16 @@ def as_test(
     budget: int = 100,
     seed: int = 0,
 ) -> Callable[..., None]:
-    """Return a pytest test with one case for each property of a kind, or of a tier, but for those named in `skip`.
+    """Return a pytest test with one case for each property of a kind, or of one tier, except those named in `skip`.
 
     A failing case shows the mistake, if it is a known one, and the smallest counterexample.
-    Errors: as `examine`, at once; ImportError without pytest.
+    Errors: as for `examine`, raised at once; ImportError without pytest.
 
     >>> from scratchlm import functional
     >>> test_my_softmax = as_test("softmax", functional.softmax, tier="identities", skip=["temperature"])
     >>> test_my_softmax("ratios")
     """
-    import pytest  # which only who has tests needs
+    import pytest  # only tests need it
 
     left_out = [p.name for p in chosen(kind, implementation, None, skip)] if skip else []
     names = [p.name for p in chosen(kind, implementation, tier, None) if p.name not in left_out]

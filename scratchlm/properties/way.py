@@ -1,7 +1,7 @@
-"""How a function is called: a property may hand it any rows, and a `Way` brings them into a form that it takes.
+"""How a function is called: a property may pass it any rows, and a `Way` brings them into a form that it takes.
 
-In: rows, and what is told by keyword. Out: the answer, for the rows as they were. What it takes was found out before
-(`calling.py`): its library's arrays, its word for the axis, vectors, matrices or more, and which dtypes.
+In: rows, and options by keyword. Out: the answer for the original rows. `calling.py` has found out what it takes: its
+library's arrays, its keyword for the axis, vectors, matrices or more, and which dtypes.
 """
 
 import math
@@ -26,22 +26,22 @@ NAMES = {1: "vectors", 2: "matrices", 3: "arrays of three axes"}
 class Way:
     """A function, and how it may be called.
 
-    `way(*arguments, axis=-1)`, or `reduction=...`, hands it any rows in a form that it takes; nan is no answer, and an
-    infinity is none for finite scores. `way.plain` calls it once, in its own words, and takes every answer.
+    `way(*arguments, axis=-1)`, or `reduction=...`, passes it any rows in a form that it takes. It rejects nan, and inf
+    for finite scores. `way.plain` calls the function once, with its own keyword, and accepts every answer.
     """
 
     kind: str
     function: Callable[..., Any]
     take: Callable[[Array], Any] = field(default=lambda a: a)
-    word: str = ""  # by which it is told the axis or the reduction; "" if it cannot be told
+    word: str = ""  # its keyword for the axis or the reduction; "" if it has none
     depths: tuple[int, ...] = (1, 2, 3)  # how many axes the scores may have
     kept: tuple[Any, ...] = DTYPES  # the dtypes that it keeps
-    dtypes: tuple[Any, ...] = DTYPES  # those that it is judged in
-    reductions: tuple[str, ...] = REDUCTIONS  # those that it can be told, or the one that it has
-    first: tuple[tuple[Case, Any], ...] = ()  # what it was asked first, and its answers
+    dtypes: tuple[Any, ...] = DTYPES  # the dtypes that it is judged in
+    reductions: tuple[str, ...] = REDUCTIONS  # those that it offers, or the only one that it computes
+    first: tuple[tuple[Case, Any], ...] = ()  # the first questions, and its answers
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """Return its answer for any rows. Errors: what it raises; Mismatch for nan, and inf for finite numbers."""
+        """Return its answer for any rows. Errors: what it raises; Mismatch for nan, or inf for finite numbers."""
         given = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]  # it may write into them
         answer = self.answer(*given, **options)
         array = numbers(answer)
@@ -66,7 +66,7 @@ class Way:
         return _moved(np.asarray(answer), new, lead)
 
     def plain(self, *arguments: Any, **options: Any) -> Any:
-        """Call it once, in its own words. Errors: what it raises; TypeError if it cannot be told an option."""
+        """Call it once, with its own keyword. Errors: what it raises; TypeError for an option that it does not take."""
         told = {}
         for name, value in options.items():
             if self.word:
@@ -76,11 +76,11 @@ class Way:
         return _read(self.function(*(self.take(a) if isinstance(a, np.ndarray) else a for a in arguments), **told))
 
     def takes(self, depth: int) -> bool:
-        """Return whether it takes scores with so many axes; of more than three, all are alike."""
+        """Return whether it takes scores with this many axes; any number above three counts as three."""
         return min(depth, max(NAMES)) in self.depths
 
     def cast(self, case: Case) -> Case:
-        """Return a case whose floats are of a dtype that it is judged in."""
+        """Return the case with its floats in a dtype that the function is judged in."""
 
         def right(value: Any) -> Any:
             other = isinstance(value, np.ndarray) and value.dtype.type in set(DTYPES) - set(self.dtypes)
@@ -89,15 +89,15 @@ class Way:
         return {name: right(value) for name, value in case.items()}
 
     def forgotten(self) -> Mismatch | None:
-        """Return what is wrong if it gives other answers when the first questions come again, the last one first."""
+        """Return what is wrong if its answers change when the first questions are repeated, the last one first."""
         for case, before in reversed(self.first):
             now = attempt(partial(self.answer, *copies(case), **KINDS[self.kind].options))
             if not alike(now, before):
-                return Mismatch("it does not give the same answer again", before, now)
+                return Mismatch("it gives a different answer when asked again", before, now)
         return None
 
     def of_each_row(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> Array:
-        """Return its answers for rows that come one by one."""
+        """Return its answers for the rows, passed one by one."""
         lead = _leading(arguments)
         one = () if 1 in self.depths else (1,) if 2 in self.depths else (1, 1)
         answers = []
@@ -109,14 +109,14 @@ class Way:
         return stacked.reshape(lead + stacked.shape[1:])
 
     def together(self, each: Array, reduction: str) -> Any:
-        """Return what becomes of the losses of rows, or of their gradients, when they are summed or averaged."""
+        """Return the sum or the mean of the losses of rows, or the gradient of that sum or mean."""
         rows = math.prod(each.shape[:-1]) if self.kind.endswith("_backward") else each.size
         total = each if self.kind.endswith("_backward") else each.sum()
         return total / total.dtype.type(rows if reduction == "mean" else 1)
 
 
 def attempt(ask: Callable[[], T]) -> T | BaseException:
-    """Return an answer, or what was raised instead: sys.exit, too, is the function's own doing."""
+    """Return an answer, or what was raised instead: even sys.exit is the function's own doing."""
     try:
         return ask()
     except KeyboardInterrupt:
@@ -126,7 +126,7 @@ def attempt(ask: Callable[[], T]) -> T | BaseException:
 
 
 def alike(a: Any, b: Any) -> bool:
-    """Tell whether two answers are the same but for roundings, and none of them was raised."""
+    """Return whether two answers are the same up to rounding, and neither was raised."""
     if isinstance(a, BaseException) or isinstance(b, BaseException) or np.shape(a) != np.shape(b):
         return False
     return bool(np.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True))
@@ -137,7 +137,7 @@ def copies(case: Case) -> list[Any]:
 
 
 def _read(result: Any) -> Any:
-    """Return a library's array as one of NumPy's, by whatever way it offers; anything else as it is."""
+    """Return a library's array as a NumPy array, in whatever way it offers; anything else unchanged."""
     if not isinstance(result, np.ndarray | np.generic):
         for step in ("detach", "cpu", "numpy"):
             result = method() if callable(method := getattr(result, step, None)) else result
@@ -155,5 +155,5 @@ def _leads(a: Any, lead: tuple[int, ...]) -> bool:
 
 
 def _moved(a: Any, lead: tuple[int, ...], new: tuple[int, ...]) -> Any:
-    """Return an array with other axes before the classes, and the same rows; anything else as it is."""
+    """Return an array with other axes before the classes, and the same rows; anything else unchanged."""
     return a.reshape(new + a.shape[len(lead) :]) if _leads(a, lead) else a
