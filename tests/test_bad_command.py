@@ -150,7 +150,7 @@ OTHERS = [
     (["examine"], "the following arguments are required: MODULE:FUNCTION"),
     (["examine", "math"], "write MODULE:FUNCTION"),
     (["examine", ":exp"], "write MODULE:FUNCTION"),
-    (["examine", "math:exp"], "'exp' does not say what it claims to be; add --as"),
+    (["examine", "math:exp"], "the name 'exp' does not say what it computes; add --as"),
     (["examine", "math:pi", "--as", "softmax"], "math:pi is a float"),
     (["examine", "math:softmax"], "cannot import math:softmax"),
     (["examine", "no.such.module:softmax"], "cannot import"),

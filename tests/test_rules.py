@@ -76,7 +76,7 @@ def test_a_roster_adds_ids_and_students_without_submissions(collected, tmp_path)
     ("text", "message"),
     [
         ("points = { 1 = -1 }", "points cannot hold 1 = -1; for example: points = { 1 = 20 }"),
-        ("exercise = [1]", "there is no rule 'exercise'; there are exercises, seed"),
+        ("exercise = [1]", "there is no rule 'exercise'; the rules are exercises, seed"),
         ("exercises = ['one']", "exercises must be numbers; for example: exercises = [1, 2, 3]"),
         ("exercises = [99]", "there is no exercise 99; exercises are numbered 1 to 13"),
         ("seed = true", "seed cannot be True; for example: seed = 2026"),

@@ -1,8 +1,8 @@
-"""A teacher's own exercises: a folder with a stub, a page of properties and a solution for each, and no fork.
+"""A teacher's own exercises: a folder with a stub, a page of properties and a solution for each, without a fork.
 
-In: `ex14_entropy.py`, handed out; `ex14_entropy_page.py`, which says what must hold; `ex14_entropy_solution.py`. Out:
-exercises like those of the package. For a function of arrays some properties come by themselves: a batch is its rows,
-an axis is any axis, float32 stays float32, the input stays as it was, nothing warns.
+In: `ex14_entropy.py`, the stub; `ex14_entropy_page.py`, its properties; `ex14_entropy_solution.py`. Out: exercises like
+those of the package. A function of arrays gets some properties automatically: a batch is its rows, any axis works,
+float32 stays float32, the input is unchanged, and there are no warnings.
 """
 
 import inspect

@@ -1,7 +1,7 @@
-"""A class's own rules: what is asked, what it is worth, until when, and who is in the class.
+"""A class's own rules: the exercises, their points, the deadline, and the students.
 
-In: `class.toml` beside what was collected, and a roster. Out: the rules, and from a student's points the marks: numbers
-for a gradebook. Nothing is graded anew when a rule about points changes.
+In: `class.toml` beside the submissions, and a roster. Out: the rules, and a student's marks: the numbers in the
+gradebook. If only a rule about points changes, nothing is graded again.
 """
 
 import csv
@@ -26,10 +26,10 @@ KNOWN: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Rules:
-    """What a class is asked, and what it is worth.
+    """The exercises of a class, and their points.
 
-    `points` says what an exercise is worth if that is not 10, `weights` how often it counts in the total. After the
-    `deadline`, every day that begins costs `deduction` percent of the total. `own` is a folder of own exercises.
+    `points` gives the points of exercises that are not worth 10, `weights` how often each counts in the total. After
+    the `deadline`, every started day costs `deduction` percent of the total. `own` is a folder of your own exercises.
     """
 
     exercises: tuple[int, ...] = ()
@@ -44,19 +44,19 @@ class Rules:
     deduction: float = 0.0
 
     def worth(self, number: int) -> float:
-        """Return what an exercise is worth."""
+        """Return the points of an exercise."""
         return self.points.get(number, FULL)
 
 
 def rules_in(path: Path) -> Rules:
-    """Return the rules in a class.toml. Errors: OSError if it cannot be read; ValueError for what is not a rule."""
+    """Return the rules in a class.toml. Errors: OSError if it cannot be read; ValueError for anything but a rule."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: {in_one_line(error)}") from None
     for name, value in table.items():
         if name not in KNOWN:
-            raise ValueError(f"{path}: there is no rule {name!r}; there are {', '.join(KNOWN)}")
+            raise ValueError(f"{path}: there is no rule {name!r}; the rules are {', '.join(KNOWN)}")
         if not isinstance(value, KNOWN[name]) or (isinstance(value, bool) and KNOWN[name] is not bool):
             raise ValueError(f"{path}: {name} cannot be {value!r}; for example: {EXAMPLES[name]}")
     rules = Rules(**{name: value for name, value in table.items() if name not in ("points", "weights", "own")})
@@ -102,21 +102,21 @@ def _moment(when: datetime.date) -> datetime.datetime:
 
 
 class Enrolled(NamedTuple):
-    """A row of the roster: the name or a pattern of it, the id, and when the work was handed in, if that is known."""
+    """A row of the roster: a name or a pattern for it, the id, and the time of submission, if known."""
 
     name: str
     id: str
     handed_in: datetime.datetime | None = None
 
     def is_called(self, student: str) -> bool:
-        """Return whether a student is meant, whatever the capitals."""
+        """Return whether the row names this student, ignoring case."""
         return fnmatch.fnmatchcase(student.casefold(), self.name.casefold())
 
 
 def roster_in(path: Path) -> list[Enrolled]:
     """Return the rows of a roster: a table whose columns are called name, id and, if there is one, handed_in.
 
-    The name may be a pattern, as in `doe*`. Errors: OSError if it cannot be read; ValueError for what is no roster.
+    The name may be a pattern, as in `doe*`. Errors: OSError if it cannot be read; ValueError for anything else.
     """
     text = path.read_text(encoding="utf-8-sig")
     first = text.partition("\n")[0]
@@ -144,7 +144,7 @@ def roster_in(path: Path) -> list[Enrolled]:
 
 
 class Marks(NamedTuple):
-    """A student's numbers: points by exercise, those for stars, what lateness cost, and the total."""
+    """A student's numbers: points by exercise, points for stars, the deduction for lateness, and the total."""
 
     exercises: dict[int, float]
     stars: float
@@ -153,7 +153,7 @@ class Marks(NamedTuple):
 
 
 def marks_of(reports: list[dict[str, Any]], numbers: list[int], rules: Rules, handed_in: float | None) -> Marks:
-    """Return the marks for what was graded; `handed_in` is the time of the last file that counts, in seconds."""
+    """Return the marks for graded reports; `handed_in` is the time of the last file that counts, in seconds."""
     required = {report["exercise"]: report["required"] for report in reports}
     stars = {report["exercise"]: report["stars"] for report in reports}
     points = {number: required.get(number, 0.0) * rules.worth(number) / FULL for number in numbers}
@@ -165,7 +165,7 @@ def marks_of(reports: list[dict[str, Any]], numbers: list[int], rules: Rules, ha
 
 
 def days_late(rules: Rules, handed_in: float | None) -> int:
-    """Return how many days had begun after the deadline when the work was handed in.
+    """Return how many days had started between the deadline and the submission.
 
     >>> rules = Rules(deadline=datetime.datetime.fromtimestamp(1_000_000).astimezone())
     >>> days_late(rules, 1_000_000), days_late(rules, 1_000_001), days_late(rules, 1_000_001 + 86_400)
@@ -177,7 +177,7 @@ def days_late(rules: Rules, handed_in: float | None) -> int:
 
 
 def read(path: Path, what: Any) -> Any:
-    """Return what a function reads from a file. Errors: ValueError, in one line, also if it cannot be read."""
+    """Return the result of reading a file with a function. Errors: ValueError in one line, even if unreadable."""
     try:
         return what(path)
     except (OSError, UnicodeDecodeError) as error:

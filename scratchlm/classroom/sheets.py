@@ -1,6 +1,6 @@
-"""What grading leaves behind: a report for each student, Gradescope's results, and the gradebook, each written whole.
+"""The files that grading writes: a report for each student, Gradescope's results, and the gradebook, all written whole.
 
-In: results of students. Out: files, in which nothing that a student wrote commands a terminal or a spreadsheet.
+In: results of students. Out: files in which no student's text can control a terminal or a spreadsheet.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from scratchlm.files import write_whole
 from scratchlm.terminal import escaped, in_one_line, in_words
 
 UNGRADED = "could not be graded"
-# What makes a formula, where a cell may begin: also after a semicolon, which separates them in much of Europe.
+# The start of a formula wherever a cell may begin, even after a semicolon, which separates cells in much of Europe.
 FORMULA = re.compile(r"""(^|[\s,;:|"'\u200c\u200d])(?=[=+\-@＝＋－＠])""")
 
 
@@ -75,7 +75,7 @@ class Book:
         return "\n".join(lines) + "\n\n"
 
     def close(self) -> None:
-        """Write the gradebook: a row for each student, and for who is on the roster and handed in nothing."""
+        """Write the gradebook: a row for each student, and for everyone on the roster without a submission."""
         text = io.StringIO(newline="")
         sheet = csv.writer(text)
         heads = [f"exercise {n} (of {self.rules.worth(n):g})" for n in self.numbers]
@@ -97,7 +97,7 @@ class Book:
         write_whole(self.path, lambda file: file.write(text.getvalue().encode("utf-8-sig")))
 
     def _numbers(self, label: str, result: dict[str, Any]) -> list[str]:
-        """Return the cells of a row that hold numbers, and nothing where there is none."""
+        """Return the number cells of a row; a missing number is an empty cell."""
         marks = self.marks[label]
         own = [marks.exercises[number] for number in self.numbers]
         more = [marks.stars] * self.rules.stars + [-marks.late + 0.0] * (self.rules.deadline is not None)
@@ -178,7 +178,7 @@ def as_test(report: Report, line: Line) -> dict[str, Any]:
 
 
 def not_handed_in(exercise: Exercise) -> dict[str, Any]:
-    """Return what stands for an exercise that nothing was handed in for: so that its points are not forgotten."""
+    """Return the entry of an exercise without a submission, so that its points count."""
     return _test(exercise.number, f"exercise {exercise.number}: {exercise.title}", "not handed in", 0.0, POINTS)
 
 

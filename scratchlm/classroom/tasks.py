@@ -48,7 +48,7 @@ def is_a_distribution(f: Implementation, logits: Array, temperature: float) -> N
     "as from the logits",
     "with l = log_softmax(z): the result is softmax(z / T)",
     why="This is the claim of the article, refuted: the shift by Z becomes a shift by Z / T, and cancels.",
-    hint="Divide the log-probabilities by T, not the probabilities, and not by T twice.",
+    hint="Divide the log-probabilities by T, not the probabilities, and only once.",
     cases=also(only(rows(bound=20)), temperature=TEMPERATURES),
 )
 def is_as_from_the_logits(f: Implementation, logits: Array, temperature: float) -> None:
@@ -62,8 +62,8 @@ def is_as_from_the_logits(f: Implementation, logits: Array, temperature: float) 
     "probs_at_temperature",
     "T = 1 changes nothing",
     "at T = 1 the result is exp(l)",
-    why="The probabilities that the model meant must be among those that you can reach.",
-    hint="At T = 1 the sum is 1 already, so what you divide by must be 1.",
+    why="At T = 1 you must get the model's own probabilities.",
+    hint="At T = 1 the sum is already 1, so you must divide by 1.",
     cases=only(rows(bound=20)),
 )
 def changes_nothing_at_one(f: Implementation, logits: Array) -> None:
@@ -75,7 +75,7 @@ def changes_nothing_at_one(f: Implementation, logits: Array) -> None:
     "probs_at_temperature",
     "one after the other",
     "T, and then S, is T S",
-    why="What comes out is a distribution like any other: its logarithms can be warmed or cooled again.",
+    why="The result is a distribution like any other, so you can apply a temperature to its logarithms again.",
     hint="The result at T must be a power 1 / T of the probabilities, up to one factor for the row.",
     cases=also(only(rows(bound=5)), temperature=TEMPERATURES, S=TEMPERATURES),
 )
@@ -89,9 +89,9 @@ def combines_two_temperatures(f: Implementation, logits: Array, temperature: flo
 @task(
     "probs_at_temperature",
     "near absolute zero",
-    "for T near 0 the likeliest share everything, even if they are many",
-    why="At T = 0.001, log(1/5) / T is -1609, and exp of it is 0. Divided by a sum of zeros it is no number.",
-    hint="Log-probabilities cannot overflow, but all of a row can underflow: subtract the maximum here, too.",
+    "for T near 0 the likeliest tokens share all the probability, even if there are many",
+    why="At T = 0.001, log(1/5) / T is -1609, and its exp is 0. Divided by a sum of zeros, that is nan.",
+    hint="Log-probabilities cannot overflow, but a whole row can underflow: subtract the maximum here too.",
     cases=also(only(rows(bound=3, whole=True)), temperature=st.integers(8, 14).map(lambda n: 0.5**n)),
 )
 def gives_all_to_the_likeliest_near_zero(f: Implementation, logits: Array, temperature: float) -> None:
@@ -105,7 +105,7 @@ def gives_all_to_the_likeliest_near_zero(f: Implementation, logits: Array, tempe
     "probs_at_temperature",
     "masked stay masked",
     "l_k = -inf: p_k = 0 at every T, and the others as if k were not there",
-    why="A forbidden token is forbidden at every temperature.",
+    why="A forbidden token stays forbidden at every temperature.",
     hint="Do not replace -inf by a number, and do not multiply it by 0.",
     cases=also(only(masked_rows()), temperature=TEMPERATURES),
 )
@@ -142,8 +142,8 @@ def _rows_and_levels(draw: st.DrawFn, square: bool = False) -> Case:
     "recover_logits",
     "there and back",
     "recover(log_softmax(z), logsumexp(z)) = z",
-    why="One number a row is all that normalising throws away.",
-    hint="Add Z to every entry of its row. Nothing is to be exponentiated.",
+    why="Normalising throws away only one number per row.",
+    hint="Add Z to every entry of its row. No exp is needed.",
     cases=only(rows()),
 )
 def goes_there_and_back(f: Implementation, logits: Array) -> None:
@@ -155,7 +155,7 @@ def goes_there_and_back(f: Implementation, logits: Array) -> None:
     "recover_logits",
     "every row has its own level",
     "recover(l, Z)[i] = recover(l[i], Z[i])",
-    why="With as many rows as columns, l + Z adds the levels to the columns, and NumPy finds nothing wrong with it.",
+    why="With as many rows as columns, l + Z adds the levels to the columns, and NumPy does not complain.",
     hint="Z needs another shape before it is added. See the second hint of this exercise.",
     cases=_rows_and_levels(square=True),
 )
@@ -172,8 +172,8 @@ def gives_every_row_its_own_level(f: Implementation, logits: Array, Z: Array) ->
     "recover_logits",
     "at the level that was stored",
     "logsumexp(recover(l, Z)) = Z, for any Z",
-    why="Z is the level of the scores: what you give back must have the level that you were given.",
-    hint="Add Z, do not subtract it, and add it once.",
+    why="Z is the level of the scores: your result must have the level that you were given.",
+    hint="Add Z once; do not subtract it.",
     cases=_rows_and_levels(),
 )
 def restores_the_level(f: Implementation, logits: Array, Z: Array) -> None:
@@ -187,7 +187,7 @@ def restores_the_level(f: Implementation, logits: Array, Z: Array) -> None:
     "recover_logits",
     "masked stay masked",
     "l_k = -inf: z_k = -inf, and no other is",
-    why="A mask is part of the logits, and survives the normalising.",
+    why="A mask is part of the logits and survives normalising.",
     hint="-inf + Z is -inf by itself; exp and log on the way are not needed.",
     cases=only(masked_rows()),
 )
@@ -243,8 +243,8 @@ def has_distributions_as_rows(f: Implementation, previous: Array, following: Arr
     "bigram_by_counts",
     "the shares",
     "table[i, j] = log(count[i, j] / sum_k count[i, k]), where the pair came",
-    why="The share is the guess that costs least on the text that was counted.",
-    hint="Does a pair that comes twice count twice? Is the row the previous token, and the column the following one?",
+    why="The share is the guess with the lowest loss on the counted text.",
+    hint="Does a pair that occurs twice count twice? Is the row the previous token and the column the following one?",
     cases=_pairs(least=1),
 )
 def gives_the_shares(f: Implementation, previous: Array, following: Array, vocab_size: int) -> None:
@@ -258,7 +258,7 @@ def gives_the_shares(f: Implementation, previous: Array, following: Array, vocab
     "bigram_by_counts",
     "never seen",
     "count[i, j] = 0, but i was followed by others: table[i, j] = -inf",
-    why="Its share is 0. Whether that is wise on another text is another question (smoothing).",
+    why="Its share is 0. Whether that is wise for another text is a different question (smoothing).",
     hint="No epsilon inside the logarithm, no 1 added to the counts. np.errstate(divide='ignore') hides the warning.",
     cases=_pairs(least=1),
 )
@@ -274,22 +274,27 @@ def gives_minus_infinity_to_what_never_came(
     "bigram_by_counts",
     "nothing is known",
     "nothing followed token i: table[i, j] = log(1 / V)",
-    why="0 / 0 is no number. Where nothing is known, all are equally likely.",
+    why="0 / 0 is nan. If nothing is known, all tokens are equally likely.",
     hint="Find the rows whose sum is 0 before you divide.",
     cases=_pairs(),
 )
 def is_uniform_where_nothing_is_known(f: Implementation, previous: Array, following: Array, vocab_size: int) -> None:
     table, count = _table(f, previous, following, vocab_size), _counts(previous, following, vocab_size)
     empty = table[count.sum(axis=1) == 0]
-    near(empty, np.full(empty.shape, -math.log(vocab_size)), "the rows of what had no follower", atol=ATOL_LOG_SHARE)
+    near(
+        empty,
+        np.full(empty.shape, -math.log(vocab_size)),
+        "the rows of tokens that nothing followed",
+        atol=ATOL_LOG_SHARE,
+    )
 
 
 @task(
     "bigram_by_counts",
     "the text twice",
     "counting the same pairs twice, in any order, gives the same table",
-    why="Only shares matter, not how much was read, and not where in the text a pair stood.",
-    hint="Numbers that are added to the counts, or rows divided by a fixed number, do not scale with them.",
+    why="Only shares matter, not the length of the text or the places of the pairs.",
+    hint="A number added to the counts, or a fixed divisor, does not scale with the counts.",
     cases=_pairs(),
 )
 def is_the_same_for_the_text_twice(f: Implementation, previous: Array, following: Array, vocab_size: int) -> None:
@@ -305,7 +310,7 @@ def is_the_same_for_the_text_twice(f: Implementation, previous: Array, following
     "no table does better",
     "the loss on the pairs that were counted is at most that of any other table",
     why="This is why counting and gradient descent must arrive at the same place.",
-    hint="If another table has a lower loss, the rows are no shares: see `the shares`.",
+    hint="If another table has a lower loss, your rows are not shares: see `the shares`.",
     cases=also(_pairs(least=1), seed=st.integers(0, 99)),
 )
 def does_better_than_any_other(
@@ -377,7 +382,7 @@ def _of_a_layer(name: str, identity: str, names: tuple[str, ...], why: str, hint
     "mlp_backward",
     "every parameter in its shape",
     "the gradient of w has the shape of w",
-    why="The optimiser subtracts it from w; a wrong shape would broadcast, or stop the training.",
+    why="The optimiser subtracts it from w; a wrong shape would broadcast or stop the training.",
     hint="Return a dict with the five names. Biases are summed over the contexts of the batch: axis 0.",
     cases=_small_nets(),
 )
@@ -392,21 +397,21 @@ _of_a_layer(
     "the gradients of output_weight and output_bias",
     ("output_weight", "output_bias"),
     "It is the last step forward, so it is the first one back.",
-    "Do not divide by N: if the loss is a mean, grad_logits knows it already.",
+    "Do not divide by N: if the loss is a mean, grad_logits already includes it.",
 )
 _of_a_layer(
     "the hidden layer",
     "the gradients of hidden_weight and hidden_bias",
     ("hidden_weight", "hidden_bias"),
-    "Here the gradient passes through tanh, which lets little through where it is flat.",
+    "Here the gradient passes through tanh, which lets little of it through where tanh is flat.",
     "The derivative of tanh(s) is 1 - tanh(s)^2. Use the h of the forward pass, after tanh, and not its argument.",
 )
 _of_a_layer(
     "the embedding",
-    "d embedding[t] = the sum of the gradients at all places where token t stood",
+    "d embedding[t] = the sum of the gradients at all places of token t",
     ("embedding",),
-    "A line of the table is used many times, and every use has its say.",
-    "table[contexts] += ... keeps only the last of several uses of a line. See np.add.at.",
+    "A row of the table is used many times, and every use contributes to its gradient.",
+    "table[contexts] += ... keeps only the last of several uses of a row. See np.add.at.",
 )
 
 
@@ -428,8 +433,8 @@ def is_linear(f: Implementation, contexts: Array, grad_logits: Array, **params: 
     "mlp_backward",
     "central differences",
     "grad = the change of sum(g forward(w)) under a nudge of w",
-    why="An independent witness that knows no algebra.",
-    hint="Go through forward from its last line up, and check the gradient of each line by itself.",
+    why="Differences are an independent witness that knows no algebra.",
+    hint="Go through forward from its last line to its first, and check the gradient of each line separately.",
     cases=_small_nets(),
 )
 def agrees_with_differences(f: Implementation, contexts: Array, grad_logits: Array, **params: Array) -> None:
@@ -482,7 +487,7 @@ def _level(state: tuple[float, float]) -> Any:
 @task(
     "absorb",
     "the sum of the row",
-    "max + log(sum) = logsumexp(row), in whatever chunks it came",
+    "max + log(sum) = logsumexp(row), however the row is cut",
     why="Two numbers are enough to remember a row of any length.",
     hint="When the maximum rises, the old sum is worth less: multiply it by exp(old max - new max).",
     cases=_streams(least=1),
@@ -512,7 +517,7 @@ def keeps_max_and_sum(f: Implementation, row: Array, cuts: list[int]) -> None:
     "any chunks, any order",
     "all at once, one by one, or backwards: the same Z",
     why="A sum does not depend on the order of its terms; if yours does, something was dropped on the way.",
-    hint="The maximum may be in the first chunk, or in the last. Is each right?",
+    hint="The maximum may be in the first chunk or in the last. Are both cases right?",
     cases=_streams(least=1),
 )
 def takes_any_chunks_in_any_order(f: Implementation, row: Array, cuts: list[int]) -> None:
@@ -527,8 +532,8 @@ def takes_any_chunks_in_any_order(f: Implementation, row: Array, cuts: list[int]
     "absorb",
     "an empty chunk",
     "absorb(max, sum, []) = (max, sum), at the start and later",
-    why="A stream may have nothing to say for a while.",
-    hint="The maximum of nothing: chunk.max(initial=-np.inf). And at the start, -inf - (-inf) is no number.",
+    why="A stream may be empty for a while.",
+    hint="The maximum of nothing is chunk.max(initial=-np.inf). And at the start, -inf - (-inf) is nan.",
     cases=_streams(),
 )
 def takes_an_empty_chunk(f: Implementation, row: Array, cuts: list[int]) -> None:
@@ -540,9 +545,9 @@ def takes_an_empty_chunk(f: Implementation, row: Array, cuts: list[int]) -> None
 @task(
     "absorb",
     "masked scores",
-    "-inf adds nothing, wherever it stands; from nothing but -inf comes (-inf, 0)",
-    why="Padding comes first in many batches, and one nan at the start spoils the whole stream.",
-    hint="exp(-inf - (-inf)) is nan. If the new maximum is -inf, there is nothing to correct, and nothing to add.",
+    "-inf adds nothing, wherever it stands; a stream of only -inf gives (-inf, 0)",
+    why="In many batches padding comes first, and one nan at the start ruins the whole stream.",
+    hint="exp(-inf - (-inf)) is nan. If the new maximum is -inf, there is nothing to correct and nothing to add.",
     cases=also(_streams(), padding=st.integers(1, 3)),
 )
 def ignores_masked_scores(f: Implementation, row: Array, cuts: list[int], padding: int) -> None:
@@ -560,8 +565,8 @@ def ignores_masked_scores(f: Implementation, row: Array, cuts: list[int], paddin
 @task(
     "absorb",
     "huge scores",
-    "Z(row + c) = Z(row) + c, also for c = 1000, or 1e300",
-    why="The scores of a stream are not bounded, and you cannot look ahead for the largest.",
+    "Z(row + c) = Z(row) + c, even for c = 1000 or 1e300",
+    why="The scores of a stream have no bound, and you cannot look ahead for the largest.",
     hint="Never take exp of a score, only of a score minus the new maximum.",
     cases=also(_streams(least=1), c=st.sampled_from([1e3, -1e3, 1e4, -1e4, 1e300, -1e300])),
 )
@@ -588,8 +593,8 @@ def is_the_logsumexp_of_what_came(f: Implementation, row: Array) -> None:
     "result",
     "nothing came",
     "result(-inf, 0) = -inf",
-    why="A sum of nothing is 0, and its logarithm -inf: no way at all to get there.",
-    hint="-inf + log(0) is -inf. If you treat it as a case of its own, return -inf.",
+    why="An empty sum is 0, and its logarithm is -inf.",
+    hint="-inf + log(0) is -inf. If you treat this case separately, return -inf.",
     cases=only(st.integers(0, 2).map(lambda n: np.full(n, -np.inf)), "row"),
 )
 def is_minus_infinity_if_nothing_came(f: Implementation, row: Array) -> None:
@@ -600,7 +605,7 @@ def is_minus_infinity_if_nothing_came(f: Implementation, row: Array) -> None:
     "result",
     "huge scores",
     "result(max + c, sum) = result(max, sum) + c",
-    why="The maximum is carried apart from the sum so that exp never has to be taken of it.",
+    why="The maximum is kept apart from the sum, so that you never take its exp.",
     hint="log(sum * exp(max)) overflows. The logarithm of a product is a sum of logarithms.",
     cases=also(_streams(least=1).map(lambda case: {"row": case["row"]}), c=st.sampled_from([1e4, -1e4, 1e300, -1e300])),
 )

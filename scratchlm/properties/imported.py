@@ -52,7 +52,9 @@ def kind_of(target: str, kind: str | None) -> str:
     """
     found = kind or target.rpartition(":")[2].rpartition(".")[2]
     if kind is None and found not in PROPERTIES:
-        raise ValueError(f"{found!r} does not say what it claims to be; add --as and one of {', '.join(PROPERTIES)}")
+        raise ValueError(
+            f"the name {found!r} does not say what it computes; add --as and one of {', '.join(PROPERTIES)}"
+        )
     if found not in PROPERTIES:
         raise ValueError(f"--as must be one of {', '.join(PROPERTIES)}, not {found!r}")
     return found
