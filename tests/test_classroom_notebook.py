@@ -36,7 +36,7 @@ def test_a_right_function_is_called_right_and_a_wrong_one_hears_its_mistake():
     assert str(right).startswith("Exercise 1: softmax, 10 of 10 points")
     assert not wrong.passed
     first = str(wrong).splitlines()[1:8]
-    assert first[0].startswith("mistake:  This computes exactly what")
+    assert first[0].startswith("mistake:  This gives exactly the same results as")
     assert any(line.startswith("for       logits = np.array([[0.0, 0.0]") for line in first)
     assert "in this process" in str(right).splitlines()[-1]
     assert repr(right) == str(right)

@@ -341,7 +341,9 @@ def test_examine_distinguishes_a_good_implementation_from_a_naive_one():
     assert "✗ huge, tiny, alone" in naive.stdout
     assert "logits = np.array([" in naive.stdout
     assert "✓ ratios" in naive.stdout
-    named = "This computes exactly what taking exp of the scores as they are gives; subtract each row's own maximum"
+    named = (
+        "This gives exactly the same results as taking exp of the scores as they are; subtract each row's own maximum"
+    )
     assert named in naive.stdout.splitlines()[2]
 
 

@@ -67,7 +67,9 @@ def test_as_a_new_student_would(tmp_path, capsys, few_cases):
     text = capsys.readouterr().out
     assert re.search(r"✗ .*\n +for +\w+ = ", text, re.DOTALL)
     assert re.search(r"expected: .*\n +actual: ", text)
-    assert "mistake: This computes exactly what taking exp of the scores as they are gives" in " ".join(text.split())
+    assert "mistake: This gives exactly the same results as taking exp of the scores as they are" in " ".join(
+        text.split()
+    )
     assert "Next: softmax, " in text
     assert cli.main(["exercise", "start", str(folder), "1"]) == 0
     assert "was not changed" in capsys.readouterr().out

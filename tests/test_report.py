@@ -61,7 +61,7 @@ def test_json_has_every_verdict(tmp_path):
     assert result.returncode == 1
     found = json.loads(result.stdout)
     assert not found["passed"]
-    assert found["diagnosis"].startswith("This computes exactly what taking exp of the scores as they are gives")
+    assert found["diagnosis"].startswith("This gives exactly the same results as taking exp of the scores as they are")
     assert [v["name"] for v in found["verdicts"]] == [p.name for p in PROPERTIES["softmax"] if p.tier == "identities"]
     for verdict in found["verdicts"]:
         assert verdict["passed"] == ("counterexample" not in verdict)
@@ -135,7 +135,7 @@ def test_two_lines_in_anybody_s_tests_are_one_case_for_each_property(tmp_path):
     for name in asked:
         assert f"test_my_softmax[{name}] " in ran.stdout
     assert "temperature" not in ran.stdout
-    assert "dividing by the sum of the whole array gives; each row needs its own sum" in ran.stdout
+    assert "dividing by the sum of the whole array; each row needs its own sum" in ran.stdout
     assert "logits = np.array(" in ran.stdout
     assert set(os.listdir(tmp_path)) <= {"test_mine.py", "__pycache__"}
 

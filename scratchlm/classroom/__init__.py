@@ -21,7 +21,7 @@ def check(*functions: Callable[..., Any], exercise: int | None = None, seed: int
     ...     return e / np.sum(e)
     >>> print(check(softmax, budget=5))  # doctest: +ELLIPSIS
     Exercise 1: softmax, 2 of 10 points, and 0 of 2 for stars
-    mistake:  This computes exactly what ...
+    mistake:  This gives exactly the same results as ...
     """
     from scratchlm.classroom.notebook import checked  # here: the far side of the wall does not need the judge
 

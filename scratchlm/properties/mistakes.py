@@ -40,7 +40,7 @@ class Mistake:
     @property
     def sentence(self) -> str:
         """Return it as it is told to the one who wrote it."""
-        return f"This computes exactly what {self.does} gives; {self.instead}."
+        return f"This gives exactly the same results as {self.does}; {self.instead}."
 
 
 MISTAKES: dict[str, list[Mistake]] = {}
