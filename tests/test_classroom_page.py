@@ -74,7 +74,7 @@ def test_the_commands_of_the_page_work_one_after_the_other(tmp_path):
         done = run(*arguments, *less.get(arguments[1], []), cwd=tmp_path)
         assert done.returncode == (arguments[1] == "check"), (line, done.stderr)  # nothing is written yet
     assert "exercises" not in book(tmp_path / "graded")  # the teacher's own, beside what was handed in
-    assert "Exercise 14: its solution passes" in done.stdout or (tmp_path / "mine" / "ex14_entropy.py").exists()
+    assert "Exercise 14: its solution passes" in done.stdout or (tmp_path / "homework" / "ex14_entropy.py").exists()
 
 
 def test_the_rules_and_the_roster_of_the_page_can_be_read(tmp_path):
