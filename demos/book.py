@@ -31,10 +31,6 @@ def book_of(pages: list[Made]) -> str:
     return re.sub(r"<!-- (\w+) -->", lambda match: parts[match[1]], TEMPLATE.read_text(encoding="utf-8"))
 
 
-def _entry(page: Made) -> str:
-    return f'<li value="{_number(page)}"><a href="#{_id(page)}">{_text(page.question)}</a></li>'
-
-
 def _number(page: Made) -> int:
     return int(page.script.stem[:2])
 

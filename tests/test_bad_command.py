@@ -150,6 +150,7 @@ OTHERS = [
     (["examine"], "the following arguments are required: MODULE:FUNCTION"),
     (["examine", "math"], "write MODULE:FUNCTION"),
     (["examine", ":exp"], "write MODULE:FUNCTION"),
+    (["examine", "mine.py:softmax"], "mine.py is a file; write its module, as in mine:softmax"),
     (["examine", "math:exp"], "the name 'exp' does not say what it computes; add --as"),
     (["examine", "math:pi", "--as", "softmax"], "math:pi is a float"),
     (["examine", "math:softmax"], "cannot import math:softmax"),

@@ -342,7 +342,7 @@ def test_examine_distinguishes_a_good_implementation_from_a_naive_one():
     assert "logits = np.array([" in naive.stdout
     assert "✓ ratios" in naive.stdout
     named = (
-        "This gives exactly the same results as taking exp of the scores as they are; subtract each row's own maximum"
+        "This gives exactly the same results as taking exp of the scores as they are. Subtract each row's own maximum"
     )
     assert named in naive.stdout.splitlines()[2]
 

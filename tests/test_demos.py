@@ -7,6 +7,8 @@ import copy
 import itertools
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +109,18 @@ def test_temperature(run):
     assert found["mass_lost"]["float16"] > 0.05
     assert found["falls"] == 0
     assert found["entropies"][0].mean() < 0.2 < 3.2 < found["entropies"][-1].mean() < math.log(27)
+
+
+def test_a_page_with_too_few_steps_or_seeds_to_measure_says_how_many_it_needs(tmp_path):
+    for page, few, needed in (
+        ("13_collapse", "--steps=201", "more than 201"),
+        ("10_verdicts", "--seeds=1", "2 or more"),
+    ):
+        command = [sys.executable, ROOT / "demos" / f"{page}.py", few, "--out", tmp_path]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 2
+        assert len(ended.stderr.splitlines()) == 1
+        assert needed in ended.stderr
 
 
 def test_collapse(run):

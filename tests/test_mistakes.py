@@ -26,7 +26,7 @@ def test_the_table_is_large_and_every_mistake_has_a_name_and_a_sentence():
     assert MISTAKES.keys() == KINDS.keys()
     assert len({mistake.name for mistake in ALL}) == len(ALL)
     for mistake in [*ALL, *(pair for kind in FORMULAS for pair in pairs(kind))]:
-        assert re.fullmatch(r"This gives exactly the same results as \S.*; \S.*[^.]\.", mistake.sentence)
+        assert re.fullmatch(r"This gives exactly the same results as \S.*\. \S.*[^.]\.", mistake.sentence)
         assert "  " not in mistake.sentence
 
 
@@ -176,15 +176,15 @@ COMMONEST = [
     ("softmax", softmax_axis_0, "summing over axis 0"),
     ("softmax", softmax_no_keepdims, "a sum without keepdims"),
     ("softmax", softmax_global_max, "the maximum of the whole array"),
-    ("log_softmax", log_of_the_softmax, "log(softmax(z))"),
-    ("log_softmax", minus_lse, "the shift must come before the logarithm"),
+    ("log_softmax", log_of_the_softmax, "as log(softmax(z)). "),
+    ("log_softmax", minus_lse, "The shift must come before the logarithm"),
     ("log_softmax", log_eps, "log(softmax(z) + 1e-9)"),
-    ("cross_entropy", minus_log_p, "-log(softmax(z)[y])"),
-    ("cross_entropy", clipped_p, "1e-12 at least"),
+    ("cross_entropy", minus_log_p, "as -log(softmax(z)[y]). "),
+    ("cross_entropy", clipped_p, "-log(max(p, 1e-12))"),
     ("cross_entropy", mean_of_everything, "dividing by the number of entries"),
-    ("cross_entropy_backward", grad_not_averaged, "the gradient of the sum for that of the mean"),
+    ("cross_entropy_backward", grad_not_averaged, "the gradient of the sum in place of that of the mean"),
     ("cross_entropy_backward", grad_without_the_target, "the probabilities alone"),
-    ("cross_entropy_backward", grad_of_all_columns, "lowering the columns of all targets in every row"),
+    ("cross_entropy_backward", grad_of_all_columns, "subtracting 1 from the columns of all targets in every row"),
     ("cross_entropy_backward", grad_the_wrong_way, "onehot - p"),
 ]
 
@@ -209,4 +209,4 @@ def test_two_slips_are_named_together():
         return np.exp2(z) / np.exp2(z).sum(axis=axis, keepdims=True)
 
     sentence = examine("softmax", twofold, tier="identities", budget=5, shrink=False).diagnosis
-    assert "exp of the scores as they are and taking powers of 2" in sentence
+    assert "exp of the scores as they are and taking powers of 2. " in sentence

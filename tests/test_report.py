@@ -135,7 +135,7 @@ def test_two_lines_in_anybody_s_tests_are_one_case_for_each_property(tmp_path):
     for name in asked:
         assert f"test_my_softmax[{name}] " in ran.stdout
     assert "temperature" not in ran.stdout
-    assert "dividing by the sum of the whole array; each row needs its own sum" in ran.stdout
+    assert "dividing by the sum of the whole array. Each row needs its own sum" in ran.stdout
     assert "logits = np.array(" in ran.stdout
     assert set(os.listdir(tmp_path)) <= {"test_mine.py", "__pycache__"}
 
@@ -150,3 +150,14 @@ def test_as_test_complains_at_once():
             as_test(**{"kind": "softmax", "implementation": naive.softmax, **arguments})
     with pytest.raises(TypeError, match="implementation must be a function"):
         as_test("softmax", None)
+
+
+def test_a_counterexample_of_the_accuracy_shows_the_same_result_when_it_is_pasted():
+    def maximum_of_each_column(z, axis=-1):
+        e = np.exp(z - z.max(axis=0, keepdims=True))
+        return e / e.sum(axis=axis, keepdims=True)
+
+    for verdict in examine("softmax", maximum_of_each_column, tier="accuracy", budget=5):
+        pasted = {"np": np}
+        exec(verdict.counterexample, pasted)
+        assert verdict.actual == str(maximum_of_each_column(pasted["logits"]))

@@ -359,7 +359,8 @@ def _grade(options: argparse.Namespace) -> int:
             line = f"{done:{len(str(len(students)))}} of {len(students)}  {label:24} {shown}  {note}"
             _say(line.rstrip())
     if totals:
-        _say(f"total: {min(totals):g} to {max(totals):g}, median {statistics.median(totals):g}")
+        spread = f"{min(totals):g} to {max(totals):g}, median {statistics.median(totals):g}"
+        _say(f"total, of {rules.whole(numbers):g} without stars: {spread}")
     _say(f"gradebook: {_name(options.out / 'gradebook.csv')}")
     ungraded, unread = (sum(note.endswith(what) for note in notes) for what in (UNGRADED, UNREAD))
     if ungraded:

@@ -48,7 +48,7 @@ class Here:
 
     def _ask(self, *args: Any) -> Any:
         if self.candidate is None:
-            raise ValueError("there is nothing to be asked")
+            raise ValueError("there is no candidate to ask about")
         return self.candidate(*args)
 
 

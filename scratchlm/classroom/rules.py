@@ -10,7 +10,7 @@ import fnmatch
 import io
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,6 +46,10 @@ class Rules:
     def worth(self, number: int) -> float:
         """Return the points of an exercise."""
         return self.points.get(number, FULL)
+
+    def whole(self, numbers: Iterable[int]) -> float:
+        """Return the highest total of these exercises, without stars."""
+        return sum(self.worth(number) * self.weights.get(number, 1.0) for number in numbers)
 
 
 def rules_in(path: Path) -> Rules:

@@ -65,7 +65,7 @@ class Book:
             return f"{label}: {UNGRADED}\n\n"
         days = days_late(self.rules, self.students[label][1])
         late = f" ({marks.late:g} less: {days} day{'s' * (days > 1)} late)" if marks.late else ""
-        whole = sum(self.rules.worth(n) * self.rules.weights.get(n, 1.0) for n in self.numbers)
+        whole = self.rules.whole(self.numbers)
         lines = [f"{label}: {marks.total:g} of {whole:g} points{late}"]
         if self.rules.points or self.rules.weights:  # the reports below count 10 for each
             for n, points in marks.exercises.items():

@@ -14,13 +14,13 @@ from scratchlm.properties.inputs import only, with_targets
 
 @st.composite
 def rows_to_judge(draw: st.DrawFn, dtype: Any) -> Array:
-    """Draw a row narrow enough that no exp underflows, at a level that may be far from 0."""
+    """Draw a batch of one row, narrow enough that no exp underflows, at a level that may be far from 0."""
     reach, width = (80, 32) if dtype == np.float32 else (600, 64)
     n = draw(st.integers(2, 8))
     entries = st.integers(-reach // 2, reach // 2) | st.floats(-reach / 2, reach / 2, width=width)  # type: ignore[arg-type]
     row = np.array(draw(st.lists(entries, min_size=n, max_size=n)), dtype)
     level = draw(st.sampled_from([0, 1000, -float(row.max())]))  # the last moves the largest score to 0
-    return np.asarray(row + level, dtype)
+    return np.asarray(row + level, dtype)[None]
 
 
 def _ulps_off(actual: Any, exact: list[Any], row: Array, per_class: bool) -> Any:
@@ -37,15 +37,15 @@ def _ulps_off(actual: Any, exact: list[Any], row: Array, per_class: bool) -> Any
     return np.where(normal, errors, 0)
 
 
-def _judged(kind: str, f: Implementation, row: Array, y: Array | None) -> tuple[Any, Any]:
-    """Return the result of f for a row, and the exact value."""
+def _judged(kind: str, f: Implementation, z: Array, y: Array | None) -> tuple[Any, Any]:
+    """Return the result of f for a batch of one row, and the exact values."""
     if kind == "cross_entropy" and y is not None:
-        return f(row[None], y[None], reduction="none"), [oracle.cross_entropy(row, y)]
+        return f(z, y, reduction="none"), [oracle.cross_entropy(z[0], y[0])]
     if kind == "cross_entropy_backward" and y is not None:
-        return f(row[None], y[None], reduction="sum"), [oracle.cross_entropy_backward(row, y)]
+        return f(z, y, reduction="sum"), [oracle.cross_entropy_backward(z[0], y[0])]
     if kind == "logsumexp_backward":
-        return f(np.ones(1, row.dtype), row[None], axis=-1), [oracle.softmax(row)]
-    return f(row[None], axis=-1), [getattr(oracle, kind)(row)]
+        return f(np.ones(1, z.dtype), z, axis=-1), [oracle.softmax(z[0])]
+    return f(z, axis=-1), [getattr(oracle, kind)(z[0])]
 
 
 # Rows on which z - max z rounds as badly as possible: the error of a textbook softmax is 1.8 times the bound on the
@@ -70,8 +70,8 @@ HINTS["logsumexp_backward"] = HINTS["softmax"]
 
 def _accuracy(kind: str, dtype: Any) -> None:
     per_class = kind not in ("logsumexp", "cross_entropy")
-    row = {"logits": np.array(BADLY_ROUNDED[dtype], dtype)}
-    always = [{**row, "targets": np.array(y)} for y in (0, 1)] if "cross" in kind else [row]
+    row = {"logits": np.array([BADLY_ROUNDED[dtype]], dtype)}
+    always = [{**row, "targets": np.array([y])} for y in (0, 1)] if "cross" in kind else [row]
 
     @property_of(
         kind,
@@ -89,8 +89,8 @@ def _accuracy(kind: str, dtype: Any) -> None:
         # logsumexp adds the maximum and log1p(odds). Where they cancel, no formula in one precision keeps the digits.
         if kind == "logsumexp" and abs(float(exact[0])) < abs(float(logits.max())):
             return
-        off = _ulps_off(actual, exact, logits, per_class)
-        bound = oracle.promised_ulps(logits)
+        off = _ulps_off(actual, exact, logits[0], per_class)
+        bound = oracle.promised_ulps(logits[0])
         wanted = np.array([[float(x) for x in part] if isinstance(part, list) else float(part) for part in exact])
         demand(off <= bound, f"off by {off.max():.6g} ulps; at most {bound:.6g} are allowed", wanted, actual)
 

@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from scratchlm.properties.battery import PROPERTIES
 from scratchlm.terminal import described
@@ -24,6 +25,8 @@ def imported(target: str) -> Callable[..., object]:
     module_name, colon, name = target.partition(":")
     if not (module_name and colon and name):
         raise ValueError(f"{target!r} does not say what to examine; write MODULE:FUNCTION, as in scipy.special:softmax")
+    if module_name.endswith(".py"):
+        raise ValueError(f"{module_name} is a file; write its module, as in {Path(module_name).stem}:{name}")
     sys.path.insert(0, os.getcwd())
     try:
         found: object = importlib.import_module(module_name)

@@ -1,3 +1,3 @@
-"""Answers, and no tests: the stubs of the same names would collide with them."""
+"""Solutions, not tests: they would collide with the stubs of the same names."""
 
 collect_ignore_glob = ["*.py"]

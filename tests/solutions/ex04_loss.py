@@ -1,4 +1,4 @@
-"""A solution of exercise 4, with the star: it comes with the log_softmax of exercise 3."""
+"""A solution to exercise 4, with the star, which the log_softmax of exercise 3 earns."""
 
 import numpy as np
 
@@ -22,5 +22,5 @@ def log_softmax(logits):
 
 
 def cross_entropy(logits, targets, reduction="mean"):
-    # If the target is the favourite, this is log1p(odds); if not, what it lacks is added to that, and nothing cancels.
+    # For the favourite this is log1p(odds). For another target, its distance is added to that, and nothing cancels.
     return nll_loss(log_softmax(logits), targets, reduction)

@@ -1,4 +1,4 @@
-"""A solution of exercise 5, with the star."""
+"""A solution to exercise 5, with the star."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A solution of exercise 7: the shift by Z cancels, and the shift by the maximum keeps exp from underflowing."""
+"""A solution to exercise 7: the shift by Z cancels, and the shift by the maximum keeps exp from underflowing."""
 
 import numpy as np
 

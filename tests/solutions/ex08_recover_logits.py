@@ -1,4 +1,4 @@
-"""A solution of exercise 8."""
+"""A solution to exercise 8."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A solution of exercise 9."""
+"""A solution to exercise 9."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A solution of exercise 10."""
+"""A solution to exercise 10."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A solution of exercise 11."""
+"""A solution to exercise 11."""
 
 import numpy as np
 

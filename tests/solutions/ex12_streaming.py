@@ -1,4 +1,4 @@
-"""A solution of exercise 12."""
+"""A solution to exercise 12."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A solution of exercise 13, by identities: no softmax of its own to compare with."""
+"""A solution to exercise 13, by identities, without a softmax of its own to compare with."""
 
 import numpy as np
 

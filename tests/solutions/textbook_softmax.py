@@ -1,4 +1,4 @@
-"""The softmax of the textbooks, with the shift: it passes all that is required of exercise 1."""
+"""The textbooks' softmax, with the shift: it passes everything that exercise 1 requires."""
 
 import numpy as np
 
